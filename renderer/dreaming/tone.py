@@ -1,0 +1,139 @@
+"""The governor: keeps a long feedback loop from drifting to glare, murk, grey or blur.
+
+Each frame is measured (mean luma, contrast, saturation, sharpness) and nudged towards targets by a part of the
+distance that depends on time, not on frames. Extremes pass a soft shoulder instead of being clipped, and a little
+band-limited noise keeps patterns from freezing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from renderer.frame import Frame
+
+LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
+"""Weights of R, G, B in luma (BT.709), over sRGB-encoded values."""
+
+Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Tone:
+    """What the governor measures of a frame, and steers.
+
+    Attributes:
+        luma: mean luma, 0 to 1.
+        contrast: standard deviation of luma.
+        saturation: mean of (max - min) / max over R, G, B.
+        sharpness: standard deviation of the Laplacian of luma (4-neighbour kernel).
+    """
+
+    luma: float
+    contrast: float
+    saturation: float
+    sharpness: float
+
+
+def measure(frame: Frame) -> Tone:
+    """Measure the tone of a frame `(H, W, 3)`; saturation is taken at every second pixel."""
+    return _measure(frame, luma_of(frame))
+
+
+def luma_of(frame: Frame) -> Plane:
+    """Return the luma `(H, W)` of a frame `(H, W, 3)`."""
+    return np.asarray(cv2.transform(frame, LUMA), np.float32).reshape(frame.shape[:2])
+
+
+@dataclass(frozen=True)
+class Governor:
+    """Steers the tone of a film.
+
+    Attributes:
+        target: where the tone tends; `None` leaves every frame as it is.
+        half_life: seconds in which half the distance to the target is made good.
+        memory: half-life, seconds, in which a seed picture's own tone gives way to `target`.
+        noise: standard deviation of the noise added in a second of film.
+        knee: distance from 0 and 1 at which the soft shoulder begins.
+        rate: frames a second.
+        seed: keys the noise.
+    """
+
+    target: Tone | None
+    half_life: float = 0.4
+    memory: float = 2.0
+    noise: float = 0.02
+    knee: float = 0.08
+    rate: float = 24.0
+    seed: int = 0
+
+    def __call__(self, dream: Frame, start: Tone, *, frame: int) -> Frame:
+        """Return the governed frame `(H, W, 3)`.
+
+        Args:
+            dream: `(H, W, 3)`.
+            start: tone of the film's first canvas.
+            frame: its number.
+        """
+        if self.target is None:
+            return dream
+        luma = luma_of(dream)
+        found = _measure(dream, luma)
+        wanted = self.wanted(start, frame / self.rate)
+        part = 1.0 - 2.0 ** (-1.0 / (self.rate * self.half_life))
+        new_luma = (luma - found.luma) * _gain(wanted.contrast, found.contrast, part)
+        new_luma += found.luma + part * (wanted.luma - found.luma)
+        fine = luma - cv2.GaussianBlur(luma, (0, 0), 1.0)
+        new_luma += (_gain(wanted.sharpness, found.sharpness, part) - 1.0) * fine
+        chroma = np.float32(_gain(wanted.saturation, found.saturation, part))
+        governed = dream * chroma
+        governed += (new_luma - chroma * luma)[..., None]
+        if self.noise > 0:
+            governed += self._noise(dream.shape[:2], frame)
+        return shoulder(governed, self.knee)
+
+    def wanted(self, start: Tone, seconds: float) -> Tone:
+        """Return the tone aimed at after some seconds of a film that began with the tone `start`."""
+        assert self.target is not None
+        kept = 2.0 ** (-seconds / self.memory)
+        target, begin = asdict(self.target), asdict(start)
+        return replace(self.target, **{k: target[k] + kept * (begin[k] - target[k]) for k in target})
+
+    def _noise(self, shape: tuple[int, ...], frame: int) -> Frame:
+        height, width = shape
+        rng = np.random.Generator(np.random.SFC64([self.seed, frame, 0x6E]))
+        coarse = rng.standard_normal((height // 4 + 2, width // 4 + 2, 3), np.float32)
+        coarse *= np.float32(self.noise / np.sqrt(self.rate))
+        return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def shoulder(frame: Frame, knee: float) -> Frame:
+    """Bend what comes nearer than `knee` to 0 or 1 so that it never gets there (in place, and returned).
+
+    Beyond the knee m the value is m + knee * tanh((x - m) / knee), shrunk a little so that it stays off 0 and 255 when
+    it is rounded to 8 bits.
+    """
+    reach = np.float32(knee * 0.96)
+    for edge, sign in ((1.0 - knee, 1.0), (knee, -1.0)):
+        beyond = (frame - np.float32(edge)) * np.float32(sign)
+        mask = beyond > 0
+        frame[mask] = np.float32(edge) + np.float32(sign) * reach * np.tanh(beyond[mask] / reach)
+    return frame
+
+
+def _measure(frame: Frame, luma: Plane) -> Tone:
+    mean, deviation = cv2.meanStdDev(luma)
+    red, green, blue = cv2.split(np.ascontiguousarray(frame[::2, ::2]))
+    high = cv2.max(cv2.max(red, green), blue)
+    low = cv2.min(cv2.min(red, green), blue)
+    spread = (high - low) / np.maximum(high, np.float32(1 / 255))
+    _, laplacian = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_32F))
+    return Tone(float(mean[0, 0]), float(deviation[0, 0]), float(np.clip(spread, 0, 1).mean()), float(laplacian[0, 0]))
+
+
+def _gain(wanted: float, found: float, part: float) -> float:
+    """Return the factor that makes good `part` of the distance, on a log scale, from found to wanted."""
+    return float(np.clip((max(wanted, 1e-4) / max(found, 1e-4)) ** part, 0.5, 2.0))

@@ -1,0 +1,183 @@
+"""Read a frame at float positions: the one place where a frame is resampled.
+
+Positions are never rounded to a grid, and the picture goes on beyond its edges, however far. (OpenCV rounds to 1/32
+pixel, in all kernels before version 5, which shows as steps in a slow zoom; and its cubic, a = -0.75, bends a slope.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from renderer.errors import nearest
+from renderer.frame import Frame
+
+Tensor = Any
+"""A TensorFlow tensor; the name keeps the import out of this module."""
+
+_FARTHEST = float(2**30)
+"""Pixels; positions are held within, so that they fit an int32 with room to spare."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """How a picture goes on beyond its edges, along one axis of n pixels.
+
+    Attributes:
+        fold: (index in (-n, 2n-1), n) -> index in [0, n), by tensor operations.
+        period: n -> after how many pixels it repeats, at least 1; None where `fold` is good for any index.
+    """
+
+    fold: Callable[[Tensor, Tensor], Tensor]
+    period: Callable[[Tensor], Tensor] | None
+
+
+def warp(frame: Frame, matrix: NDArray[np.float64], *, edges: str = "mirror") -> Frame:
+    """Move a frame by a map of the plane, by one Catmull-Rom resample (16 taps) at float positions.
+
+    Not clipped: the kernel shoots over at sharp edges, which is what keeps them sharp.
+
+    Args:
+        frame: float32 `(H, W, 3)`, any H and W from 1.
+        matrix: `(3, 3)`, output pixel `(x, y, 1)` -> source pixel, homogeneous; pixel centres at whole numbers.
+        edges: a name in `EDGES`.
+
+    Returns:
+        float32 `(H, W, 3)`; bit-equal to `frame` if the matrix is the identity.
+
+    Raises:
+        ValueError: shapes that do not fit, an unknown edge, or a matrix that is not finite.
+
+    Source: Keys 1981, "Cubic convolution interpolation for digital image processing", a = -1/2.
+    """
+    matrix = np.asarray(matrix, np.float64)
+    if frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape or matrix.shape != (3, 3):
+        raise ValueError(f"Expected a frame (H, W, 3) and a matrix (3, 3), got {frame.shape} and {matrix.shape}.")
+    if edges not in EDGES:
+        raise ValueError(f"Unknown edges {edges!r}{nearest(edges, EDGES)}")
+    if not np.isfinite(matrix).all() or matrix[2, 2] == 0:
+        raise ValueError("The matrix of a move must be finite, with a last element that is not 0.")
+    matrix = matrix / matrix[2, 2]
+    if np.array_equal(matrix, np.eye(3)):
+        return frame.copy()
+    near = _stays_near(matrix, frame.shape[1], frame.shape[0])
+    move = (matrix - np.eye(3)).astype(np.float32)
+    return np.array(_warper(edges, near)(np.ascontiguousarray(frame, np.float32), move))
+
+
+def _stays_near(matrix: NDArray[np.float64], width: int, height: int) -> bool:
+    """Say whether every tap lies less than one picture outside, so that folding once is enough (nearly always)."""
+    right, bottom = width - 1.0, height - 1.0
+    corners = np.array([[0, right, 0, right], [0, 0, bottom, bottom], [1, 1, 1, 1]])
+    x, y, w = matrix @ corners
+    # With the denominator positive at the corners it is so inside, and the extremes are at the corners.
+    if (w < 1e-3).any():
+        return False
+    x, y = x / w, y / w
+    # Taps reach from 1 before to 2 behind; one more pixel for rounding.
+    return bool(x.min() > 3 - width and x.max() < 2 * width - 6 and y.min() > 3 - height and y.max() < 2 * height - 6)
+
+
+@cache
+def _warper(edges: str, near: bool) -> Callable[[Frame, NDArray[np.float32]], Tensor]:
+    """Build the compiled resampler. It is traced once; another size is compiled anew, another matrix is not."""
+    import tensorflow as tf
+
+    edge = EDGES[edges]
+
+    def index(base: Tensor, tap: int, length: Tensor) -> Tensor:
+        place = base + (tap - 1)
+        if edge.period and not near:
+            place = tf.math.floormod(place, edge.period(length))
+        return edge.fold(place, length)
+
+    def resample(frame: Tensor, move: Tensor) -> Tensor:
+        height, width = tf.shape(frame)[0], tf.shape(frame)[1]
+        rows, columns = tf.range(height)[:, None], tf.range(width)[None, :]
+        right, down = _displacement(move, tf.cast(columns, tf.float32), tf.cast(rows, tf.float32))
+        whole_right, whole_down = tf.floor(right), tf.floor(down)
+        column, row = columns + tf.cast(whole_right, tf.int32), rows + tf.cast(whole_down, tf.int32)
+        across, along = _catmull_rom(right - whole_right), _catmull_rom(down - whole_down)
+        columns_of = [index(column, tap, width) for tap in range(4)]
+        rows_of = [index(row, tap, height) * width for tap in range(4)]
+        pixels = tf.reshape(frame, (-1, 3))
+        lines = [
+            tf.add_n([across[i][..., None] * tf.gather(pixels, rows_of[j] + columns_of[i]) for i in range(4)])
+            for j in range(4)
+        ]
+        return tf.add_n([along[j][..., None] * lines[j] for j in range(4)])
+
+    signature = [tf.TensorSpec((None, None, 3), tf.float32), tf.TensorSpec((3, 3), tf.float32)]
+    return tf.function(resample, jit_compile=True, input_signature=signature)
+
+
+def _displacement(move: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Say how far from itself each pixel is read. Small numbers: float32 then holds them to far below 1/1000 px."""
+    import tensorflow as tf
+
+    bend = move[2, 0] * x + move[2, 1] * y
+    # At the horizon and behind it there is no picture; somewhere very far is as good as anywhere.
+    scale = 1 / tf.maximum(1 + bend, 1e-6)
+    right = (move[0, 0] * x + move[0, 1] * y + move[0, 2] - x * bend) * scale
+    down = (move[1, 0] * x + move[1, 1] * y + move[1, 2] - y * bend) * scale
+    return tf.clip_by_value(right, -_FARTHEST, _FARTHEST), tf.clip_by_value(down, -_FARTHEST, _FARTHEST)
+
+
+def _catmull_rom(f: Tensor) -> list[Tensor]:
+    """Return the weights of the four taps around a position, `f` in [0, 1) behind the second."""
+    return [
+        f * (f * (1 - 0.5 * f) - 0.5),
+        f * f * (1.5 * f - 2.5) + 1,
+        f * (f * (2 - 1.5 * f) + 0.5),
+        f * f * (0.5 * f - 0.5),
+    ]
+
+
+def _fold_mirror(index: Tensor, length: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    index = tf.where(index < 0, -1 - index, index)
+    return tf.where(index >= length, 2 * length - 1 - index, index)
+
+
+def _fold_reflect(index: Tensor, length: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    index = tf.abs(index)
+    return tf.where(index >= length, 2 * length - 2 - index, index)
+
+
+def _fold_wrap(index: Tensor, length: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    index = tf.where(index < 0, index + length, index)
+    return tf.where(index >= length, index - length, index)
+
+
+def _fold_clamp(index: Tensor, length: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    return tf.clip_by_value(index, 0, length - 1)
+
+
+def _reflect_period(length: Tensor) -> Tensor:
+    import tensorflow as tf
+
+    return tf.maximum(2 * length - 2, 1)
+
+
+EDGES: dict[str, Edge] = {
+    # cba|abc|cba: the picture in a mirror, each pixel of the edge twice
+    "mirror": Edge(_fold_mirror, lambda length: 2 * length),
+    # cb|abc|ba: the mirror stands on the pixel of the edge
+    "reflect": Edge(_fold_reflect, _reflect_period),
+    # abc|abc|abc: the picture again
+    "wrap": Edge(_fold_wrap, lambda length: length),
+    # aaa|abc|ccc: the last pixel goes on
+    "clamp": Edge(_fold_clamp, None),
+}

@@ -1,0 +1,57 @@
+"""What the tests share: a tiny network, and the folder of real data where it is present."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real weights, photographs and clips."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip(f"needs real data in {SHARED.name}/ beside the project")
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def tiny_network():
+    """A network of three small convolutions with fixed random weights, one of them under a batch norm."""
+    import keras
+    from keras import layers
+
+    from renderer.dreaming.networks import Network, NetworkSpec
+
+    keras.utils.set_random_seed(7)
+    picture = keras.Input((None, None, 3))
+    x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="shallow")(picture)
+    x = layers.Conv2D(12, 3, padding="same", use_bias=False, name="middle_conv")(x)
+    x = layers.BatchNormalization(name="middle_norm")(x)
+    x = layers.Activation("relu", name="middle")(x)
+    x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu", name="deep")(x)
+    model = keras.Model(picture, x)
+    rng = np.random.default_rng(0)
+    norm = model.get_layer("middle_norm")
+    norm.set_weights([rng.uniform(0.5, 2, 12), rng.normal(0, 0.3, 12), rng.normal(0, 0.3, 12), rng.uniform(0.5, 2, 12)])
+    spec = NetworkSpec(
+        summary="for tests",
+        application=None,
+        preprocessing="tf",
+        layers=("shallow", "middle", "deep"),
+        mix={"deep": 1.0},
+        smallest=16,
+    )
+    return Network("tiny", model, spec=spec, precision="float32")
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    """A smooth random picture, 48x32."""
+    import cv2
+
+    coarse = np.random.default_rng(3).uniform(0.2, 0.8, (6, 8, 3)).astype(np.float32)
+    return cv2.resize(coarse, (48, 32), interpolation=cv2.INTER_CUBIC)

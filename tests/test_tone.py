@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from renderer.dreaming.tone import Governor, Tone, measure, shoulder
+
+TARGET = Tone(luma=0.45, contrast=0.2, saturation=0.4, sharpness=0.05)
+
+
+def film(governor: Governor, canvas: np.ndarray, *, seconds: float, push) -> np.ndarray:
+    start = measure(canvas)
+    for frame in range(round(seconds * governor.rate)):
+        canvas = governor(push(canvas), start, frame=frame)
+    return canvas
+
+
+@pytest.fixture
+def garish() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.uniform(0, 1, (36, 64, 3)).astype(np.float32) * np.float32([1.0, 0.4, 0.1])
+
+
+@pytest.mark.parametrize("name", ["luma", "contrast", "saturation", "sharpness"])
+def test_every_part_of_the_tone_comes_near_its_target(garish, name):
+    settled = measure(film(Governor(target=TARGET, noise=0), garish, seconds=12, push=lambda x: x))
+    assert getattr(settled, name) == pytest.approx(getattr(TARGET, name), rel=0.12)
+
+
+def test_a_dream_that_grows_without_end_is_held(garish):
+    def push(canvas):
+        return canvas + 0.05 * (canvas - canvas.mean())
+
+    first = measure(film(Governor(target=TARGET), garish, seconds=4, push=push))
+    later = measure(film(Governor(target=TARGET), garish, seconds=12, push=push))
+    assert later.contrast == pytest.approx(first.contrast, rel=0.05)
+    assert later.luma == pytest.approx(first.luma, rel=0.05)
+
+
+def test_the_pace_depends_on_time_not_on_frames(garish):
+    def settled(rate):
+        return measure(film(Governor(target=TARGET, rate=rate, noise=0), garish, seconds=0.5, push=lambda x: x))
+
+    slow, fast = settled(12.0), settled(48.0)
+    assert fast.contrast == pytest.approx(slow.contrast, rel=0.05)
+    assert fast.luma == pytest.approx(slow.luma, rel=0.05)
+
+
+def test_a_seed_picture_keeps_its_own_tone_at_first():
+    governor = Governor(target=TARGET)
+    start = Tone(0.8, 0.05, 0.1, 0.01)
+    assert governor.wanted(start, 0.0) == start
+    assert governor.wanted(start, 60.0).luma == pytest.approx(TARGET.luma, abs=1e-3)
+
+
+def test_without_a_target_frames_stay_as_they_are(garish):
+    assert Governor(target=None)(garish, measure(garish), frame=3) is garish
+
+
+def test_the_shoulder_leaves_the_middle_alone_and_never_reaches_the_ends():
+    values = np.linspace(-3, 4, 2000, dtype=np.float32)
+    bent = shoulder(values.copy(), 0.08)
+    middle = (values > 0.09) & (values < 0.91)
+    np.testing.assert_array_equal(bent[middle], values[middle])
+    assert (np.diff(bent) >= 0).all()
+    assert round(float(bent.min()) * 255) >= 1
+    assert round(float(bent.max()) * 255) <= 254
+
+
+def test_noise_is_keyed_by_seed_and_frame(garish):
+    def governed(seed, frame):
+        return Governor(target=TARGET, noise=0.05, seed=seed)(garish, measure(garish), frame=frame)
+
+    np.testing.assert_array_equal(governed(1, 2), governed(1, 2))
+    assert np.abs(governed(1, 2) - governed(1, 3)).max() > 1e-4
+    assert np.abs(governed(1, 2) - governed(2, 2)).max() > 1e-4
+
+
+def test_a_flat_picture_stays_finite():
+    flat = np.zeros((8, 8, 3), np.float32)
+    governed = Governor(target=TARGET)(flat, measure(flat), frame=0)
+    assert np.isfinite(governed).all()
