@@ -1,0 +1,139 @@
+"""Put files under their final names only when they are whole."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from renderer.errors import DiskProblem, UsageError
+from renderer.media.disk import fsync_folder
+
+
+def check_output(path: Path, *, overwrite: bool, folder: bool = False) -> None:
+    """Make sure that a result can be written under this name, before the work for it begins.
+
+    Args:
+        path: the final name.
+        overwrite: whether something that is there already may be replaced.
+        folder: the result is a folder of pictures, not a file.
+
+    Raises:
+        UsageError: the name is taken.
+        DiskProblem: its folder is missing, is no folder, or cannot be written.
+    """
+    _check_free(path, overwrite=overwrite, folder=folder)
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        what = "is not a folder" if parent.exists() else "does not exist"
+        raise DiskProblem(f"{path} cannot be written: the folder {parent} {what}.")
+    try:
+        # Asking for permissions is not enough: root may do anything, yet not on a read-only file system.
+        with tempfile.TemporaryFile(dir=parent):
+            pass
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()  # A name that is too long shows here and not after an hour of rendering.
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _check_free(path: Path, *, overwrite: bool, folder: bool) -> None:
+    if not os.path.lexists(path):
+        return
+    if folder:
+        if not path.is_dir():
+            raise UsageError(f"{path} is a file, and a folder of pictures was asked for; choose another name.")
+        names = sorted(inside.name for inside in path.iterdir())
+        if not names:
+            return
+        strange = [name for name in names if not is_picture_name(name) and name != "recipe.json"]
+        if strange:  # Never throw away what we did not make.
+            raise UsageError(f"The folder {path} holds other files, such as {strange[0]!r}; choose another name.")
+    elif path.is_dir():
+        raise UsageError(f"{path} is a folder; give the name of a file, like {path / 'film.mp4'}.")
+    if not overwrite:
+        raise UsageError(f"{path} exists already; choose another name, or allow it to be replaced with --overwrite.")
+
+
+def picture_name(index: int) -> str:
+    """Name the frame `index` (from 0) in a folder of pictures."""
+    return f"{index:06d}.png"
+
+
+def is_picture_name(name: str) -> bool:
+    """Tell whether a file in a folder of pictures is one of its frames."""
+    return name.endswith(".png") and name[:-4].isdecimal() and len(name) >= 10
+
+
+def temporary_name(path: Path) -> Path:
+    """Name the unfinished file beside its final name: hidden, the same every time, and never too long."""
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+    return path.with_name(f".dreamreel-{digest}.part")
+
+
+def cannot_write(path: Path, error: OSError) -> DiskProblem:
+    """Turn what the system says about a write into an error for the user."""
+    return DiskProblem(f"{path} cannot be written: {error.strerror or error}.")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failed write in the block into an error that names `path`.
+
+    Raises:
+        DiskProblem: the disk is full, or the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name in the folder of `path`; what is written there takes the final name if all goes well.
+
+    Whatever stops the block, the unfinished file (or folder) is removed and `path` stays as it was.
+
+    Raises:
+        DiskProblem: the finished file could not be put in its place.
+    """
+    part = temporary_name(path)
+    _remove(part)  # Left by a run that was killed.
+    try:
+        yield part
+        with writing(path):
+            _settle(part)
+            _swap(part, path)
+    finally:
+        _remove(part)
+
+
+def _settle(part: Path) -> None:
+    """Make sure that everything is on the disk, not only in its cache."""
+    files = sorted(part.iterdir()) if part.is_dir() else [part]
+    for file in files:
+        with file.open("rb+") as handle:
+            os.fsync(handle.fileno())
+
+
+def _swap(part: Path, path: Path) -> None:
+    old = part.with_suffix(".old")
+    if part.is_dir() and path.is_dir():  # A folder cannot be replaced in one go unless it is empty.
+        _remove(old)
+        path.replace(old)
+    part.replace(path)
+    fsync_folder(path.absolute().parent)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()

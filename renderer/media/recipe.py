@@ -1,0 +1,260 @@
+"""The recipe inside a film or a picture: every setting that made it, as JSON, wherever the file has room for text.
+
+| file | place |
+| --- | --- |
+| mp4, mov, webm | the comment of the container |
+| png, apng | a `tEXt` chunk named `dreamreel` |
+| gif, jpg | a comment block |
+| webp | an attribute in an XMP packet |
+| tiff | the image description |
+| folder of pictures | a file `recipe.json` in it |
+
+The JSON is ASCII, and inside a file it is `{"dreamreel": RECIPE}`, so that nobody else's comment is taken for one.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import shutil
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import Image
+
+from renderer.errors import BadInput
+from renderer.media.ffmpeg import FfmpegFailed, file_url, run
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+PNG_KEY = b"dreamreel"
+TIFF_DESCRIPTION = 270
+
+_LARGEST = 16 << 20  # Bytes of text; more is not one of our recipes.
+
+
+def to_text(recipe: Mapping[str, Any]) -> str:
+    """Write a recipe as one line of ASCII."""
+    return json.dumps({"dreamreel": recipe}, separators=(",", ":"), allow_nan=False)
+
+
+def from_text(text: str) -> dict[str, Any] | None:
+    """Read what `to_text` wrote; None if it is something else."""
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    recipe = whole.get("dreamreel") if isinstance(whole, dict) else None
+    return recipe if isinstance(recipe, dict) else None
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """Read the recipe inside a film, a picture or a folder of pictures.
+
+    Args:
+        path: what Dreamreel made; its content decides how it is read, not its name.
+
+    Raises:
+        BadInput: there is no such file, it cannot be read, or no recipe is inside.
+    """
+    if path.is_dir():
+        text = _read_json_file(path / "recipe.json")
+    elif not path.exists():
+        raise BadInput(f"{path} does not exist.")
+    elif not path.is_file():
+        raise BadInput(f"{path} is not a file.")
+    else:
+        text = _read_file(path)
+    recipe = from_text(text) if text else None
+    if recipe is None:
+        raise BadInput(f"{path} holds no Dreamreel recipe: another program made it, or its metadata were removed.")
+    return recipe
+
+
+def _read_file(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            magic = file.read(12)
+            file.seek(0)
+            if magic.startswith(PNG_MAGIC):
+                return _from_png(file)
+            if magic.startswith(b"GIF8"):
+                return _from_gif(file)
+            if magic.startswith(b"\xff\xd8"):
+                return _from_jpeg(file)
+            if magic[:4] == b"RIFF" and magic[8:] == b"WEBP":
+                return _from_webp(file)
+        if magic.startswith((b"II*\0", b"MM\0*")):
+            return _from_tiff(path)
+        if magic.lstrip().startswith(b"{"):
+            return _read_json_file(path)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, struct.error, IndexError, EOFError):
+        return None  # Cut off or not what its first bytes say.
+    return _from_container(path)
+
+
+def _read_json_file(path: Path) -> str | None:
+    if not path.is_file() or path.stat().st_size > _LARGEST:
+        return None
+    return path.read_text("utf-8", "replace")
+
+
+# --- films -----------------------------------------------------------------------------------------------------------
+
+
+def ffmetadata(recipe: Mapping[str, Any]) -> str:
+    """Write a recipe in the form that ffmpeg reads metadata from: no limit of length, unlike an argument."""
+    return ";FFMETADATA1\ncomment=" + re.sub(r"([=;#\\\n])", r"\\\1", to_text(recipe)) + "\n"
+
+
+def _from_container(path: Path) -> str | None:
+    guard = ["-protocol_whitelist", "file,pipe", "-format_whitelist", "mov,matroska"]
+    try:
+        output = run(["-v", "error", *guard, "-i", file_url(path), "-f", "ffmetadata", "pipe:1"], timeout=60)
+    except FfmpegFailed:
+        return None
+    text = output.stdout.decode("utf-8", "replace")
+    # An entry ends at a line break that is not escaped; keys are case-insensitive (Matroska writes COMMENT).
+    found = re.search(r"^comment=((?:\\.|[^\\\n])*)$", text, re.MULTILINE | re.IGNORECASE | re.DOTALL)
+    return re.sub(r"\\(.)", r"\1", found[1], flags=re.DOTALL) if found else None
+
+
+# --- pictures that ffmpeg writes without text: the recipe is added to the unfinished file ----------------------------
+
+
+def add_to_png(path: Path, recipe: Mapping[str, Any]) -> None:
+    """Add a recipe to a PNG or animated PNG, before its end chunk."""
+    with path.open("rb+") as file:
+        file.seek(-12, os.SEEK_END)
+        end = file.read(12)
+        if end[4:8] != b"IEND":
+            raise ValueError(f"{path} does not end like a PNG")
+        file.seek(-12, os.SEEK_END)
+        body = b"tEXt" + PNG_KEY + b"\0" + to_text(recipe).encode()
+        file.write(struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + end)
+
+
+def _from_png(file: IO[bytes]) -> str | None:
+    file.seek(len(PNG_MAGIC))
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"tEXt" and length <= _LARGEST:
+            key, _, text = file.read(length).partition(b"\0")
+            if key == PNG_KEY:
+                return text.decode("latin-1")
+            length = 0
+        file.seek(length + 4, os.SEEK_CUR)
+    return None
+
+
+def add_to_gif(path: Path, recipe: Mapping[str, Any]) -> None:
+    """Add a recipe to a GIF, as a comment before its first picture: after the last, some players count one more."""
+    text = to_text(recipe).encode()
+    blocks = [text[i : i + 255] for i in range(0, len(text), 255)]
+    old = path.with_suffix(".plain")
+    path.replace(old)
+    try:
+        with old.open("rb") as plain, path.open("wb") as file:
+            head = plain.read(13)
+            file.write(head + plain.read(_table_bytes(head[10])))
+            file.write(b"\x21\xfe" + b"".join(bytes([len(b)]) + b for b in blocks) + b"\0")
+            shutil.copyfileobj(plain, file)
+    finally:
+        old.unlink()
+
+
+def _from_gif(file: IO[bytes]) -> str | None:
+    def sub_blocks() -> Iterator[bytes]:
+        while length := file.read(1)[0]:
+            yield file.read(length)
+
+    file.seek(_table_bytes(file.read(13)[10]), os.SEEK_CUR)
+    while (kind := file.read(1)) not in (b";", b""):
+        if kind == b"\x21":
+            label = file.read(1)
+            text = b"".join(sub_blocks())
+            if label == b"\xfe" and text.startswith(b'{"dreamreel"'):
+                return text.decode("latin-1")
+        else:
+            file.seek(_table_bytes(file.read(9)[8]) + 1, os.SEEK_CUR)
+            for _ in sub_blocks():
+                pass
+    return None
+
+
+def _table_bytes(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def to_xmp(recipe: Mapping[str, Any]) -> bytes:
+    """Write a recipe as an XMP packet, for WebP."""
+    return (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description rdf:about="" xmlns:dreamreel="urn:dreamreel" '
+        f'dreamreel:recipe="{html.escape(to_text(recipe))}"/></rdf:RDF></x:xmpmeta>'
+    ).encode()
+
+
+def add_to_webp(path: Path, recipe: Mapping[str, Any], *, width: int, height: int) -> None:
+    """Add a recipe to a WebP file, as an XMP chunk at its end; `width` and `height` are those of the picture."""
+    packet = to_xmp(recipe)
+    chunk = b"XMP " + struct.pack("<I", len(packet)) + packet + b"\0" * (len(packet) & 1)
+    with path.open("rb+") as file:
+        head = file.read(21)
+        if head[12:16] != b"VP8X":  # One frame alone: a simple file, which has no room for metadata yet.
+            file.seek(12)
+            body = file.read()
+            sides = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+            file.seek(12)
+            file.write(b"VP8X" + struct.pack("<I", 10) + bytes(4) + sides + body)
+            head = head[:20] + b"\0"
+        file.seek(20)
+        file.write(bytes([head[20] | 0x04]))
+        file.seek(0, os.SEEK_END)
+        file.write(chunk)
+        total = file.tell()
+        file.seek(4)
+        file.write(struct.pack("<I", total - 8))
+
+
+def _from_webp(file: IO[bytes]) -> str | None:
+    file.seek(12)
+    while len(head := file.read(8)) == 8:
+        kind, length = struct.unpack("<4sI", head)
+        if kind == b"XMP " and length <= _LARGEST:
+            found = re.search(r'dreamreel:recipe="([^"]*)"', file.read(length).decode("utf-8", "replace"))
+            return html.unescape(found[1]) if found else None
+        file.seek(length + (length & 1), os.SEEK_CUR)
+    return None
+
+
+def add_to_jpeg(data: bytes, recipe: Mapping[str, Any]) -> bytes:
+    """Return a JPEG file with a recipe in it, in as many comments as it takes (64 KB each)."""
+    text = to_text(recipe).encode()
+    parts = [text[i : i + 65_000] for i in range(0, len(text), 65_000)]
+    return data[:2] + b"".join(b"\xff\xfe" + struct.pack(">H", len(p) + 2) + p for p in parts) + data[2:]
+
+
+def _from_jpeg(file: IO[bytes]) -> str | None:
+    file.seek(2)
+    text = b""
+    while len(head := file.read(4)) == 4:
+        mark, length = struct.unpack(">HH", head)
+        if mark >> 8 != 0xFF or mark == 0xFFDA:  # The picture itself begins.
+            break
+        part = file.read(length - 2)
+        if mark == 0xFFFE:
+            text += part
+    return text.decode("latin-1") or None
+
+
+def _from_tiff(path: Path) -> str | None:
+    with Image.open(path, formats=("TIFF",)) as image:
+        text = image.getexif().get(TIFF_DESCRIPTION)
+    return text if isinstance(text, str) else None
