@@ -65,7 +65,9 @@ def test_training_steps_change_the_student_and_stay_finite(trained):
     distillation, losses = trained
     assert np.isfinite(losses).all()
     assert all(np.isfinite(weight.numpy()).all() for weight in distillation.weights)
-    moved = [np.abs(w.numpy() - a.numpy()).max() for w, a in zip(distillation.weights, distillation.averages, strict=True)]
+    moved = [
+        np.abs(w.numpy() - a.numpy()).max() for w, a in zip(distillation.weights, distillation.averages, strict=True)
+    ]
     assert max(moved) > 0
 
 

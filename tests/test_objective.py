@@ -8,7 +8,10 @@ from renderer.dreaming.ascent import Ascent
 from renderer.dreaming.objective import KINDS, Objective, Term, mean, parse_mix, square
 from renderer.errors import UsageError
 
-ACTIVATIONS = {"a": tf.random.stateless_normal((1, 3, 4, 5), (1, 2)), "b": tf.random.stateless_normal((1, 2, 2, 6), (3, 4))}
+ACTIVATIONS = {
+    "a": tf.random.stateless_normal((1, 3, 4, 5), (1, 2)),
+    "b": tf.random.stateless_normal((1, 2, 2, 6), (3, 4)),
+}
 
 
 def test_objectives_add_subtract_and_scale_as_numbers_do():

@@ -112,7 +112,9 @@ class ChannelDreamer:
             tape.watch(pictures)
             activations = self._activations(pictures)
             values = [
-                tf.reduce_sum(weights[layer] * tf.reduce_mean(tf.square(tf.cast(activations[layer], tf.float32)), (1, 2)))
+                tf.reduce_sum(
+                    weights[layer] * tf.reduce_mean(tf.square(tf.cast(activations[layer], tf.float32)), (1, 2))
+                )
                 for layer in self.layers
             ]
             value = tf.add_n(values)  # pictures do not see each other, so each one's gradient is its own

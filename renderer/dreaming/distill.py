@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -28,6 +28,7 @@ from renderer.dreaming.dreamnet import StandardisedConvolution, build_dreamnet
 from renderer.dreaming.folding import rebuild
 from renderer.dreaming.networks import Network
 from renderer.dreaming.pictures import training_picture
+from renderer.errors import UsageError
 
 HEAD_ORDER = ("patterns", "parts", "objects")
 
@@ -86,6 +87,9 @@ class Distillation:
         photos: uint8 `(H, W, 3)` RGB photographs.
         settings: how to train.
         checkpoint: file that holds the state of the training.
+
+    Raises:
+        UsageError: the checkpoint is of a training with another teacher, other pictures or settings.
     """
 
     def __init__(
@@ -100,6 +104,14 @@ class Distillation:
         self.photos, self.settings, self.checkpoint = photos, settings, checkpoint
         self._teacher = teacher.activations(layers)
         self._layers = tuple(layers)
+        parts = [
+            teacher.name,
+            teacher.weights_sha256,
+            *layers,
+            len(photos),
+            replace(settings, minutes=0.0, match_from=0.0),
+        ]
+        self._key = repr(parts)
         self.rng = np.random.default_rng(settings.seed)
         keras.utils.set_random_seed(settings.seed)
         self.step, self.elapsed = 0, 0.0
@@ -127,12 +139,22 @@ class Distillation:
         self.pool = np.stack([self._fresh_picture() for _ in range(settings.chains)])
         self.visits = self.rng.integers(settings.visits, size=settings.chains)
 
-    def run(self, *, report: Callable[[DistillProgress], None], save_every: float = 120.0) -> None:
+    def run(
+        self,
+        *,
+        report: Callable[[DistillProgress], None],
+        should_stop: Callable[[], bool] = lambda: False,
+        save_every: float = 120.0,
+    ) -> bool:
         """Train for what is left of the time.
 
         Args:
             report: called every 20 steps.
+            should_stop: asked after each step; True saves the state and returns.
             save_every: seconds between checkpoints.
+
+        Returns:
+            True when the time is over, False when it was stopped.
         """
         budget = self.settings.minutes * 60
         last = saved = time.monotonic()
@@ -152,7 +174,10 @@ class Distillation:
             if now - saved > save_every:
                 self.save()
                 saved = now
+            if should_stop():
+                break
         self.save()
+        return self.elapsed >= budget
 
     def publish(self) -> None:
         """Fold the averaged weights into the plain network, which is the one that dreams."""
@@ -177,13 +202,18 @@ class Distillation:
         state |= {f"average_{i}": a.numpy() for i, a in enumerate(self.averages)}
         state |= {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(self.optimizer.variables)}
         temporary = self.checkpoint.with_name(self.checkpoint.name + ".part.npz")
-        np.savez(temporary, step=self.step, elapsed=self.elapsed, **state)
+        np.savez(temporary, key=self._key, step=self.step, elapsed=self.elapsed, **state)
         temporary.replace(self.checkpoint)
 
     def _restore(self) -> None:
         if not self.checkpoint.exists():
             return
         with np.load(self.checkpoint) as state:
+            if str(state["key"]) != self._key:
+                raise UsageError(
+                    f"{self.checkpoint} is of a training with another teacher, other pictures or settings; give those "
+                    "again, or delete it to begin anew."
+                )
             self.step, self.elapsed = int(state["step"]), float(state["elapsed"])
             for name, variables in (
                 ("weight", self.weights),

@@ -56,6 +56,8 @@ class NetworkSpec:
         layers: layers that dream well, shallow to deep.
         mix: default mix, layer -> weight.
         smallest: shortest side, pixels, that every layer in `layers` can take.
+        taught: the three layers that a student learns from it, at strides of about 8, 16 and 16 pixels; the last
+            three of `layers` where none are named.
     """
 
     summary: str
@@ -64,6 +66,7 @@ class NetworkSpec:
     layers: tuple[str, ...]
     mix: Mapping[str, float]
     smallest: int
+    taught: tuple[str, ...] = ()
 
 
 class Network:
@@ -254,6 +257,7 @@ def _application(
     mix: Mapping[str, float],
     smallest: int = 32,
     summary: str = "",
+    taught: str = "",
 ) -> NetworkSpec:
     return NetworkSpec(
         summary=summary or f"keras.applications.{application}",
@@ -262,6 +266,7 @@ def _application(
         layers=tuple(layers.split()),
         mix=mix,
         smallest=smallest,
+        taught=tuple(taught.split()),
     )
 
 
@@ -281,6 +286,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         mix={"mixed4": 1.0},
         smallest=80,
         summary="Inception v3, the classic dreamer: eyes, dogs, pagodas",
+        taught="mixed2 mixed4 mixed5",
     ),
     "vgg16": _application("VGG16", "caffe", "block3_conv3 block4_conv3 block5_conv3", mix={"block4_conv3": 1.0}),
     "vgg19": _application("VGG19", "caffe", "block3_conv4 block4_conv4 block5_conv4", mix={"block4_conv4": 1.0}),

@@ -1,0 +1,184 @@
+"""What a frame costs beside its bare gradient steps, and what bfloat16 saves; measured inside one process."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.tools import Figure, below, network_flags, tell
+from renderer.frame import Frame, Size
+from renderer.jobs.settings import Settings, build
+
+SIZE = Size(640, 360)
+
+
+def settings_for(network: str, shared: Path, **more: Any) -> Settings:
+    """Return the default film's settings with another network."""
+    flags = list(network_flags(network, shared))
+    given = dict(zip(flags[::2], flags[1::2], strict=True))
+    keys = {"--network": "network.name", "--weights": "network.weights", "--layers": "dream.layers"}
+    return build({"film.size": str(SIZE), **{keys[flag]: value for flag, value in given.items()}, **more})
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a frame: whole, its bare gradient steps, and the parts that can be told apart; medians."""
+
+    frame: float
+    bare: float
+    parts: dict[str, float]
+
+
+def frame_cost(settings: Settings, *, rounds: int = 5, block: int = 6) -> Cost:
+    """Measure frames and their bare gradient steps in turn, in blocks.
+
+    The bare steps are the network's objective and its gradient in the picture, compiled once for all sizes, called as
+    often as a frame calls them, at its octaves' sizes: no jitter, no normalisation, no resizing. Frames come in blocks,
+    so that the encoder of the store, a process beside us, has to keep up; before bare steps it is left to finish.
+    """
+    from renderer.jobs.film import assemble
+    from renderer.jobs.start import first_canvas
+    from renderer.media.store import Store
+
+    start = first_canvas(settings, None)
+    parts = assemble(settings, start)
+    bare = bare_steps(parts.dreamer, start, settings)
+    times: dict[str, list[float]] = defaultdict(list)
+    steps: dict[Size, list[float]] = defaultdict(list)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.open(Path(folder), size=settings.film.size, rate=settings.rate, pixel_key="benchmark", meta={}) as store,
+    ):
+        dream, index = start, 1
+        for round_ in range(rounds + 1):
+            tell(f"  round {round_} of {rounds}")
+            for _ in range(block):
+                dream = _frame(parts, store, dream, index, float(settings.rate), times)
+                index += 1
+            began = time.perf_counter()
+            store.commit({"dream": dream})
+            times["commit"].append(time.perf_counter() - began)
+            for _ in range(block):
+                for size, step in bare:
+                    began = time.perf_counter()
+                    step()
+                    steps[size].append(time.perf_counter() - began)
+            if round_ == 0:  # to warm up
+                times.clear()
+                steps.clear()
+    return _sum_up(times, steps, settings)
+
+
+def bare_steps(dreamer: Any, canvas: Frame, settings: Settings) -> list[tuple[Size, Callable[[], Any]]]:
+    """Return what a frame's gradient steps are, one entry each: the size, and a call that computes one and waits."""
+    import tensorflow as tf
+
+    from renderer.dreaming.octaves import octave_sizes, pad_to, resize
+
+    gradient = tf.function(dreamer.ascent.gradient, input_signature=[tf.TensorSpec((None, None, 3), tf.float32)])
+    dream = settings.dream
+    sizes = octave_sizes(settings.film.size, octaves=dream.octaves, ratio=dream.octave_ratio, smallest=dreamer.smallest)
+    found: list[tuple[Size, Callable[[], Any]]] = []
+    for size in sizes:
+        picture = tf.constant(np.ascontiguousarray(pad_to(resize(canvas, size), dreamer.smallest)))
+        found += [(size, functools.partial(_compute, gradient, picture))] * dream.steps
+    return found
+
+
+def _compute(gradient: Any, picture: Any) -> Frame:
+    found: Frame = gradient(picture)[1].numpy()
+    return found
+
+
+def _frame(parts: Any, store: Any, dream: Frame, index: int, rate: float, times: dict[str, list[float]]) -> Frame:
+    """Make one frame as the loop does, and note what each part took."""
+    from renderer.dreaming.tone import measure
+
+    tone = parts.governor.target or measure(dream)
+    marks = [time.perf_counter()]
+    canvas = parts.scene.canvas(index, dream)
+    marks.append(time.perf_counter())
+    dream, _ = parts.dreamer(canvas, frame=index, seconds=index / rate)
+    marks.append(time.perf_counter())
+    dream = parts.governor(dream, tone, frame=index)
+    marks.append(time.perf_counter())
+    store.append(dream)
+    marks.append(time.perf_counter())
+    for name, began, ended in zip(("camera", "dreamer", "governor", "append"), marks, marks[1:], strict=False):
+        times[name].append(ended - began)
+    times["frame"].append(marks[-1] - marks[0])
+    return dream
+
+
+def _sum_up(times: dict[str, list[float]], steps: dict[Size, list[float]], settings: Settings) -> Cost:
+    from renderer.render.loop import COMMIT_SECONDS
+
+    middle = {name: statistics.median(values) for name, values in times.items()}
+    # A commit comes once in a while; a frame bears its share.
+    middle["commit"] *= middle["frame"] / COMMIT_SECONDS
+    frame = middle.pop("frame") + middle["commit"]
+    bare = sum(settings.dream.steps * statistics.median(values) for values in steps.values())
+    middle["dreamer around the steps"] = middle.pop("dreamer") - bare
+    return Cost(frame=frame, bare=bare, parts=middle)
+
+
+def overhead(shared: Path, networks: list[str], *, rounds: int = 5) -> Iterator[Figure]:
+    """Measure everything around the network as a part of a frame."""
+    for network in networks:
+        tell(f"overhead: {network}, {SIZE}")
+        cost = frame_cost(settings_for(network, shared), rounds=rounds)
+        name = "inception_v3 mixed4" if network == "inception_v3" else network
+        held = network == "inception_v3"  # what is asked of the bundled network is part of `film`
+        share = below(f"{name}: around the network, part of a frame", 1 - cost.bare / cost.frame, 0.15, form="{:.1%}")
+        whole = below(f"{name}: whole frame / its bare steps", cost.frame / cost.bare, 1.15 if held else 1.5)
+        yield share if held else Figure(share.name, "-", share.measured, None)
+        yield whole
+        yield Figure(f"{name}: a frame", "-", f"{cost.frame * 1e3:.0f} ms, bare {cost.bare * 1e3:.0f} ms", None)
+        for part, seconds in cost.parts.items():
+            yield Figure(f"{name}:   {part}", "-", f"{seconds * 1e3:.1f} ms, {seconds / cost.frame:.1%}", None)
+
+
+def precision(shared: Path, *, repeats: int = 12) -> Iterator[Figure]:
+    """Measure one gradient step of Inception v3 `mixed4` at 640x360 in bfloat16 against float32, in turn."""
+    from renderer.jobs import runtime
+
+    runtime.prepare()
+    from renderer.dreaming.networks import best_precision
+
+    if best_precision() != "bfloat16":
+        yield Figure("inception_v3 mixed4: step in bfloat16 / in float32", "at most 0.75", "no bfloat16 here", None)
+        return
+    tell("precision: inception_v3 mixed4, 640x360")
+    steps = {kind: _one_step(settings_for("inception_v3", shared, **{"network.precision": kind})) for kind in KINDS}
+    times: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for repeat in range(repeats + 2):
+        for kind, step in steps.items():
+            began = time.perf_counter()
+            step()
+            if repeat >= 2:
+                times[kind].append(time.perf_counter() - began)
+    fast, plain = (statistics.median(times[kind]) for kind in KINDS)
+    yield below("inception_v3 mixed4: step in bfloat16 / in float32", fast / plain, 0.75)
+    yield Figure("inception_v3 mixed4: a step", "-", f"{fast * 1e3:.0f} ms, float32 {plain * 1e3:.0f} ms", None)
+
+
+KINDS = ("bfloat16", "float32")
+
+
+def _one_step(settings: Settings) -> Callable[[], Any]:
+    from renderer.jobs.film import assemble
+    from renderer.jobs.start import first_canvas
+
+    canvas = first_canvas(settings, None)
+    ascent = assemble(settings, canvas).dreamer.ascent
+    shifts, sizes = np.array([[3, 5]], np.int32), np.array([0.01], np.float32)
+    return lambda: ascent.climb(canvas, shifts=shifts, sizes=sizes)

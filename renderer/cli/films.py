@@ -1,0 +1,97 @@
+"""`dreamreel encode` and `dreamreel replay`: films made again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from renderer.cli.options import (
+    ENCODE_FLAGS,
+    AllowEnvChange,
+    Given,
+    KeepStore,
+    Out,
+    Overwrite,
+    Restart,
+    WorkDir,
+    command,
+)
+from renderer.cli.terminal import Terminal
+
+
+def add(app: typer.Typer) -> None:
+    """Register the commands."""
+
+    @command(app, flags=ENCODE_FLAGS)
+    def encode(
+        terminal: Terminal,
+        given: Given,
+        film: Annotated[Path, typer.Argument(metavar="FILM", help="A film with a kept store, or a work folder.")],
+        *,
+        out: Out,
+        overwrite: Overwrite = False,
+    ) -> None:
+        """Make a film from the frames that are there: of a kept store, or of one that is not finished yet."""
+        chosen = given.resolve().settings.encode
+        from renderer.jobs.again import Encoding, encode_again
+
+        encoding = Encoding(codec=chosen.codec, quality=chosen.quality)
+        terminal.stopper.graceful = True
+        result = encode_again(
+            film, out, encoding=encoding, overwrite=overwrite, listener=terminal, should_stop=terminal.stopper
+        )
+        terminal.film(result)
+
+    @command(app, flags=ENCODE_FLAGS)
+    def replay(
+        terminal: Terminal,
+        given: Given,
+        film: Annotated[Path, typer.Argument(metavar="FILM", help="A film or picture made by Dreamreel.")],
+        *,
+        out: Out,
+        image: Annotated[
+            Path | None, typer.Option("--image", metavar="FILE", help="The picture it began with, if it has moved.")
+        ] = None,
+        weights: Annotated[
+            Path | None, typer.Option("--weights", metavar="FILE", help="The network's weights, if they have moved.")
+        ] = None,
+        overwrite: Overwrite = False,
+        keep_store: KeepStore = False,
+        work_dir: WorkDir = None,
+        restart: Restart = False,
+        allow_env_change: AllowEnvChange = False,
+    ) -> None:
+        """Render a film again from the recipe inside it."""
+        chosen = given.resolve().settings.encode
+        from renderer.jobs.again import Encoding, film_from_recipe
+        from renderer.jobs.film import make_film
+
+        again, recipe = film_from_recipe(
+            film,
+            out,
+            image=image,
+            weights=weights,
+            encoding=Encoding(codec=chosen.codec, quality=chosen.quality),
+            overwrite=overwrite,
+            keep_store=keep_store,
+            work_dir=work_dir,
+            restart=restart,
+            allow_env_change=allow_env_change,
+        )
+        if recipe.kind == "still":
+            from renderer.jobs.still import Still, make_still
+
+            done = make_still(
+                Still(settings=again.settings, out=out, picture=again.picture, own_size=False, overwrite=overwrite),
+                listener=terminal,
+            )
+            terminal.result(f"{done.path}: {done.size}", event="still", path=str(done.path))
+            return
+        result = make_film(again, listener=terminal, should_stop=terminal.stopper)
+        from renderer.jobs.runtime import differences
+
+        if changed := differences(recipe.environment):
+            terminal.note(f"Made then with something else ({'; '.join(changed)}): frames may differ in fine detail.")
+        terminal.film(result)

@@ -1,0 +1,45 @@
+"""The command line: `dreamreel COMMAND`. One file a group of commands; nothing heavy is imported before they run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from renderer import __version__
+from renderer.cli import doctor, films, metrics, networks, presets, still, zoom
+
+app = typer.Typer(
+    name="dreamreel",
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain help: drawing boxes would take half of the time until it is there.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Render dream films: a neural network amplifies what it sees in every frame, and a camera moves through it.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"dreamreel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Render dream films: a neural network amplifies what it sees in every frame, and a camera moves through it."""
+
+
+for group in (zoom, still, films, metrics, presets, networks, doctor):
+    group.add(app)
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `dreamreel` command."""
+    app()

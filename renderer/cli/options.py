@@ -1,0 +1,184 @@
+"""The flags that many commands share, written once: each stands for one setting, and is checked where settings are.
+
+Values are passed on as text; `renderer.jobs.settings` reads them, so that a flag, `--set` and a preset take the same
+forms and give the same errors. Defaults are repeated here because help must not wait for the settings to load; a test
+compares them.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from renderer.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from renderer.jobs.presets import Resolved
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag for a setting: its dotted name, what stands for the value in the help, a word of help, the default."""
+
+    key: str
+    metavar: str
+    text: str
+    default: str = ""
+    short: str = ""
+
+
+FLAGS: dict[str, Flag] = {
+    "--noise": Flag("start.noise", "KIND", "Begin from white, pink, perlin or clouds.", "perlin"),
+    "--fit": Flag("start.fit", "HOW", "A picture of another shape: cover, contain or stretch.", "cover"),
+    "--size": Flag("film.size", "WxH", "Width and height, pixels.", "640x360"),
+    "--fps": Flag("film.fps", "RATE", "Frames a second; 24000/1001 works too.", "24"),
+    "--seconds": Flag("film.seconds", "S", "Length, seconds.", "6"),
+    "--frames": Flag("film.frames", "N", "Length, frames, in place of --seconds."),
+    "--seed": Flag("seed", "N", "Of all randomness.", "0"),
+    "--network": Flag("network.name", "NAME", "See `dreamreel networks list`.", "dreamnet"),
+    "--weights": Flag("network.weights", "FILE", "Weights to use in place of the network's own."),
+    "--precision": Flag("network.precision", "WHAT", "auto, bfloat16 or float32.", "auto"),
+    "--layers": Flag("dream.layers", "A,B:0.5", "What to amplify, with weights; without it the network's own mix."),
+    "--objective": Flag("dream.objective", "KIND", "square or mean of the activations.", "square"),
+    "--octaves": Flag("dream.octaves", "N", "Scales, from coarse to fine.", "4"),
+    "--octave-ratio": Flag("dream.octave_ratio", "R", "From one scale to the next.", "1.4"),
+    "--steps": Flag("dream.steps", "N", "Gradient steps per octave and frame.", "2"),
+    "--first-steps": Flag("dream.first_steps", "N", "The same, for the first frame.", "12"),
+    "--step-size": Flag("dream.step_size", "X", "How far a step goes, part of the full range.", "0.012"),
+    "--strength": Flag("dream.strength", "X", "Multiplies the step size; may change over time.", "1"),
+    "--jitter": Flag("dream.jitter", "PX", "Largest random shift before a step, pixels.", "16"),
+    "--normalise": Flag("dream.normalise", "HOW", "Gradients: laplacian, std, mean or rms.", "laplacian"),
+    "--smoothing": Flag("dream.smoothing", "PX", "Blur of the gradient, pixels.", "0"),
+    "--zoom": Flag("camera.zoom", "X", "Factor a second, below 1 moves out; may change over time.", "1.5"),
+    "--rotate": Flag("camera.rotate", "DEG", "Degrees a second, anticlockwise.", "0"),
+    "--pan-x": Flag("camera.pan_x", "X", "Frame widths a second, to the right.", "0"),
+    "--pan-y": Flag("camera.pan_y", "X", "Frame heights a second, down.", "0"),
+    "--wander": Flag("camera.wander", "X", "How far the centre drifts, part of the frame.", "0.1"),
+    "--edges": Flag("camera.edges", "HOW", "Beyond the frame: mirror, reflect, wrap or clamp.", "mirror"),
+    "--governor": Flag("governor.amount", "X", "How firmly tone is held over a long zoom; 0: not at all.", "1"),
+    "--codec": Flag("encode.codec", "NAME", "Instead of the usual one for the ending of OUT."),
+    "--quality": Flag(
+        "encode.quality", "Q", "On the codec's own scale: CRF for h264, h265, av1, vp9, where lower is better."
+    ),
+}
+"""Flag -> the setting it stands for."""
+
+ENCODE_FLAGS = ("--codec", "--quality")
+STILL_FLAGS = tuple(
+    flag
+    for flag in FLAGS
+    if FLAGS[flag].key.partition(".")[0] in ("start", "seed", "network", "dream")
+    and flag not in ("--steps", "--first-steps")
+)
+ALL_FLAGS = tuple(FLAGS)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user gave of presets, `--set` and flags."""
+
+    presets: Sequence[str] = ()
+    sets: Sequence[str] = ()
+    flags: dict[str, tuple[str, Any]] = field(default_factory=dict)
+
+    def resolve(self, **extra: tuple[str, Any]) -> Resolved:
+        """Stack all of it into settings; `extra` are further flags, `group__name` -> flag and value.
+
+        Raises:
+            UsageError, BadInput: something that makes no sense.
+        """
+        from renderer.errors import UsageError
+        from renderer.jobs.presets import resolve
+
+        flags = {**self.flags, **{key.replace("__", "."): value for key, value in extra.items()}}
+        if "film.seconds" in flags and "film.frames" in flags:
+            raise UsageError("--seconds and --frames say the same thing; give one of them.")
+        return resolve(presets=self.presets, sets=self.sets, flags=flags)
+
+
+Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="The file to write; its ending says the format.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace OUT if it exists.")]
+KeepStore = Annotated[bool, typer.Option("--keep-store", help="Keep the lossless frames beside the film.")]
+WorkDir = Annotated[
+    Path | None, typer.Option("--work-dir", metavar="DIR", help="Where the frames lie meanwhile. [beside OUT]")
+]
+Restart = Annotated[bool, typer.Option("--restart", help="Throw unfinished work with other settings away.")]
+AllowEnvChange = Annotated[
+    bool, typer.Option("--allow-env-change", help="Go on with work begun by other versions or on another machine.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how long it would take.")]
+
+
+def command(
+    app: typer.Typer, *, name: str | None = None, flags: Sequence[str] = (), settings: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command with the shared options, and end it with a sentence and an exit code whatever happens.
+
+    Args:
+        app: the group.
+        name: of the command; that of the function if None.
+        flags: which of `FLAGS` it takes.
+        settings: whether it takes `--preset` and `--set`.
+
+    The function's first parameter is a `Terminal`; its second, where it takes flags or settings, is `Given`.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())
+        takes_given = bool(flags or settings)
+        shared = _parameters(flags, settings=settings)
+        kept = own[2 if takes_given else 1 :]
+        parameters = [*kept, *shared]
+
+        def run(**values: Any) -> None:
+            terminal = Terminal(json=values.pop("json"), quiet=values.pop("quiet"), verbose=values.pop("verbose"))
+            mine = {parameter.name: values[parameter.name] for parameter in kept}
+            given = [_given(flags, values)] if takes_given else []
+            with terminal.guard():
+                function(terminal, *given, **mine)
+
+        run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        )
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        app.command(name=name)(run)
+        return function
+
+    return register
+
+
+def _given(flags: Sequence[str], values: dict[str, Any]) -> Given:
+    found = {FLAGS[flag].key: (flag, values[_name(flag)]) for flag in flags if values[_name(flag)] is not None}
+    return Given(presets=values.get("preset") or (), sets=values.get("set_") or (), flags=found)
+
+
+def _parameters(flags: Sequence[str], *, settings: bool) -> list[inspect.Parameter]:
+    made = []
+    if settings:
+        preset = typer.Option("-p", "--preset", metavar="NAME|FILE", help="A look; several stack, the last wins.")
+        made.append(_parameter("preset", list[str] | None, preset, None))
+        assign = typer.Option("--set", metavar="KEY=VALUE", help="Any setting by its dotted name, like camera.zoom=2.")
+        made.append(_parameter("set_", list[str] | None, assign, None))
+    for flag in flags:
+        spec = FLAGS[flag]
+        default = f" [{spec.default}]" if spec.default else ""
+        option = typer.Option(flag, metavar=spec.metavar, help=spec.text + default)
+        made.append(_parameter(_name(flag), str | None, option, None))
+    made.append(_parameter("json", bool, typer.Option("--json", help="Results as lines of JSON."), False))
+    made.append(_parameter("quiet", bool, typer.Option("-q", "--quiet", help="No progress, no notes."), False))
+    made.append(_parameter("verbose", bool, typer.Option("-v", "--verbose", help="Logs, and tracebacks."), False))
+    return made
+
+
+def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+
+
+def _name(flag: str) -> str:
+    return flag.removeprefix("--").replace("-", "_")

@@ -1,0 +1,68 @@
+"""`dreamreel still`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from renderer.cli.options import STILL_FLAGS, Given, Out, Overwrite, command
+from renderer.cli.terminal import Terminal
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @command(app, flags=STILL_FLAGS, settings=True)
+    def still(
+        terminal: Terminal,
+        given: Given,
+        image: Annotated[
+            Path | None, typer.Argument(metavar="IMAGE", help="The picture to dream on; without one, noise.")
+        ] = None,
+        *,
+        out: Out,
+        size: Annotated[
+            str | None,
+            typer.Option("--size", metavar="WxH", help="Pixels. [that of IMAGE, at most 1920 on its longer side]"),
+        ] = None,
+        steps: Annotated[
+            str | None, typer.Option("--steps", metavar="N", help="Gradient steps per octave. [12]")
+        ] = None,
+        evolution: Annotated[
+            Path | None,
+            typer.Option("--evolution", metavar="SHEET", help="Also draw a sheet of octaves and steps, with losses."),
+        ] = None,
+        overwrite: Overwrite = False,
+    ) -> None:
+        """Dream on one picture, IMAGE or noise, and write it as png, jpg, webp or tiff."""
+        extra = {}
+        if size is not None:
+            extra["film__size"] = ("--size", size)
+        if steps is not None:
+            extra["dream__first_steps"] = ("--steps", steps)
+        resolved = given.resolve(**extra)
+        from renderer.jobs.still import Still, make_still
+
+        job = Still(
+            settings=resolved.settings,
+            out=out,
+            picture=image,
+            own_size=image is not None and resolved.origins["film.size"] not in ("--size", "--set"),
+            evolution=evolution,
+            overwrite=overwrite,
+        )
+        from renderer.jobs.outputs import span
+
+        done = make_still(job, listener=terminal)
+        terminal.result(
+            f"{done.path}: {done.size}, dream strength {done.strength:.3g}, made in {span(done.took)}",
+            event="still",
+            path=str(done.path),
+            width=done.size.width,
+            height=done.size.height,
+            strength=done.strength,
+            evolution=None if evolution is None else str(evolution),
+            took=round(done.took, 3),
+        )

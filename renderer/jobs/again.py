@@ -1,0 +1,134 @@
+"""Films made again: encoded anew from a store, or rendered anew from a recipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from renderer.errors import BadInput
+from renderer.jobs.film import Film, Listener, Result, finish
+from renderer.jobs.outputs import check_not_input, path_size, work_folder
+from renderer.jobs.recipe import Recipe, find_input, parse_recipe
+from renderer.jobs.settings import Settings, build, flatten
+from renderer.media.encode import check_encode, read_recipe
+from renderer.media.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """What decides a file but not its pixels: codec and quality, None for what suits the ending."""
+
+    codec: str | None = None
+    quality: float | None = None
+
+
+def encode_again(
+    source: Path,
+    out: Path,
+    *,
+    encoding: Encoding,
+    overwrite: bool = False,
+    listener: Listener,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Encode the frames of a work folder, finished or not, without dreaming.
+
+    Args:
+        source: the work folder, or the film that it lies beside.
+        out: the file to make.
+        encoding: how.
+        overwrite: whether `out` may be replaced.
+        listener: is told how it comes along.
+        should_stop: asked after each frame.
+
+    Raises:
+        BadInput: no frames are there.
+        DreamreelError: as `film.finish`.
+    """
+    began = time.monotonic()
+    store = _find_store(source)
+    recipe = parse_recipe(store.meta, source=store.directory)
+    settings = _with_encoding(recipe.settings, encoding)
+    check_not_input(out, recipe.picture)
+    check_encode(out, size=store.size, codec=encoding.codec, quality=encoding.quality, overwrite=overwrite)
+    total = settings.frame_count
+    if store.count < total:
+        listener.note(f"{store.count} of {total} frames are there; the film is made of these.")
+    for note in store.notes:
+        listener.note(note)
+    meta = store.meta if store.count == total else {**store.meta, "frames": store.count}
+    finish(
+        store,
+        out,
+        settings=settings,
+        overwrite=overwrite,
+        recipe=meta,
+        listener=listener,
+        should_stop=should_stop,
+    )
+    return Result(
+        path=out,
+        size=store.size,
+        rate=store.rate,
+        frames=store.count,
+        resumed_at=store.count,
+        bytes=path_size(out),
+        took=time.monotonic() - began,
+    )
+
+
+def film_from_recipe(
+    source: Path,
+    out: Path,
+    *,
+    image: Path | None = None,
+    weights: Path | None = None,
+    encoding: Encoding,
+    **options: Any,
+) -> tuple[Film, Recipe]:
+    """Read the recipe inside a film and put the film together that makes it again.
+
+    Args:
+        source: the film.
+        out: where the new one goes.
+        image: the picture that it began with, if it is no longer where it was.
+        weights: the same for the network's weights.
+        encoding: how to encode; as the recipe says if the ending is the same and nothing is given.
+        options: further attributes of `Film`.
+
+    Raises:
+        BadInput: no recipe, or a file that it names is not there or is another one now.
+    """
+    recipe = parse_recipe(read_recipe(source), source=source)
+    check_not_input(out, source)
+    picture = find_input(image, recorded=recipe.picture, sha256=recipe.picture_sha256, film=source, what="image")
+    recorded = recipe.settings.network.weights
+    found = find_input(weights, recorded=recorded, sha256=recipe.weights_sha256, film=source, what="weights")
+    settings = recipe.settings
+    if encoding != Encoding() or out.suffix.lower() != source.suffix.lower():
+        settings = _with_encoding(settings, encoding)
+    values = flatten(settings)
+    values["network.weights"] = None if found is None else str(found)
+    film = Film(
+        settings=build(values), out=out, picture=picture, weights_sha256=recipe.weights_sha256 or None, **options
+    )
+    return film, recipe
+
+
+def _find_store(source: Path) -> Store:
+    for folder in (source, work_folder(source)):
+        if (folder / "film.json").is_file():
+            return Store.existing(folder)
+    if not source.exists():
+        raise BadInput(f"{source} does not exist.")
+    raise BadInput(
+        f"The lossless frames of {source} are not there: its work folder {work_folder(source)} is gone, as after any "
+        "film is finished without --keep-store. `dreamreel replay` renders them again."
+    )
+
+
+def _with_encoding(settings: Settings, encoding: Encoding) -> Settings:
+    return build({**flatten(settings), "encode.codec": encoding.codec, "encode.quality": encoding.quality})

@@ -1,0 +1,359 @@
+"""One film, from settings to the finished file: the one place that puts scene, dreamer, store and encoder together."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from renderer.errors import BadInput, EnvironmentProblem, Interrupted
+from renderer.frame import Frame, Size
+from renderer.jobs import runtime
+from renderer.jobs.outputs import check_not_input, check_room, path_size, work_folder
+from renderer.jobs.settings import Settings, encode_key, flatten
+from renderer.jobs.start import first_canvas
+from renderer.jobs.work import check_unfinished, key_of, open_done, open_store
+from renderer.media.encode import check_encode, encode, read_recipe
+from renderer.media.store import Store
+
+if TYPE_CHECKING:
+    from renderer.dreaming.dreamer import Dreamer
+    from renderer.dreaming.networks import Network
+    from renderer.dreaming.tone import Governor
+    from renderer.motion.camera import Camera
+    from renderer.render.loop import FrameReport
+    from renderer.render.scenes import Scene
+
+STORE_BYTES_A_PIXEL = 2.0
+"""Bytes that a dreamed pixel takes in the store: dreams are rich in detail, lossless coding saves a third."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    """One film to make.
+
+    Attributes:
+        settings: all of them.
+        out: the finished file, or a folder for pictures.
+        picture: what it begins with; None for noise.
+        overwrite: whether `out` may be replaced.
+        keep_store: whether the lossless frames stay after the film is done.
+        work_dir: where they lie; beside `out` if None.
+        restart: throw away unfinished work of a film with other settings.
+        allow_env_change: go on with work that another version or machine began; then the bytes may differ.
+        weights_sha256: what the network's weights must hash to; None for any.
+    """
+
+    settings: Settings
+    out: Path
+    picture: Path | None = None
+    overwrite: bool = False
+    keep_store: bool = False
+    work_dir: Path | None = None
+    restart: bool = False
+    allow_env_change: bool = False
+    weights_sha256: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The work folder."""
+        return work_folder(self.out, self.work_dir)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A finished film: where, its frames and bytes, how many frames were there already, and the seconds it took."""
+
+    path: Path
+    size: Size
+    rate: Fraction
+    frames: int
+    resumed_at: int
+    bytes: int
+    took: float
+
+    @property
+    def duration(self) -> float:
+        """Length of the film, seconds."""
+        return float(self.frames / self.rate)
+
+
+class Listener(Protocol):
+    """Who is told how a film comes along."""
+
+    def stage(self, text: str) -> None:
+        """Tell what is being done now."""
+
+    def note(self, text: str) -> None:
+        """Tell what should be known, in a sentence."""
+
+    def rendering(self, *, done: int, total: int) -> None:
+        """Tell that frames will follow, `done` of them being there already. From here a stop is graceful."""
+
+    def frame(self, report: FrameReport) -> None:
+        """Tell that a frame is done."""
+
+    def encoded(self, done: int, total: int) -> None:
+        """Tell how many frames are encoded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What renders a film's frames."""
+
+    network: Network
+    scene: Scene
+    dreamer: Dreamer
+    governor: Governor
+
+
+def check(film: Film) -> None:
+    """Refuse what cannot end well, before anything heavy is loaded.
+
+    Raises:
+        UsageError, BadInput, DiskProblem: the output or the picture.
+    """
+    settings = film.settings
+    check_not_input(film.out, film.picture, settings.network.weights)
+    check_encode(
+        film.out,
+        size=settings.film.size,
+        codec=settings.encode.codec,
+        quality=settings.encode.quality,
+        overwrite=film.overwrite,
+    )
+    size, count = settings.film.size, settings.frame_count
+    if not film.folder.exists():
+        needed = int(count * size.width * size.height * STORE_BYTES_A_PIXEL)
+        check_room(_there(film.folder), needed=needed, what="This film")
+    weights = settings.network.weights
+    if weights is not None and not weights.is_file():
+        raise EnvironmentProblem(f"The weights file {weights} does not exist.")
+
+
+def make_film(film: Film, *, listener: Listener, should_stop: Callable[[], bool] = lambda: False) -> Result:
+    """Make a film, or go on with one that was stopped.
+
+    Args:
+        film: what to make.
+        listener: is told how it comes along.
+        should_stop: asked after each frame; True commits what is there and ends with `Interrupted`.
+
+    Raises:
+        Interrupted: it was stopped; the same call goes on.
+        DreamreelError: whatever else a user can mend.
+    """
+    began = time.monotonic()
+    if (finished := _already_finished(film)) is not None:
+        listener.note(f"{film.out} was finished by an earlier run.")
+        return finished
+    check(film)
+    start = first_canvas(film.settings, film.picture)
+    film_key = key_of(film)
+    store = open_done(film, film_key)
+    resumed_at = film.settings.frame_count
+    if store is None:
+        check_unfinished(film, film_key)
+        listener.stage("loading TensorFlow and the network")
+        parts = assemble(film.settings, start)
+        store = open_store(film, film_key, parts.network, listener)
+        resumed_at = store.count
+    with store:
+        if not store.done:
+            _render(film, parts, store, listener, should_stop)
+        finish(
+            store,
+            film.out,
+            settings=film.settings,
+            overwrite=film.overwrite,
+            recipe=store.meta,
+            listener=listener,
+            should_stop=should_stop,
+        )
+        frames = store.count
+        if not film.keep_store:
+            store.remove()
+    return _result(film, frames=frames, resumed_at=resumed_at, took=time.monotonic() - began)
+
+
+def assemble(settings: Settings, start: Frame, *, still: bool = False) -> Parts:
+    """Open the network and build everything that renders, from settings.
+
+    Args:
+        settings: of the film.
+        start: the first canvas `(H, W, 3)`.
+        still: a scene of one picture instead of a camera's journey.
+
+    Raises:
+        UsageError, EnvironmentProblem: the network, its layers or its weights.
+    """
+    runtime.prepare()
+    from renderer.dreaming.dreamer import Dreamer
+    from renderer.dreaming.networks import load_network
+    from renderer.render.scenes import StillScene, ZoomScene
+
+    dream, rate = settings.dream, float(settings.rate)
+    network = load_network(
+        settings.network.name, weights=settings.network.weights, precision=settings.network.precision
+    )
+    dreamer = Dreamer(
+        network,
+        layers=dream.layers,
+        objective=dream.objective,
+        octaves=dream.octaves,
+        octave_ratio=dream.octave_ratio,
+        steps=dream.steps,
+        first_steps=dream.first_steps,
+        step_size=dream.step_size,
+        strength=settings.schedule("dream.strength"),
+        jitter=dream.jitter,
+        normalise=dream.normalise,
+        bands=dream.bands,
+        smoothing=dream.smoothing,
+        rate=None if still else rate,
+        seed=settings.seed,
+    )
+    scene: Scene
+    if still:
+        scene = StillScene(start)
+    else:
+        scene = ZoomScene(start=start, camera=camera_of(settings), edges=settings.camera.edges, rate=rate)
+    return Parts(network=network, scene=scene, dreamer=dreamer, governor=_governor(settings, start))
+
+
+def finish(
+    store: Store,
+    out: Path,
+    *,
+    settings: Settings,
+    overwrite: bool,
+    recipe: Mapping[str, Any],
+    listener: Listener,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Encode what is in a store.
+
+    Raises:
+        BadInput: there are no frames.
+        Interrupted: it was stopped.
+        DiskProblem, EnvironmentProblem: it could not be written.
+    """
+    total = store.count
+    if not total:
+        raise BadInput(f"There is not one finished frame in {store.directory} yet.")
+    listener.stage(f"encoding {out.name}")
+
+    def progress(done: int) -> None:
+        listener.encoded(done, total)
+        if should_stop():
+            raise Interrupted("Stopped while encoding; the frames are kept, and the same command goes on from here.")
+
+    encode(
+        store.frames(),
+        out,
+        size=store.size,
+        rate=store.rate,
+        codec=settings.encode.codec,
+        quality=settings.encode.quality,
+        recipe=finished_recipe(recipe, settings=settings, out=out),
+        overwrite=overwrite,
+        threads=runtime.thread_count(),
+        progress=progress,
+    )
+
+
+def finished_recipe(recipe: Mapping[str, Any], *, settings: Settings, out: Path) -> dict[str, Any]:
+    """Complete a store's recipe with what the file adds: the `encode` settings and their key."""
+    chosen = {k: v for k, v in flatten(settings).items() if k.startswith("encode.")}
+    key = encode_key(settings, pixels=str(recipe.get("pixel_key", "")), suffix=out.suffix.lower())
+    return {**recipe, "settings": {**recipe.get("settings", {}), **chosen}, "encode_key": key}
+
+
+def _render(film: Film, parts: Parts, store: Store, listener: Listener, should_stop: Callable[[], bool]) -> None:
+    from renderer.render.loop import render
+
+    total = film.settings.frame_count
+    listener.rendering(done=store.count, total=total)
+    complete = render(
+        parts.scene,
+        parts.dreamer,
+        store,
+        governor=parts.governor,
+        frames=total,
+        rate=film.settings.rate,
+        report=listener.frame,
+        should_stop=should_stop,
+    )
+    if not complete:
+        raise Interrupted(f"Stopped after frame {store.count} of {total}; the same command goes on from here.")
+    store.mark_done()
+
+
+def _already_finished(film: Film) -> Result | None:
+    """Notice a film that an earlier run finished and was killed before it could clean up."""
+    if film.overwrite or film.keep_store or not os.path.lexists(film.out):
+        return None
+    try:
+        old = Store.existing(film.folder)
+        recipe = read_recipe(film.out)
+    except BadInput:
+        return None
+    expected = finished_recipe(old.meta, settings=film.settings, out=film.out)
+    same = recipe.get("encode_key") == expected["encode_key"] and old.meta.get("film_key") == key_of(film)
+    if not (old.done and same):
+        return None
+    with Store.open(
+        film.folder, size=old.size, rate=old.rate, pixel_key=str(old.meta["pixel_key"]), meta=old.meta
+    ) as store:
+        store.remove()
+    return _result(film, frames=old.count, resumed_at=old.count, took=0.0)
+
+
+def _result(film: Film, *, frames: int, resumed_at: int, took: float) -> Result:
+    return Result(
+        path=film.out,
+        size=film.settings.film.size,
+        rate=film.settings.rate,
+        frames=frames,
+        resumed_at=resumed_at,
+        bytes=path_size(film.out),
+        took=took,
+    )
+
+
+def camera_of(settings: Settings) -> Camera:
+    """Build the camera of a film."""
+    from renderer.motion.camera import Camera
+
+    moving = ("zoom", "rotate", "pan_x", "pan_y", "turn_x", "turn_y", "centre_x", "centre_y", "wander")
+    moves = {name: settings.schedule(f"camera.{name}") for name in moving}
+    return Camera(**moves, wander_period=settings.camera.wander_period, seed=settings.seed)
+
+
+_camera = camera_of
+
+
+def _governor(settings: Settings, start: Frame) -> Governor:
+    from renderer.dreaming.tone import Governor, Tone, measure
+
+    chosen, begin = settings.governor, measure(start)
+    values = {name: getattr(chosen, name) for name in ("luma", "contrast", "saturation", "sharpness")}
+    target = Tone(**{name: getattr(begin, name) if v == "auto" else v for name, v in values.items()})
+    return Governor(
+        target=target if chosen.amount > 0 else None,
+        half_life=chosen.half_life / max(chosen.amount, 1e-6),
+        memory=chosen.memory,
+        noise=chosen.noise,
+        knee=chosen.knee,
+        rate=float(settings.rate),
+        seed=settings.seed,
+    )
+
+
+def _there(folder: Path) -> Path:
+    """Return the nearest folder above that exists."""
+    return next(parent for parent in folder.absolute().parents if parent.is_dir())

@@ -1,0 +1,249 @@
+"""Films as numbers: does the tone hold, do colours clip, does the film keep changing?
+
+`measure_film` decodes any film, folder of pictures or work folder as a stream and shows every frame to each metric of
+`METRICS` at the foot. A new metric is one class (see `measuring.Metric`) and one line there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from array import array
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from renderer.errors import BadInput, DreamreelError
+from renderer.jobs.film import camera_of
+from renderer.jobs.measuring import Look, Metric, Subject
+from renderer.jobs.recipe import parse_recipe
+from renderer.jobs.settings import Settings
+from renderer.jobs.similarity import SelfSimilarity
+from renderer.media.clips import open_clip
+from renderer.media.recipe import read_recipe
+
+HUES = 36
+"""Bins of the hue histogram, 10 degrees each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What was measured of a film.
+
+    Attributes:
+        film: its path.
+        subject: size, rate and number of frames that were really there.
+        notes: what should be known, as sentences.
+        metrics: name in `METRICS` -> its result, as JSON values.
+    """
+
+    film: Path
+    subject: Subject
+    notes: tuple[str, ...]
+    metrics: Mapping[str, Mapping[str, Any]]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {
+            "film": str(self.film),
+            "size": str(self.subject.size),
+            "rate": str(self.subject.rate),
+            "frames": self.subject.frames,
+            "seconds": self.subject.seconds,
+            "notes": list(self.notes),
+            "metrics": {name: dict(result) for name, result in self.metrics.items()},
+        }
+
+    def lines(self) -> list[str]:
+        """Write everything for people."""
+        subject = self.subject
+        what = f"{subject.size}, {float(subject.rate):g} fps, {subject.frames} frames, {subject.seconds:.3g} s"
+        found = [line for name, result in self.metrics.items() for line in METRICS[name].lines(result)]
+        return [f"{self.film}  {what}", *found]
+
+
+def measure_film(
+    path: Path, *, names: Iterable[str] | None = None, progress: Callable[[int, int], None] | None = None
+) -> Report:
+    """Measure a film, frame by frame.
+
+    Args:
+        path: a film, an animated picture, a folder of pictures or a work folder.
+        names: which of `METRICS`; None for all.
+        progress: told how many frames of how many are done.
+
+    Raises:
+        BadInput: it cannot be read, or holds no frames.
+        EnvironmentProblem: no usable ffmpeg.
+    """
+    clip = open_clip(path)
+    settings = _settings(path, clip.meta)
+    # The recipe knows the rate exactly; the times in a GIF are rounded, a folder has none.
+    rate = settings.rate if settings else clip.rate
+    camera = None
+    with contextlib.suppress(DreamreelError):
+        camera = camera_of(settings) if settings else None
+    subject = Subject(size=clip.size, rate=rate, frames=clip.frames, camera=camera)
+    metrics = {name: METRICS[name](subject) for name in (METRICS if names is None else names)}
+    count = 0
+    for pixels in clip.read():
+        look = Look(count, pixels)
+        for metric in metrics.values():
+            metric.add(look)
+        count += 1
+        if progress is not None:
+            progress(count, clip.frames)
+    if count == 0:
+        raise BadInput(f"{path} holds no frames.")
+    return Report(
+        film=path,
+        subject=Subject(size=clip.size, rate=rate, frames=count, camera=camera),
+        notes=_notes(path, count=count, expected=clip.frames),
+        metrics={name: metric.result() for name, metric in metrics.items()},
+    )
+
+
+def _settings(path: Path, meta: Mapping[str, Any]) -> Settings | None:
+    """Read the settings that a film was made with; None where it does not say."""
+    try:
+        recipe = parse_recipe(meta or read_recipe(path), source=path)
+    except DreamreelError:
+        return None
+    return recipe.settings if recipe.kind == "zoom" else None
+
+
+def _notes(path: Path, *, count: int, expected: int) -> tuple[str, ...]:
+    if count >= expected:
+        return ()
+    return (f"{path} is damaged: {count} of its {expected} frames could be decoded.",)
+
+
+class Tone:
+    """Mean luma, contrast, saturation and sharpness: the median of each second, and how far it strays.
+
+    Contrast is the standard deviation of luma, saturation the mean of (max - min) / max over R, G, B, sharpness the
+    variance of the Laplacian of luma (4 neighbours). All are of values in [0, 1]. How far a measure strays is the
+    largest distance of a second, once the film has settled, from the median over all seconds, as a share of it.
+    """
+
+    NAMES = ("luma", "contrast", "saturation", "sharpness")
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self._values = {name: array("d") for name in self.NAMES}
+
+    def add(self, look: Look) -> None:
+        mean, deviation = cv2.meanStdDev(look.luma)
+        spread = cv2.divide(cv2.subtract(look.high, look.low), cv2.max(look.high, 1), dtype=cv2.CV_32F)
+        _, edges = cv2.meanStdDev(cv2.Laplacian(look.luma, cv2.CV_32F))
+        found = (mean[0, 0], deviation[0, 0], cv2.mean(spread)[0], edges[0, 0] ** 2)
+        for name, value in zip(self.NAMES, found, strict=True):
+            self._values[name].append(float(value))
+
+    def result(self) -> dict[str, Any]:
+        seconds = [self.subject.second(index) for index in range(len(self._values["luma"]))]
+        settled = self.subject.settling
+        medians = {name: _medians(values, seconds) for name, values in self._values.items()}
+        middle = {name: float(np.median(values)) for name, values in medians.items()}
+        return {
+            "settling_seconds": settled,
+            "median": middle,
+            "deviation": {name: _stray(medians[name], middle[name], settled) for name in self.NAMES},
+            "per_second": medians,
+        }
+
+    @staticmethod
+    def lines(result: Mapping[str, Any]) -> list[str]:
+        series = result["per_second"]
+        of_seconds = [
+            f"{second:6}  " + "".join(f"{series[name][second]:12.4g}" for name in Tone.NAMES)
+            for second in range(len(series["luma"]))
+        ]
+        return [
+            "",
+            "second  " + "".join(f"{name:>12}" for name in Tone.NAMES),
+            *of_seconds,
+            "median  " + "".join(f"{result['median'][name]:12.4g}" for name in Tone.NAMES),
+            "strays  " + "".join(f"{result['deviation'][name]:12.1%}" for name in Tone.NAMES),
+            f"        (medians of each second; strays: at most, after {result['settling_seconds']:.2g} s)",
+            "",
+        ]
+
+
+class Clipped:
+    """Pixels of which a channel is 0 or 255, as a share of all."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self._shares = array("d")
+
+    def add(self, look: Look) -> None:
+        clipped = (look.high == 255) | (look.low == 0)
+        self._shares.append(float(np.count_nonzero(clipped)) / clipped.size)
+
+    def result(self) -> dict[str, Any]:
+        return {"mean": float(np.mean(self._shares)), "largest": max(self._shares)}
+
+    @staticmethod
+    def lines(result: Mapping[str, Any]) -> list[str]:
+        return [f"clipped pixels   {result['mean']:.2%} of the film, {result['largest']:.2%} of the worst frame"]
+
+
+class HueChange:
+    """How much of the hue histogram of a second has moved a gap later: 0 nothing, 1 everything.
+
+    Each pixel counts with its chroma, so that the hue of greys, which is noise, does not.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self._seconds: dict[int, NDArray[np.float64]] = {}
+
+    def add(self, look: Look) -> None:
+        hue = cv2.cvtColor(look.pixels, cv2.COLOR_RGB2HSV)[..., 0]  # 0 to 179, in steps of two degrees
+        chroma = (look.high - look.low).ravel()
+        counted = np.bincount(hue.ravel() // (180 // HUES), weights=chroma, minlength=HUES)
+        second = self.subject.second(look.index)
+        self._seconds[second] = self._seconds.get(second, np.zeros(HUES)) + counted
+
+    def result(self) -> dict[str, Any]:
+        shares = [h / h.sum() if h.sum() > 0 else h for _, h in sorted(self._seconds.items())]
+        apart = max(1, round(self.subject.gap / self.subject.rate))
+        moved = [float(np.abs(b - a).sum() / 2) for a, b in zip(shares, shares[apart:], strict=False)]
+        return {
+            "gap_seconds": apart,
+            "mean": float(np.mean(moved)) if moved else None,
+            "smallest": min(moved) if moved else None,
+            "per_second": moved,
+        }
+
+    @staticmethod
+    def lines(result: Mapping[str, Any]) -> list[str]:
+        if result["mean"] is None:
+            return ["hue change       -  too short to tell"]
+        found = f"{result['mean']:.1%} of the colours have another hue, {result['smallest']:.1%} at least"
+        return [f"hue change       {found} ({result['gap_seconds']} s apart)"]
+
+
+def _medians(values: array[float], seconds: list[int]) -> list[float]:
+    found = np.asarray(values)
+    places = np.asarray(seconds)
+    return [float(np.median(found[places == second])) for second in sorted(set(seconds))]
+
+
+def _stray(medians: list[float], middle: float, settling: float) -> float:
+    """Return the largest distance from `middle`, as a share of it, of seconds that begin after the settling."""
+    settled = [value for second, value in enumerate(medians) if second >= settling - 1e-9] or medians
+    return max(abs(value - middle) for value in settled) / max(abs(middle), 1e-9)
+
+
+METRICS: dict[str, type[Metric]] = {
+    "tone": Tone,
+    "clipped": Clipped,
+    "hue_change": HueChange,
+    "self_similarity": SelfSimilarity,
+}

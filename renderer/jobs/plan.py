@@ -1,0 +1,141 @@
+"""What a command will do, before it does it: frames, octaves, memory, disk, and the time that it takes here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from renderer.frame import Size
+from renderer.jobs import runtime
+from renderer.jobs.film import STORE_BYTES_A_PIXEL, Film, Listener, Parts, assemble, check
+from renderer.jobs.outputs import size_text, span
+from renderer.jobs.start import first_canvas
+from renderer.media.disk import free_bytes
+
+FILE_BYTES_A_PIXEL = 0.25
+"""What a pixel takes in a finished mp4 or webm, bytes, roughly; pictures and gif take more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What making a film would take.
+
+    Attributes:
+        frames, size, rate: of the film.
+        octaves: sizes of its pyramid, coarse to fine.
+        network: name and what it computes in.
+        device: processor or GPU, and threads.
+        memory: most bytes held while measuring; making the film takes about as much.
+        disk: bytes that the work and the film take, about.
+        disk_free: bytes free where the work would lie.
+        frame_seconds: measured for a frame.
+        seconds: for the whole command, loading included, encoding not.
+    """
+
+    frames: int
+    size: Size
+    rate: Fraction
+    octaves: tuple[Size, ...]
+    network: str
+    device: str
+    memory: int
+    disk: int
+    disk_free: int
+    frame_seconds: float
+    seconds: float
+
+    def text(self) -> str:
+        """Write the plan for people."""
+        length = float(self.frames / self.rate)
+        memory = f"{size_text(self.memory)}" if self.memory else "unknown"
+        available = runtime.memory_available()
+        free = f" ({size_text(available)} are free)" if available else ""
+        rows = {
+            "film": f"{self.frames} frames, {self.size}, {self.rate} a second, {length:.4g} s",
+            "octaves": ", ".join(map(str, self.octaves)),
+            "network": self.network,
+            "device": self.device,
+            "memory": f"{memory}{free}",
+            "disk": f"{size_text(self.disk)} while it is made ({size_text(self.disk_free)} are free)",
+            "time": f"about {span(self.seconds)} ({self.frame_seconds:.3g} s a frame, measured here)",
+        }
+        return "\n".join(f"{name + ':':<9}{value}" for name, value in rows.items())
+
+    def values(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        return {
+            "frames": self.frames,
+            "size": str(self.size),
+            "fps": str(self.rate),
+            "octaves": list(map(str, self.octaves)),
+            "network": self.network,
+            "device": self.device,
+            "memory": self.memory,
+            "disk": self.disk,
+            "disk_free": self.disk_free,
+            "frame_seconds": round(self.frame_seconds, 4),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def make_plan(film: Film, *, listener: Listener) -> Plan:
+    """Say what a film would take, measured by dreaming a frame of it here; nothing is written.
+
+    Raises:
+        DreamreelError: as making the film would.
+    """
+    began = time.monotonic()
+    check(film)
+    settings = film.settings
+    start = first_canvas(settings, film.picture)
+    listener.stage("loading TensorFlow and the network")
+    parts = assemble(settings, start)
+    from renderer.dreaming.octaves import octave_sizes
+
+    listener.stage("measuring")
+    frame_seconds, loading = _measure(parts, began)
+    size, count, dream = settings.film.size, settings.frame_count, settings.dream
+    first = frame_seconds * dream.first_steps / max(1, dream.steps)
+    bytes_a_pixel = STORE_BYTES_A_PIXEL + FILE_BYTES_A_PIXEL
+    octaves = octave_sizes(size, octaves=dream.octaves, ratio=dream.octave_ratio, smallest=parts.network.spec.smallest)
+    environment = runtime.environment()
+    return Plan(
+        frames=count,
+        size=size,
+        rate=settings.rate,
+        octaves=tuple(octaves),
+        network=f"{parts.network.name}, {parts.network.precision}",
+        device=f"{environment['device']}, {environment['threads']} threads",
+        memory=runtime.peak_memory(),
+        disk=int(count * size.width * size.height * bytes_a_pixel) + 6 * start.nbytes,
+        disk_free=free_bytes(next(p for p in (film.folder, *film.folder.absolute().parents) if p.is_dir())),
+        frame_seconds=frame_seconds,
+        seconds=loading + first + frame_seconds * (count - 1),
+    )
+
+
+def _measure(parts: Parts, began: float) -> tuple[float, float]:
+    """Dream a frame twice, the first time to warm up; return seconds a frame, and seconds until the first one began."""
+    from renderer.dreaming.tone import measure
+
+    first = parts.scene.canvas(0, None)
+    tone = measure(first)
+
+    def once() -> None:
+        canvas = parts.scene.canvas(1, first)
+        dream, _ = parts.dreamer(canvas, frame=1, seconds=0.0)
+        parts.governor(dream, tone, frame=1)
+
+    once()
+    loading = time.monotonic() - began
+    seconds = min(_timed(once) for _ in range(2))
+    return seconds, max(0.0, loading - seconds)
+
+
+def _timed(run: Callable[[], None]) -> float:
+    began = time.monotonic()
+    run()
+    return time.monotonic() - began

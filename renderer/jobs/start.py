@@ -1,0 +1,78 @@
+"""The first canvas of a film: noise, or a picture brought to the film's size."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from renderer.errors import BadInput
+from renderer.frame import Frame, Size
+from renderer.jobs.settings import Settings
+from renderer.media.images import read_image
+from renderer.media.source import noise
+
+
+def first_canvas(settings: Settings, picture: Path | None) -> Frame:
+    """Make the first canvas `(H, W, 3)` of a film, at its size.
+
+    Raises:
+        BadInput: the picture cannot be read.
+    """
+    if picture is None:
+        return noise(settings.start.noise, size=settings.film.size, seed=settings.seed)
+    return fit(read_image(picture), settings.film.size, how=settings.start.fit)
+
+
+def fit(picture: Frame, size: Size, *, how: str) -> Frame:
+    """Bring a picture `(h, w, 3)` to a size.
+
+    Args:
+        picture: any size.
+        size: wanted, pixels.
+        how: "cover" fills the frame and crops what is over; "contain" shows the whole picture and fills the rest with
+            its mirror image; "stretch" ignores its shape.
+    """
+    found = Size.of(picture)
+    if found == size:
+        return picture
+    if how == "stretch":
+        return _resize(picture, size)
+    ratios = (size.width / found.width, size.height / found.height)
+    scale = max(ratios) if how == "cover" else min(ratios)
+    scaled = Size(max(1, round(found.width * scale)), max(1, round(found.height * scale)))
+    if how == "cover":
+        # Cropped before it is scaled: a panorama would else be blown up to be thrown away.
+        width, height = min(found.width, size.width / scale), min(found.height, size.height / scale)
+        left, top = (found.width - width) / 2, (found.height - height) / 2
+        return _resize(picture, size, box=(left, top, left + width, top + height))
+    resized = _resize(picture, scaled)
+    left, top = (size.width - scaled.width) // 2, (size.height - scaled.height) // 2
+    margins = ((top, size.height - scaled.height - top), (left, size.width - scaled.width - left), (0, 0))
+    return np.pad(resized, margins, mode="symmetric")
+
+
+def picture_sha256(picture: Path | None) -> str | None:
+    """Return the sha256 of a picture's file in hex, None for no picture.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    if picture is None:
+        return None
+    try:
+        with picture.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"The picture {picture} cannot be read: {error.strerror}.") from error
+
+
+def _resize(picture: Frame, size: Size, *, box: tuple[float, float, float, float] | None = None) -> Frame:
+    """Resample with a Lanczos window that widens as the picture shrinks, channel by channel in float."""
+    out = np.empty((size.height, size.width, 3), np.float32)
+    for channel in range(3):
+        plane = Image.fromarray(np.ascontiguousarray(picture[..., channel]))
+        out[..., channel] = np.asarray(plane.resize(tuple(size), Image.Resampling.LANCZOS, box=box))
+    return np.clip(out, 0.0, 1.0)  # Lanczos rings beyond the range; a picture begins inside it.

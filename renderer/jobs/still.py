@@ -1,0 +1,193 @@
+"""One picture, dreamed: a film of one frame, and a sheet that shows how it came about."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from renderer.errors import EnvironmentProblem, UsageError
+from renderer.frame import Frame, Size
+from renderer.jobs import runtime
+from renderer.jobs.film import Listener, assemble
+from renderer.jobs.outputs import check_not_input
+from renderer.jobs.recipe import write_recipe
+from renderer.jobs.settings import Settings, build, flatten, pixel_key
+from renderer.jobs.start import fit, picture_sha256
+from renderer.media.files import check_output
+from renderer.media.images import image_suffix, read_image, write_image
+from renderer.media.source import noise
+
+if TYPE_CHECKING:
+    from renderer.dreaming.ascent import Ascent, Climb
+    from renderer.dreaming.dreamer import Dreamer
+
+LONGEST_SIDE = 1920
+"""A picture whose size nobody chose is brought to this at most, pixels: memory grows with its area."""
+
+TILES_A_ROW = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Still:
+    """One picture to dream.
+
+    Attributes:
+        settings: all of them; of the film's only the size counts.
+        out: the finished picture.
+        picture: what it begins with; None for noise.
+        own_size: whether the picture's own size is kept, up to `LONGEST_SIDE`.
+        evolution: where the sheet of steps goes; None for none.
+        overwrite: whether `out` and `evolution` may be replaced.
+    """
+
+    settings: Settings
+    out: Path
+    picture: Path | None = None
+    own_size: bool = True
+    evolution: Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StillResult:
+    """A finished picture: where, its size, the objective at the end, and how long it took."""
+
+    path: Path
+    size: Size
+    strength: float
+    took: float
+
+
+def make_still(still: Still, *, listener: Listener) -> StillResult:
+    """Dream one picture.
+
+    Raises:
+        DreamreelError: whatever a user can mend.
+    """
+    began = time.monotonic()
+    outputs = [path for path in (still.out, still.evolution) if path is not None]
+    for path in outputs:
+        image_suffix(path)
+        check_not_input(path, still.picture)
+        check_output(path, overwrite=still.overwrite)
+    if len(outputs) == 2 and outputs[0].resolve() == outputs[1].resolve():
+        raise UsageError(f"The picture and its evolution cannot both be written to {still.out}.")
+    settings, start = _prepare(still)
+    listener.stage("loading TensorFlow and the network")
+    parts = assemble(settings, start, still=True)
+    recorder = Recorder(parts.dreamer.ascent, columns=TILES_A_ROW if still.evolution else 1)
+    parts.dreamer.ascent = recorder  # type: ignore[assignment]
+    listener.stage("dreaming")
+    dream, strength = _dream(parts.dreamer, start)
+    write_image(dream, still.out, recipe=_recipe(still, settings, parts.network), overwrite=still.overwrite)
+    if still.evolution is not None:
+        listener.stage("drawing the sheet")
+        sheet = draw_evolution(recorder.shots, title=f"{parts.network.name}, {still.out.name}")
+        write_image(sheet, still.evolution, overwrite=still.overwrite)
+    return StillResult(path=still.out, size=Size.of(dream), strength=strength, took=time.monotonic() - began)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """The picture after some steps on an octave: its number from 0, steps so far, and the objective before the last."""
+
+    octave: int
+    step: int
+    value: float
+    picture: Frame
+
+
+class Recorder:
+    """Stands in for an `Ascent` and climbs in a few stretches, so that pictures between the steps can be kept.
+
+    The steps and their result are the same: each step depends on nothing but the picture, its shift and its size.
+    """
+
+    def __init__(self, ascent: Ascent, *, columns: int) -> None:
+        self.shots: list[Shot] = []
+        self._ascent, self._columns = ascent, columns
+        self._octave = -1
+
+    def climb(self, picture: Frame, *, shifts: Any, sizes: Any) -> Climb:
+        """Climb as `Ascent.climb` does."""
+        if self._columns == 1:
+            return self._ascent.climb(picture, shifts=shifts, sizes=sizes)
+        self._octave += 1
+        values: list[Any] = []
+        stretches = np.array_split(np.arange(len(shifts)), min(self._columns, max(1, len(shifts))))
+        for stretch in stretches:
+            climbed = self._ascent.climb(picture, shifts=shifts[stretch], sizes=sizes[stretch])
+            picture = climbed.picture
+            values.extend(climbed.values)
+            if len(stretch):
+                self.shots.append(
+                    Shot(octave=self._octave, step=int(stretch[-1]) + 1, value=float(values[-1]), picture=picture)
+                )
+        return type(climbed)(picture=picture, values=np.array(values, np.float32))
+
+
+def draw_evolution(shots: Sequence[Shot], *, title: str) -> Any:
+    """Lay the shots out as a sheet, one section an octave, captioned with step and objective: uint8 `(H, W, 3)`.
+
+    Raises:
+        UsageError: there are none.
+    """
+    from renderer.media.sheets import Section, sectioned_sheet
+
+    if not shots:
+        raise UsageError("There are no steps to show; give --steps of at least 1.")
+
+    def sections() -> Iterator[Section]:
+        for octave in range(shots[-1].octave + 1):
+            row = [shot for shot in shots if shot.octave == octave]
+            if row:
+                tiles = [(shot.picture, f"step {shot.step}: {shot.value:.4g}") for shot in row]
+                yield Section(heading=f"octave {octave + 1}", note=str(Size.of(row[0].picture)), tiles=tiles)
+
+    last = Size.of(shots[-1].picture)
+    scale = min(1.0, 320 / max(last))
+    cell = Size(max(1, round(last.width * scale)), max(1, round(last.height * scale)))
+    return sectioned_sheet(sections(), columns=TILES_A_ROW, cell=cell, title=title, note="step: what is maximised")
+
+
+def _prepare(still: Still) -> tuple[Settings, Frame]:
+    """Make the first canvas, and settings that name its size."""
+    settings = still.settings
+    if still.picture is None:
+        return settings, noise(settings.start.noise, size=settings.film.size, seed=settings.seed)
+    picture = read_image(still.picture)
+    size = settings.film.size
+    if still.own_size:
+        found = Size.of(picture)
+        scale = min(1.0, LONGEST_SIDE / max(found))
+        size = Size(max(1, round(found.width * scale)), max(1, round(found.height * scale)))
+    settings = build({**flatten(settings), "film.size": str(size), "film.frames": 1})
+    return settings, fit(picture, size, how=settings.start.fit)
+
+
+def _dream(dreamer: Dreamer, start: Frame) -> tuple[Frame, float]:
+    dream, strength = dreamer(start, frame=0, seconds=0.0)
+    if not np.isfinite(strength):
+        raise EnvironmentProblem("The network gave a value that is not finite; try --precision float32.")
+    return dream, strength
+
+
+def _recipe(still: Still, settings: Settings, network: Any) -> dict[str, Any]:
+    environment = {**runtime.environment(), "precision": network.precision}
+    picture_hash = picture_sha256(still.picture)
+    inputs = {"kind": "still", "picture": picture_hash, "weights": network.weights_sha256}
+    return write_recipe(
+        settings,
+        kind="still",
+        picture=still.picture,
+        picture_hash=picture_hash,
+        weights_sha256=network.weights_sha256,
+        environment=environment,
+        pixel_key=pixel_key(settings, inputs=inputs, environment=environment),
+        film_key=pixel_key(settings, inputs={**inputs, "weights": None}, environment={}),
+    )

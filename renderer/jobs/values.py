@@ -1,0 +1,163 @@
+"""The kinds of value that settings are made of: how each is read from text or TOML, and how it is written back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, PlainValidator
+from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
+
+from renderer.errors import UsageError
+from renderer.frame import Size
+
+MAX_RATE = 240
+"""Fastest film, frames a second."""
+
+BROADCAST = {
+    Fraction(str(round(n * 1000 / 1001, places))): Fraction(n * 1000, 1001)
+    for n in (24, 30, 48, 60, 120)
+    for places in (2, 3)
+}
+"""What people write for the N*1000/1001 rates, like 23.976 and 29.97, and what they mean."""
+
+
+def parse_rate(value: Any) -> Fraction:
+    """Read a frame rate exactly: 24, "24000/1001", or 23.976, which stands for 24000/1001.
+
+    Raises:
+        ValueError: not a number above 0 and up to `MAX_RATE` frames a second.
+    """
+    problem = f"must be a rate in frames a second above 0 and up to {MAX_RATE}, like 24, 29.97 or 24000/1001"
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction) or len(str(value)) > 40:
+        raise ValueError(problem)
+    if isinstance(value, str) and "e" in value.lower():
+        raise ValueError(problem)
+    try:
+        rate = Fraction(str(value).strip())
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(problem) from None
+    rate = BROADCAST.get(rate, rate)
+    if not 0 < rate <= MAX_RATE or rate.denominator > 1_000_000 or rate.numerator > 100_000_000:
+        raise ValueError(problem)
+    return rate
+
+
+def parse_size(value: Any) -> Size:
+    """Read `WIDTHxHEIGHT`, or a pair of whole numbers.
+
+    Raises:
+        ValueError: not a size, or one that is zero or too large.
+    """
+    if isinstance(value, list | tuple) and len(value) == 2:
+        value = f"{value[0]}x{value[1]}"
+    if not isinstance(value, str):
+        raise ValueError("must be WIDTHxHEIGHT in pixels, like 1280x720")
+    try:
+        return Size.parse(value)
+    except UsageError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+
+
+def parse_layers(value: Any) -> Any:
+    """Read a layer mix from `A,B`, `A:1,B:0.5` or a list of names; a mapping is left for the field to check."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, Mapping):
+        return value
+    if not isinstance(value, list | tuple):
+        raise ValueError("must be names of layers with weights, like mixed4:1,mixed5:0.5")
+    mix: dict[str, Any] = {}
+    for part in value:
+        if not isinstance(part, str):
+            raise ValueError("must be names of layers with weights, like mixed4:1,mixed5:0.5")
+        name, colon, weight = part.rpartition(":")
+        name, weight = (name.strip(), weight.strip()) if colon else (part.strip(), "1")
+        if not name or name in mix:
+            raise ValueError(f"names the layer {name!r} twice" if name else f"has no layer name in {part!r}")
+        mix[name] = weight
+    return mix
+
+
+def refuse_bool(value: Any) -> Any:
+    """Let through all but true and false, which would count as 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+@dataclass(frozen=True)
+class Within:
+    """The range of a value that may change over time, both ends included.
+
+    A constant is checked at once; keyframes and expressions when the length of the film is known (`settings.build`).
+    """
+
+    low: float
+    high: float
+
+    def __call__(self, value: Any) -> Any:
+        """Check a constant's range; return numbers as float and anything else as it is."""
+        value = _plain(value)
+        if isinstance(value, float):
+            self.check(value)
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let pydantic call this as the whole check of a value."""
+        return no_info_plain_validator_function(self)
+
+    def check(self, value: float) -> None:
+        """Refuse a number outside the range.
+
+        Raises:
+            ValueError: outside, infinite or not a number.
+        """
+        if not (math.isfinite(value) and self.low <= value <= self.high):
+            raise ValueError(f"must be {self.low:g} to {self.high:g}")
+
+
+@dataclass(frozen=True)
+class WithinOrAuto(Within):
+    """A constant in a range, or the word "auto" for a value that the film finds by itself."""
+
+    def __call__(self, value: Any) -> Any:
+        """Check a constant's range; let "auto" through."""
+        if value == "auto":
+            return value
+        value = _plain(value)
+        if not isinstance(value, float):
+            raise ValueError(f"must be {self.low:g} to {self.high:g} or auto")
+        self.check(value)
+        return value
+
+
+def _plain(value: Any) -> Any:
+    """Turn numbers and texts that are numbers into float; copy mappings; leave the rest to the parser."""
+    if isinstance(refuse_bool(value), int | float):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value.strip()
+    if isinstance(value, Mapping):
+        if len(value) > 10_000:
+            raise ValueError("has more than 10000 keyframes")
+        return dict(value)
+    raise ValueError('must be a number, keyframes like {"0s" = 1.0, "4s" = 2.0}, or an expression of t')
+
+
+Rate = Annotated[Fraction, PlainValidator(parse_rate), PlainSerializer(str)]
+FrameSize = Annotated[Size, PlainValidator(parse_size), PlainSerializer(str)]
+Whole = Annotated[int, BeforeValidator(refuse_bool)]
+Number = Annotated[float, BeforeValidator(refuse_bool)]
+Weights = Annotated[dict[str, Number], BeforeValidator(parse_layers)]
+Spec = float | str | dict[str, Any]
+"""A value that may change over time: a constant, keyframes, or an expression; `renderer.motion.schedule` reads it."""

@@ -1,0 +1,123 @@
+"""The work folder of a film: whose work lies in it, and whether this film may go on with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from renderer.errors import BadInput, EnvironmentProblem, UsageError
+from renderer.jobs import runtime
+from renderer.jobs.recipe import write_recipe
+from renderer.jobs.settings import flatten, pixel_key
+from renderer.jobs.start import picture_sha256
+from renderer.media.store import Store
+
+if TYPE_CHECKING:
+    from renderer.dreaming.networks import Network
+    from renderer.jobs.film import Film, Listener
+
+
+def key_of(film: Film) -> str:
+    """Name the film apart from the machine: what the user decided."""
+    weights = film.settings.network.weights
+    inputs = {"kind": "zoom", "picture": picture_sha256(film.picture), "weights": weights and picture_sha256(weights)}
+    return pixel_key(film.settings, inputs=inputs, environment={})
+
+
+def open_done(film: Film, film_key: str) -> Store | None:
+    """Open the work of a film whose frames are all there, so that only the encoding is left; None if there is none."""
+    old = existing(film.folder)
+    if old is None or not old.done or old.meta.get("film_key") != film_key or old.count != film.settings.frame_count:
+        return None
+    store = Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=str(old.meta["pixel_key"]), meta=old.meta)
+    if store.done:
+        return store
+    store.close()
+    return None
+
+
+def open_store(film: Film, film_key: str, network: Network, listener: Listener) -> Store:
+    """Open the work folder for this film, and refuse the work of another film or another machine."""
+    settings = film.settings
+    if film.weights_sha256 not in (None, network.weights_sha256):
+        raise EnvironmentProblem(
+            f"The weights of {network.name!r} here are not those that the film was made with (sha256 "
+            f"{network.weights_sha256[:16]}..., then {str(film.weights_sha256)[:16]}...); give those with --weights."
+        )
+    environment = {**runtime.environment(), "precision": network.precision}
+    picture_hash = picture_sha256(film.picture)
+    inputs = {"kind": "zoom", "picture": picture_hash, "weights": network.weights_sha256}
+    key = pixel_key(settings, inputs=inputs, environment=environment)
+    recipe = write_recipe(
+        settings,
+        kind="zoom",
+        picture=film.picture,
+        picture_hash=picture_hash,
+        weights_sha256=network.weights_sha256,
+        environment=environment,
+        pixel_key=key,
+        film_key=film_key,
+    )
+    old, restart = existing(film.folder), film.restart
+    if old is not None and old.meta.get("pixel_key") != key and not restart:
+        if old.count:
+            key, recipe = _changed_environment(film, old, recipe, listener)
+        else:
+            restart = True  # nothing of the other film is lost
+    store = Store.open(
+        film.folder, size=settings.film.size, rate=settings.rate, pixel_key=key, meta=recipe, restart=restart
+    )
+    for note in store.notes:
+        listener.note(note)
+    return store
+
+
+def check_unfinished(film: Film, film_key: str) -> None:
+    """Refuse to go on in a folder that holds frames of a film with other settings.
+
+    Raises:
+        UsageError: it does, and `restart` is not set.
+    """
+    old = existing(film.folder)
+    if old is None or not old.count or film.restart or old.meta.get("film_key") == film_key:
+        return
+    before, now = old.meta.get("settings", {}), flatten(film.settings)
+    changed = [
+        f"{k} was {before.get(k)!r} and is {now[k]!r}"
+        for k in now
+        if before.get(k) != now[k] and not k.startswith("encode.") and k != "network.weights"
+    ]
+    if (old.meta.get("picture") or {}).get("sha256") != picture_sha256(film.picture):
+        changed.append("it began with another picture")
+    raise UsageError(
+        f"{film.folder} holds an unfinished film with other settings ({', '.join(changed[:4]) or 'other weights'}). "
+        "Give the same settings to go on with it, --restart to throw it away, or another name with -o."
+    )
+
+
+def _changed_environment(
+    film: Film, old: Store, recipe: dict[str, Any], listener: Listener
+) -> tuple[str, dict[str, Any]]:
+    """Go on with work that another environment began, if the user says so: under its key, with a word in the recipe."""
+    before, now = old.meta.get("environment", {}), recipe["environment"]
+    changed = [f"{k}: {before.get(k)} -> {now.get(k)}" for k in {**before, **now} if before.get(k) != now.get(k)]
+    if old.meta.get("weights_sha256") != recipe["weights_sha256"]:
+        changed.append("the network's weights")
+    what = "; ".join(changed) or "the environment"
+    if not film.allow_env_change:
+        raise EnvironmentProblem(
+            f"The unfinished film in {film.folder} was begun with something else ({what}), so it may go on with other "
+            "bytes. Give --allow-env-change to go on all the same, or --restart to begin again."
+        )
+    listener.note(f"Going on although something changed ({what}); the film may show a seam.")
+    key = str(old.meta["pixel_key"])
+    seams = [*old.meta.get("seams", []), {"frame": old.count, "changed": changed}]
+    return key, {**recipe, "pixel_key": key, "seams": seams}
+
+
+def existing(folder: Path) -> Store | None:
+    """Open what is in a work folder for reading; None if there is nothing that can be."""
+    try:
+        return Store.existing(folder)
+    except BadInput:
+        return None

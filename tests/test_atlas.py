@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from renderer.dreaming.networks import Network, NetworkSpec
+from renderer.errors import UsageError
+from renderer.jobs import atlas as module
+from renderer.jobs.atlas import AtlasProgress, atlas, shown, soft_noise, spaced, strongest
+from renderer.media.sheets import Section
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    keras.utils.set_random_seed(5)
+    picture = keras.Input((None, None, 3), name="picture")
+    x = keras.layers.Conv2D(6, 5, strides=2, activation="relu", name="low")(picture)
+    x = keras.layers.Conv2D(10, 3, strides=2, activation="relu", name="high")(x)
+    spec = NetworkSpec(
+        summary="tiny", application=None, preprocessing="tf", layers=("low", "high"), mix={"high": 1.0}, smallest=16
+    )
+    return Network("tiny", keras.Model(picture, x), spec=spec)
+
+
+@pytest.fixture
+def captions(monkeypatch) -> list[tuple[str, list[str]]]:
+    """What is written on the sheet: headings with the captions under them."""
+    written: list[tuple[str, list[str]]] = []
+    draw = module.sectioned_sheet
+
+    def listen(sections, **options):
+        kept = [Section(heading=s.heading, note=s.note, tiles=list(s.tiles)) for s in sections]
+        written.extend((s.heading, [caption for _, caption in s.tiles]) for s in kept)
+        return draw(kept, **options)
+
+    monkeypatch.setattr(module, "sectioned_sheet", listen)
+    return written
+
+
+def test_each_layer_is_drawn_whole_and_by_its_channels(network, captions):
+    reports: list[AtlasProgress] = []
+    sheet = atlas(network, channels_per_layer=3, size=32, steps=2, report=reports.append)
+    assert sheet.dtype == np.uint8
+    assert [heading for heading, _ in captions] == ["low", "high"]
+    for layer, names in captions:
+        assert names[0] == layer
+        assert len(set(names)) == 4
+        assert all(name.startswith(f"{layer}:") for name in names[1:])
+    assert [(r.done, r.total) for r in reports] == [(i, 8) for i in range(1, 9)]
+
+
+def test_channels_of_ones_own_choice_are_drawn(network, captions):
+    atlas(network, layers=["high:7", "high:2", "low"], channels_per_layer=0, size=32, steps=1)
+    assert captions == [("high", ["high", "high:7", "high:2"]), ("low", ["low"])]
+
+
+def test_the_same_seed_draws_the_same_sheet_and_another_does_not(network):
+    def draw(seed: int) -> np.ndarray:
+        return atlas(network, layers=["low"], channels_per_layer=1, size=32, steps=1, seed=seed)
+
+    np.testing.assert_array_equal(draw(3), draw(3))
+    assert not np.array_equal(draw(3), draw(4))
+
+
+def test_the_strongest_channels_come_first_and_spaced_ones_reach_from_end_to_end():
+    activity = np.array([0.1, 3.0, 0.2, 2.0, 0.0], np.float32)
+    assert strongest(activity, 2) == (1, 3)
+    assert spaced(activity, 3) == (0, 2, 4)
+    assert spaced(activity, 50) == (0, 1, 2, 3, 4)
+
+
+def test_tiles_are_equally_bright_and_strong():
+    faint = soft_noise(module.Size(40, 40), seed=0) * np.float32(0.1)
+    for dream in (faint, faint * 30 - 2):
+        tile = shown(dream)
+        assert tile.mean() == pytest.approx(0.48, abs=0.01)
+        assert tile.std() == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"layers": ["hihg"]}, "high"),
+        ({"layers": ["high:10"]}, "channels 0 to 9"),
+        ({"layers": ["high:x"]}, "LAYER:CHANNEL"),
+        ({"choose": "strong"}, "strongest"),
+        ({"size": 8}, "size"),
+        ({"channels_per_layer": -1}, "0 or more channels"),
+    ],
+)
+def test_what_the_network_lacks_is_refused_with_what_it_has(network, options, said):
+    with pytest.raises(UsageError, match=said):
+        atlas(network, **({"size": 32, "steps": 1} | options))
