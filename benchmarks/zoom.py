@@ -254,7 +254,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="memory: small frames only")
     parser.add_argument("--kills", type=int, default=10, help="resume: how often")
     parser.add_argument("--seed", type=int, default=1, help="resume: of the moments")
-    parser.add_argument("--resume-frames", type=int, default=400, help="resume: length of the film")
+    parser.add_argument("--resume-frames", type=int, default=2000, help="resume: length of the film")
     parser.add_argument(
         "--commit-seconds", type=float, default=0.5, help="resume: time between checkpoints; 0 leaves it as it is"
     )

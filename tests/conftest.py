@@ -24,7 +24,8 @@ def tiny_network():
     import keras
     from keras import layers
 
-    from renderer.dreaming.networks import Network, NetworkSpec
+    from renderer.dreaming.networks import Network
+    from renderer.dreaming.registry import NetworkSpec
 
     keras.utils.set_random_seed(7)
     picture = keras.Input((None, None, 3))

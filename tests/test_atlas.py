@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from renderer.dreaming.networks import Network, NetworkSpec
+from renderer.dreaming.networks import Network
+from renderer.dreaming.registry import NetworkSpec
 from renderer.errors import UsageError
 from renderer.jobs import atlas as module
 from renderer.jobs.atlas import AtlasProgress, atlas, shown, soft_noise, spaced, strongest

@@ -6,8 +6,9 @@ import pytest
 
 from renderer.dreaming.ascent import Ascent
 from renderer.dreaming.channels import ChannelDreamer, single, whole
-from renderer.dreaming.networks import Network, NetworkSpec
+from renderer.dreaming.networks import Network
 from renderer.dreaming.objective import square
+from renderer.dreaming.registry import NetworkSpec
 from renderer.errors import UsageError
 
 

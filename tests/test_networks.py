@@ -6,7 +6,8 @@ import pytest
 
 from renderer.dreaming import networks
 from renderer.dreaming.folding import rebuild
-from renderer.dreaming.networks import NETWORKS, PREPROCESSING, load_network
+from renderer.dreaming.networks import PREPROCESSING, load_network
+from renderer.dreaming.registry import NETWORKS
 from renderer.errors import EnvironmentProblem, UsageError
 
 
@@ -82,15 +83,15 @@ def test_an_unknown_layer_names_the_nearest(tiny_network):
 
 
 def test_weights_that_are_missing_or_do_not_fit_say_which_file(tmp_path):
-    with pytest.raises(EnvironmentProblem, match="gone.h5"):
+    with pytest.raises(EnvironmentProblem, match=r"gone\.h5"):
         load_network("vgg16", weights=tmp_path / "gone.h5")
     wrong = tmp_path / "wrong.weights.h5"
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save_weights(wrong)
-    with pytest.raises(EnvironmentProblem, match="wrong.weights.h5"):
+    with pytest.raises(EnvironmentProblem, match=r"wrong\.weights\.h5"):
         load_network("vgg16", weights=wrong)
     text = tmp_path / "text.keras"
     text.write_text("no model")
-    with pytest.raises(EnvironmentProblem, match="text.keras"):
+    with pytest.raises(EnvironmentProblem, match=r"text\.keras"):
         load_network("dreamnet", weights=text)
 
 

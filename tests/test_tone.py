@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from renderer.dreaming.tone import Governor, Tone, measure, shoulder
+from renderer.dreaming.tone import HEADROOM, Governor, Tone, measure, shoulder
 
 TARGET = Tone(luma=0.45, contrast=0.2, saturation=0.4, sharpness=0.05)
 
@@ -51,6 +51,7 @@ def test_a_seed_picture_keeps_its_own_tone_at_first():
     start = Tone(0.8, 0.05, 0.1, 0.01)
     assert governor.wanted(start, 0.0) == start
     assert governor.wanted(start, 60.0).luma == pytest.approx(TARGET.luma, abs=1e-3)
+    assert Governor(target=TARGET, memory=0.0).wanted(start, 0.0) == TARGET
 
 
 def test_without_a_target_frames_stay_as_they_are(garish):
@@ -60,11 +61,11 @@ def test_without_a_target_frames_stay_as_they_are(garish):
 def test_the_shoulder_leaves_the_middle_alone_and_never_reaches_the_ends():
     values = np.linspace(-3, 4, 2000, dtype=np.float32)
     bent = shoulder(values.copy(), 0.08)
-    middle = (values > 0.09) & (values < 0.91)
+    middle = (values > HEADROOM + 0.09) & (values < 0.91 - HEADROOM)
     np.testing.assert_array_equal(bent[middle], values[middle])
     assert (np.diff(bent) >= 0).all()
-    assert round(float(bent.min()) * 255) >= 1
-    assert round(float(bent.max()) * 255) <= 254
+    assert bent.min() == pytest.approx(HEADROOM, abs=1e-3)
+    assert bent.max() == pytest.approx(1 - HEADROOM, abs=1e-3)
 
 
 def test_noise_is_keyed_by_seed_and_frame(garish):

@@ -44,7 +44,11 @@ class Bar:
 
     def encoded(self, done: int, total: int) -> None:
         """Show how many frames are encoded."""
-        self._progress.update(self._task, completed=done, total=total, reading=f"frame {done}/{total}")
+        self.reading(done, total, f"frame {done}/{total}")
+
+    def reading(self, done: float, total: float, text: str) -> None:
+        """Show how much of something is done."""
+        self._progress.update(self._task, completed=done, total=total, reading=text)
 
     def close(self) -> None:
         """Take the bar away."""

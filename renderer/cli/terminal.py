@@ -20,6 +20,7 @@ from renderer.errors import DiskProblem, DreamreelError, EnvironmentProblem, Int
 
 if TYPE_CHECKING:
     from renderer.cli.bar import Bar
+    from renderer.dreaming.distill import DistillProgress
     from renderer.jobs.film import Result
     from renderer.render.loop import FrameReport
 
@@ -137,6 +138,25 @@ class Terminal:
         """Tell how many frames are encoded."""
         if self._bar is not None:
             self._bar.encoded(done, total)
+
+    def counted(self, done: int, total: int, *, what: str) -> None:
+        """Tell how many of some things are done."""
+        if self._bar is not None:
+            self._bar.reading(done, total, f"{what} {done} of {total}")
+        elif not self.quiet and (done == total or time.monotonic() - self._told >= PLAIN_SECONDS):
+            self._told = time.monotonic()
+            self.note(f"{what.capitalize()} {done} of {total}.")
+
+    def training(self, progress: DistillProgress, *, minutes: float) -> None:
+        """Tell how far a training is."""
+        reading = f"step {progress.step}, loss {progress.feature_loss:.3f}"
+        if progress.gradient_cosine == progress.gradient_cosine:
+            reading += f", gradient cosine {progress.gradient_cosine:.3f}"
+        if self._bar is not None:
+            self._bar.reading(progress.share * minutes, minutes, reading)
+        elif not self.quiet and time.monotonic() - self._told >= 4 * PLAIN_SECONDS:
+            self._told = time.monotonic()
+            self.note(f"Minute {progress.share * minutes:.1f} of {minutes:g}: {reading}.")
 
     def _close_bar(self) -> None:
         if self._bar is not None:

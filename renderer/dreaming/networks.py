@@ -1,7 +1,7 @@
-"""The networks that can dream, and one way to open any of them.
+"""One way to open any network of the registry.
 
-A new network is one line in `NETWORKS` at the foot. Whatever the network, its activations are asked for with pictures
-`(N, H, W, 3)`, RGB in [0, 1]: its own preprocessing is part of the graph.
+Whatever the network, its activations are asked for with pictures `(N, H, W, 3)`, RGB in [0, 1]: its own preprocessing
+is part of the graph.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from renderer.dreaming.folding import rebuild
+from renderer.dreaming.registry import NetworkSpec, network_spec
 from renderer.errors import EnvironmentProblem, UsageError, nearest
 
 BUNDLED_WEIGHTS = Path(__file__).parent / "weights" / "dreamnet.keras"
@@ -43,30 +44,6 @@ class LayerInfo:
     name: str
     channels: int
     stride: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkSpec:
-    """What the registry knows of a network.
-
-    Attributes:
-        summary: one line for people.
-        application: class in `keras.applications`; None for the bundled network.
-        preprocessing: key of `PREPROCESSING`.
-        layers: layers that dream well, shallow to deep.
-        mix: default mix, layer -> weight.
-        smallest: shortest side, pixels, that every layer in `layers` can take.
-        taught: the three layers that a student learns from it, at strides of about 8, 16 and 16 pixels; the last
-            three of `layers` where none are named.
-    """
-
-    summary: str
-    application: str | None
-    preprocessing: str
-    layers: tuple[str, ...]
-    mix: Mapping[str, float]
-    smallest: int
-    taught: tuple[str, ...] = ()
 
 
 class Network:
@@ -126,11 +103,6 @@ class Network:
         return keras.Model(picture, dict(zip(layers, outputs, strict=True)))
 
 
-def network_names() -> list[str]:
-    """List the registry's names in order."""
-    return list(NETWORKS)
-
-
 def load_network(name: str, *, weights: Path | None = None, precision: str = "auto") -> Network:
     """Open a network of the registry.
 
@@ -143,9 +115,7 @@ def load_network(name: str, *, weights: Path | None = None, precision: str = "au
         UsageError: a name that the registry lacks.
         EnvironmentProblem: weights that are missing, broken, do not fit, or cannot be downloaded.
     """
-    if name not in NETWORKS:
-        raise UsageError(f"There is no network {name!r}{nearest(name, NETWORKS)}")
-    spec = NETWORKS[name]
+    spec = network_spec(name)
     prepare_device()
     if spec.application is None:
         path = weights or BUNDLED_WEIGHTS
@@ -247,58 +217,3 @@ def _sha256(path: Path) -> str:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")
-
-
-def _application(
-    application: str,
-    preprocessing: str,
-    layers: str,
-    *,
-    mix: Mapping[str, float],
-    smallest: int = 32,
-    summary: str = "",
-    taught: str = "",
-) -> NetworkSpec:
-    return NetworkSpec(
-        summary=summary or f"keras.applications.{application}",
-        application=application,
-        preprocessing=preprocessing,
-        layers=tuple(layers.split()),
-        mix=mix,
-        smallest=smallest,
-        taught=tuple(taught.split()),
-    )
-
-
-NETWORKS: dict[str, NetworkSpec] = {
-    "dreamnet": NetworkSpec(
-        summary="the bundled network: small, fast, no download",
-        application=None,
-        preprocessing="unit",
-        layers=("edges", "textures", "patterns", "parts", "objects"),
-        mix={"parts": 1.0, "objects": 1.0},
-        smallest=48,
-    ),
-    "inception_v3": _application(
-        "InceptionV3",
-        "tf",
-        "mixed0 mixed1 mixed2 mixed3 mixed4 mixed5 mixed6 mixed7 mixed8",
-        mix={"mixed4": 1.0},
-        smallest=80,
-        summary="Inception v3, the classic dreamer: eyes, dogs, pagodas",
-        taught="mixed2 mixed4 mixed5",
-    ),
-    "vgg16": _application("VGG16", "caffe", "block3_conv3 block4_conv3 block5_conv3", mix={"block4_conv3": 1.0}),
-    "vgg19": _application("VGG19", "caffe", "block3_conv4 block4_conv4 block5_conv4", mix={"block4_conv4": 1.0}),
-    "resnet50": _application(
-        "ResNet50", "caffe", "conv2_block3_out conv3_block4_out conv4_block6_out", mix={"conv3_block4_out": 1.0}
-    ),
-    "xception": _application("Xception", "tf", "add add_2 add_6 add_10", mix={"add_2": 1.0}, smallest=72),
-    "mobilenet_v2": _application(
-        "MobileNetV2",
-        "tf",
-        "block_3_expand_relu block_6_expand_relu block_13_expand_relu",
-        mix={"block_6_expand_relu": 1.0},
-    ),
-    "densenet121": _application("DenseNet121", "torch", "pool2_relu pool3_relu pool4_relu", mix={"pool3_relu": 1.0}),
-}

@@ -18,6 +18,10 @@ from renderer.frame import Frame
 LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 """Weights of R, G, B in luma (BT.709), over sRGB-encoded values."""
 
+HEADROOM = 0.03
+"""How near to 0 and 1 a governed value comes at most. Video codecs halve the resolution of colour and so overshoot at
+strongly coloured edges: without room for it, a tenth of the pixels of a film is clipped when it is decoded."""
+
 Plane = NDArray[np.float32]
 
 
@@ -55,7 +59,7 @@ class Governor:
     Attributes:
         target: where the tone tends; `None` leaves every frame as it is.
         half_life: seconds in which half the distance to the target is made good.
-        memory: half-life, seconds, in which a seed picture's own tone gives way to `target`.
+        memory: half-life, seconds, in which a seed picture's own tone gives way to `target`; 0 begins with `target`.
         noise: standard deviation of the noise added in a second of film.
         knee: distance from 0 and 1 at which the soft shoulder begins.
         rate: frames a second.
@@ -97,7 +101,7 @@ class Governor:
     def wanted(self, start: Tone, seconds: float) -> Tone:
         """Return the tone aimed at after some seconds of a film that began with the tone `start`."""
         assert self.target is not None
-        kept = 2.0 ** (-seconds / self.memory)
+        kept = 2.0 ** (-seconds / self.memory) if self.memory > 0 else 0.0
         target, begin = asdict(self.target), asdict(start)
         return replace(self.target, **{k: target[k] + kept * (begin[k] - target[k]) for k in target})
 
@@ -112,11 +116,10 @@ class Governor:
 def shoulder(frame: Frame, knee: float) -> Frame:
     """Bend what comes nearer than `knee` to 0 or 1 so that it never gets there (in place, and returned).
 
-    Beyond the knee m the value is m + knee * tanh((x - m) / knee), shrunk a little so that it stays off 0 and 255 when
-    it is rounded to 8 bits.
+    Beyond the edge m the value is m + knee * tanh((x - m) / knee), which ends `HEADROOM` away from 0 and 1.
     """
-    reach = np.float32(knee * 0.96)
-    for edge, sign in ((1.0 - knee, 1.0), (knee, -1.0)):
+    reach = np.float32(knee)
+    for edge, sign in ((1.0 - HEADROOM - knee, 1.0), (HEADROOM + knee, -1.0)):
         beyond = (frame - np.float32(edge)) * np.float32(sign)
         mask = beyond > 0
         frame[mask] = np.float32(edge) + np.float32(sign) * reach * np.tanh(beyond[mask] / reach)

@@ -20,6 +20,9 @@ BATCH_PIXELS = 400_000
 SMOOTHING = 1.0
 """Blur of the gradient, pixels: takes the grain out of dreams from noise and leaves their forms."""
 
+BOLDER = (1.0, 2.0)
+"""Contrasts of the noise that a channel begins from where it sees nothing in the soft one."""
+
 
 @dataclass(frozen=True)
 class AtlasProgress:
@@ -104,9 +107,9 @@ def spaced(activity: np.ndarray, count: int) -> tuple[int, ...]:
     return tuple(int(c) for c in np.unique(np.linspace(0, len(activity) - 1, count).round()))
 
 
-def soft_noise(size: Size, *, seed: int) -> Frame:
-    """Make the picture `(H, W, 3)` that all dreams of an atlas begin from: pink noise, nearly grey."""
-    return np.float32(0.5) + np.float32(0.35) * (noise("pink", size=size, seed=seed) - np.float32(0.5))
+def soft_noise(size: Size, *, seed: int, contrast: float = 0.35) -> Frame:
+    """Make the picture `(H, W, 3)` that the dreams of an atlas begin from: pink noise, nearly grey."""
+    return np.float32(0.5) + np.float32(contrast) * (noise("pink", size=size, seed=seed) - np.float32(0.5))
 
 
 def _plans(network: Network, layers: Sequence[str] | None) -> list[_Plan]:
@@ -141,10 +144,24 @@ def _tiles(
     at_once = max(1, BATCH_PIXELS // size**2)
     for first in range(0, len(chosen), at_once):
         group = chosen[first : first + at_once]
-        weights = np.stack([single(channel, channels) for channel in group])
-        dreams: Batch = dreamer(np.repeat(start, len(group), 0), {name: weights})
+        dreams = _awake(dreamer, start, np.array(group), seed=seed)
         for channel, picture in zip(group, dreams, strict=True):
             yield shown(picture), f"{name}:{channel}"
+
+
+def _awake(dreamer: ChannelDreamer, start: Batch, group: np.ndarray, *, seed: int) -> Batch:
+    """Dream one picture for each channel of `group`; those that stay asleep begin again from bolder noise."""
+    name, channels = dreamer.layers[0], dreamer.channels[dreamer.layers[0]]
+    weights = np.stack([single(channel, channels) for channel in group])
+    dreams = dreamer(np.repeat(start, len(group), 0), {name: weights})
+    for contrast in BOLDER:
+        squares = dreamer.squares(dreams)[name]
+        asleep = squares[np.arange(len(group)), group] < squares.mean(1)
+        if not asleep.any():
+            break
+        bold = soft_noise(Size.of(start[0]), seed=seed, contrast=contrast)
+        dreams[asleep] = dreamer(np.repeat(bold[None], asleep.sum(), 0), {name: weights[asleep]})
+    return dreams
 
 
 def shown(dream: Frame) -> Frame:

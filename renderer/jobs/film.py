@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from renderer.dreaming.registry import network_spec
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted
 from renderer.frame import Frame, Size
 from renderer.jobs import runtime
@@ -118,6 +119,7 @@ def check(film: Film) -> None:
         UsageError, BadInput, DiskProblem: the output or the picture.
     """
     settings = film.settings
+    network_spec(settings.network.name)
     check_not_input(film.out, film.picture, settings.network.weights)
     check_encode(
         film.out,
@@ -159,7 +161,7 @@ def make_film(film: Film, *, listener: Listener, should_stop: Callable[[], bool]
     if store is None:
         check_unfinished(film, film_key)
         listener.stage("loading TensorFlow and the network")
-        parts = assemble(film.settings, start)
+        parts = assemble(film.settings, start, from_noise=film.picture is None)
         store = open_store(film, film_key, parts.network, listener)
         resumed_at = store.count
     with store:
@@ -180,13 +182,14 @@ def make_film(film: Film, *, listener: Listener, should_stop: Callable[[], bool]
     return _result(film, frames=frames, resumed_at=resumed_at, took=time.monotonic() - began)
 
 
-def assemble(settings: Settings, start: Frame, *, still: bool = False) -> Parts:
+def assemble(settings: Settings, start: Frame, *, still: bool = False, from_noise: bool = False) -> Parts:
     """Open the network and build everything that renders, from settings.
 
     Args:
         settings: of the film.
         start: the first canvas `(H, W, 3)`.
         still: a scene of one picture instead of a camera's journey.
+        from_noise: the first canvas has no tone worth keeping.
 
     Raises:
         UsageError, EnvironmentProblem: the network, its layers or its weights.
@@ -222,7 +225,9 @@ def assemble(settings: Settings, start: Frame, *, still: bool = False) -> Parts:
         scene = StillScene(start)
     else:
         scene = ZoomScene(start=start, camera=camera_of(settings), edges=settings.camera.edges, rate=rate)
-    return Parts(network=network, scene=scene, dreamer=dreamer, governor=_governor(settings, start))
+    return Parts(
+        network=network, scene=scene, dreamer=dreamer, governor=_governor(settings, start, from_noise=from_noise)
+    )
 
 
 def finish(
@@ -334,10 +339,7 @@ def camera_of(settings: Settings) -> Camera:
     return Camera(**moves, wander_period=settings.camera.wander_period, seed=settings.seed)
 
 
-_camera = camera_of
-
-
-def _governor(settings: Settings, start: Frame) -> Governor:
+def _governor(settings: Settings, start: Frame, *, from_noise: bool) -> Governor:
     from renderer.dreaming.tone import Governor, Tone, measure
 
     chosen, begin = settings.governor, measure(start)
@@ -346,7 +348,7 @@ def _governor(settings: Settings, start: Frame) -> Governor:
     return Governor(
         target=target if chosen.amount > 0 else None,
         half_life=chosen.half_life / max(chosen.amount, 1e-6),
-        memory=chosen.memory,
+        memory=0.0 if from_noise else chosen.memory,
         noise=chosen.noise,
         knee=chosen.knee,
         rate=float(settings.rate),

@@ -38,8 +38,8 @@ _LARGEST = 16 << 20  # Bytes of text; more is not one of our recipes.
 
 
 def to_text(recipe: Mapping[str, Any]) -> str:
-    """Write a recipe as one line of ASCII."""
-    return json.dumps({"dreamreel": recipe}, separators=(",", ":"), allow_nan=False)
+    """Write a recipe as one line of ASCII; the order of its keys, which a journey through a file changes, is left out."""
+    return json.dumps({"dreamreel": recipe}, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def from_text(text: str) -> dict[str, Any] | None:

@@ -79,7 +79,8 @@ def render(
         now = time.monotonic()
         report(FrameReport(index=index, total=frames, strength=strength, seconds=now - began))
         stop = should_stop()
-        if stop or index + 1 == frames or now - committed > COMMIT_SECONDS:
+        # The first frame costs as much as many others: it is kept at once.
+        if stop or index in (0, frames - 1) or now - committed > COMMIT_SECONDS:
             store.commit({"dream": dream, **asdict(start)})
             committed = now
         if stop and index + 1 < frames:
