@@ -93,3 +93,22 @@ def test_tiles_are_equally_bright_and_strong():
 def test_what_the_network_lacks_is_refused_with_what_it_has(network, options, said):
     with pytest.raises(UsageError, match=said):
         atlas(network, **({"size": 32, "steps": 1} | options))
+
+
+def test_a_channel_that_stays_asleep_begins_again_from_bolder_noise():
+    class Sleeper:
+        """Dreams nothing; its channel 1 answers to contrast alone."""
+
+        layers, channels = ("low",), {"low": 3}
+
+        def __call__(self, pictures, weights):
+            return pictures.copy()
+
+        def squares(self, pictures):
+            woken = pictures.std((1, 2, 3)) > 1.5 * soft.std()
+            return {"low": np.stack([np.ones(len(woken)), 5.0 * woken, np.ones(len(woken))], 1)}
+
+    soft = soft_noise(module.Size(24, 24), seed=0)
+    dreams = module._awake(Sleeper(), soft[None], np.array([0, 1, 2]), seed=0)
+    assert dreams[1].std() > 1.5 * soft.std()
+    assert dreams.shape == (3, 24, 24, 3)

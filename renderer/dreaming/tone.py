@@ -67,7 +67,7 @@ class Governor:
     """
 
     target: Tone | None
-    half_life: float = 0.4
+    half_life: float = 0.12
     memory: float = 2.0
     noise: float = 0.02
     knee: float = 0.08
@@ -90,7 +90,8 @@ class Governor:
         part = 1.0 - 2.0 ** (-1.0 / (self.rate * self.half_life))
         new_luma = (luma - found.luma) * _gain(wanted.contrast, found.contrast, part)
         new_luma += found.luma + part * (wanted.luma - found.luma)
-        new_luma += (_gain(wanted.sharpness, found.sharpness, part) - 1.0) * _fine(luma)
+        gain = _gain(wanted.sharpness, found.sharpness, part)
+        new_luma += (gain - 1.0) * (_detail(luma) if gain > 1.0 else luma - cv2.GaussianBlur(luma, (0, 0), 1.0))
         chroma = np.float32(_gain(wanted.saturation, found.saturation, part))
         governed = dream * chroma
         governed += (new_luma - chroma * luma)[..., None]
@@ -136,9 +137,11 @@ def _measure(frame: Frame, luma: Plane) -> Tone:
     return Tone(float(mean[0, 0]), float(deviation[0, 0]), float(np.clip(spread, 0, 1).mean()), float(laplacian[0, 0]))
 
 
-def _fine(luma: Plane) -> Plane:
-    """Return the detail of about 3 to 8 pixels. Finer grain is left out: a camera that zooms spares it on the lines
-    where its map meets pixel centres, and raised there again and again it would draw these lines.
+def _detail(luma: Plane) -> Plane:
+    """Return the detail of about 3 to 8 pixels, which is what is raised to sharpen.
+
+    Finer grain is left out: a camera that zooms spares it on the lines where its map meets pixel centres, and raised
+    there again and again it would draw these lines.
     """
     return np.asarray(cv2.GaussianBlur(luma, (3, 3), 0.7) - cv2.GaussianBlur(luma, (9, 9), 1.8), np.float32)
 

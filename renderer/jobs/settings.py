@@ -112,7 +112,7 @@ class GovernorSettings(Group):
     """What keeps a long zoom from drifting to glare, murk, grey or blur; "auto" keeps what the first canvas has."""
 
     amount: Number = Field(1.0, ge=0, le=10, description="how firmly the frame is held; 0 turns the governor off")
-    half_life: Number = Field(0.4, ge=0.01, le=600, description="seconds in which half of a deviation is taken back")
+    half_life: Number = Field(0.12, ge=0.01, le=600, description="seconds in which half of a deviation is taken back")
     memory: Number = Field(
         2.0,
         ge=0.01,
