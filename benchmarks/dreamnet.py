@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from benchmarks import tools
 from renderer.dreaming.ascent import Ascent
 from renderer.dreaming.channels import ChannelDreamer, single, whole
 from renderer.dreaming.networks import BUNDLED_WEIGHTS, Network, load_network
@@ -86,7 +87,7 @@ class Bench:
     def batches(self, count: int) -> Iterator[slice]:
         """Cut `count` things into slices of the batch size, and tell of them on stderr."""
         for first in range(0, count, self.batch):
-            print(f"  {first}/{count}", file=sys.stderr, flush=True)
+            tools.tell(f"  {first}/{count}")
             yield slice(first, min(first + self.batch, count))
 
     def sheet(self, name: str, tiles: Sequence[tuple[Batch, str]], *, columns: int = 8, side: int = 216) -> None:
@@ -101,9 +102,8 @@ def speed(bench: Bench) -> list[Figure]:
 
     Both in the same precision and run, in turns, two steps at a time; the time is that of the fastest of 24 turns,
     which other work on the machine disturbs least; beside it the ratio in processor time, all threads together, which
-    it hardly disturbs. With plain std normalisation, and with the Laplacian one that films
-    are made with. Beside it: the size of the network's file, and the time to open it (TensorFlow being loaded) until it
-    has given activations.
+    it hardly disturbs. With plain std normalisation, and with the Laplacian one that films are made with. Also told:
+    the size of the network's file, and the time to open it (TensorFlow being loaded) until it has given activations.
     """
     picture = noise("perlin", size=Size(640, 360), seed=bench.seed)
     shifts, sizes = np.zeros((2, 2), np.int32), np.full(2, 0.01, np.float32)
@@ -386,7 +386,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(options: argparse.Namespace) -> int:
     prepare_runtime()
     data = options.shared / "data"
-    teacher_weights = options.teacher_weights or data / "weights" / "inception_v3_imagenet_notop_to_mixed8.weights.h5"
+    teacher_weights = options.teacher_weights or options.shared / tools.INCEPTION_WEIGHTS
     bench = Bench(
         student=load_network("dreamnet", weights=options.network_file, precision=options.precision),
         teacher=load_network("inception_v3", weights=teacher_weights, precision=options.precision),
@@ -402,7 +402,7 @@ def _measure(options: argparse.Namespace) -> int:
     names = list(MEASUREMENTS) if "all" in options.what else list(dict.fromkeys(options.what))
     results = {}
     for name in names:
-        print(f"{name} ...", file=sys.stderr, flush=True)
+        tools.tell(f"{name} ...")
         results[name] = MEASUREMENTS[name](bench)
     about = {"processor": processor(), "threads": thread_count(), "precision": bench.student.precision}
     if options.json:
@@ -418,10 +418,10 @@ def _measure(options: argparse.Namespace) -> int:
 def _print(name: str, figures: Sequence[Figure]) -> None:
     print(f"\n{name}")
     for figure in figures:
-        wanted = "" if figure.target is None else f"{'at most' if figure.at_most else 'at least'} {figure.target:g}"
-        verdict = {None: "", True: "reached", False: "MISSED"}[figure.reached]
-        value = f"{figure.value:9d}" if isinstance(figure.value, int) else f"{figure.value:9.3f}"
-        print(f"  {figure.name:<44} {value} {figure.unit:<6}  {wanted:<14} {verdict}".rstrip())
+        form = "{:d}" if isinstance(figure.value, int) else "{:.3f}"
+        asked = "" if figure.target is None else f"{'at most' if figure.at_most else 'at least'} {figure.target:g}"
+        measured = f"{form.format(figure.value)} {figure.unit}".rstrip()
+        print(tools.Figure(figure.name, asked, measured, figure.reached).line())
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def _frame(parts: Any, store: Any, dream: Frame, index: int, rate: float, times:
 
     tone = parts.governor.target or measure(dream)
     marks = [time.perf_counter()]
-    canvas = parts.scene.canvas(index, dream)
+    canvas = parts.scene.canvas(index, dream).picture
     marks.append(time.perf_counter())
     dream, _ = parts.dreamer(canvas, frame=index, seconds=index / rate)
     marks.append(time.perf_counter())

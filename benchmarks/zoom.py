@@ -206,7 +206,7 @@ def _difference(whole: Path, broken: Path) -> str:
 
     recipes = read_recipe(whole), read_recipe(broken)
     keys = [key for key in recipes[0] if recipes[0][key] != recipes[1].get(key)]
-    pairs = enumerate(zip(open_clip(whole).read(), open_clip(broken).read(), strict=False))
+    pairs = enumerate(zip(open_clip(whole).pixels(), open_clip(broken).pixels(), strict=False))
     frames = [index for index, (a, b) in pairs if not np.array_equal(a, b)]
     return f"  recipes differ in {keys}; {len(frames)} frames differ, the first is {frames[:1]}"
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 from pathlib import Path
 
@@ -10,13 +10,12 @@ import pytest
 
 @pytest.fixture(scope="module")
 def bench():
-    file = Path(__file__).parents[1] / "benchmarks" / "dreamnet.py"
-    spec = importlib.util.spec_from_file_location("benchmark_dreamnet", file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    root = str(Path(__file__).parents[1])
+    sys.path.insert(0, root)
+    try:
+        yield importlib.import_module("benchmarks.dreamnet")
+    finally:
+        sys.path.remove(root)
 
 
 def test_stripes_are_found_however_they_lie_and_nothing_else_is(bench):

@@ -74,4 +74,4 @@ def test_neighbouring_frames_move_as_the_camera_does(film, tmp_path, picture):
 
 
 def test_a_still_is_a_scene_of_one_picture(picture):
-    assert StillScene(picture).canvas(0, None) is picture
+    assert StillScene(picture).canvas(0, None).picture is picture

@@ -260,14 +260,19 @@ class Distillation:
         return training_picture(self.photos, self.settings.size, self.rng)
 
     def _random_objective(self) -> list[NDArray[np.float32]]:
-        """Weigh the channels of one head: all alike, or a random group of them."""
+        """Weigh the channels of one head, all alike or a random group of them, and their squares or themselves.
+
+        Returns:
+            Weights `(2, channels)` for each head: of the activations, and of their squares.
+        """
         head = self.rng.choice(3, p=[0.2, 0.4, 0.4])
-        masks = [np.zeros(m.shape[0], np.float32) for m in self.means]
+        masks = [np.zeros((2, m.shape[0]), np.float32) for m in self.means]
+        row = masks[head][self.rng.integers(2)]
         if self.rng.random() < 0.5:
-            masks[head][:] = 1
+            row[:] = 1
         else:
-            group = min(2 ** int(self.rng.integers(0, 7)), len(masks[head]))
-            masks[head][self.rng.choice(len(masks[head]), group, replace=False)] = len(masks[head]) / group
+            group = min(2 ** int(self.rng.integers(0, 7)), len(row))
+            row[self.rng.choice(len(row), group, replace=False)] = len(row) / group
         return masks
 
     def _training_step(self, match: bool) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
@@ -343,12 +348,10 @@ class Distillation:
 
 
 def _dream_objective(activations: Sequence[tf.Tensor], masks: Sequence[tf.Tensor]) -> tf.Tensor:
-    return tf.add_n(
-        [
-            tf.reduce_mean(mask * tf.square(tf.cast(activation, tf.float32)), (1, 2, 3))
-            for activation, mask in zip(activations, masks, strict=True)
-        ]
-    )
+    """Return `mean(m0 * a + m1 * a^2)` over positions and channels, summed over the heads, for each picture `(N,)`."""
+    floats = [tf.cast(activation, tf.float32) for activation in activations]
+    values = [m[0] * a + m[1] * tf.square(a) for a, m in zip(floats, masks, strict=True)]
+    return tf.add_n([tf.reduce_mean(value, (1, 2, 3)) for value in values])
 
 
 def _mean_cosine(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

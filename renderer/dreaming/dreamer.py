@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from renderer.dreaming.ascent import Ascent
+from renderer.dreaming.emphasis import Drift
 from renderer.dreaming.networks import Network
 from renderer.dreaming.objective import parse_mix
 from renderer.dreaming.octaves import octave_sizes, pad_to, resize
 from renderer.errors import EnvironmentProblem
 from renderer.frame import Frame, Size
+
+Plane = NDArray[np.float32]
 
 REFERENCE_RATE = 24.0
 """Frames a second at which a step has its stated size; at other rates steps shrink or grow, so that a second of film
@@ -43,11 +47,13 @@ class Dreamer:
         octaves: scales of the pyramid.
         octave_ratio: from one scale to the next.
         steps: gradient steps per octave of a frame.
-        first_steps: the same for frame 0, which begins from nothing.
+        first_steps: the same for a frame that begins from nothing, as frame 0 does.
+        late_octaves: how many of the octaves, the finest, other frames are dreamed on; None for all.
         step_size: length of a step, as a part of the range [0, 1], at 24 frames a second.
         strength: multiplies `step_size`, at a time in seconds.
         jitter: largest roll, pixels.
         normalise, bands, smoothing: see `Ascent`.
+        variety, variety_period: how far the channels' weights drift, and in how many seconds; see `Drift`.
         rate: frames a second of the film; None for a picture, whose steps have their stated size.
         seed: keys the jitter.
     """
@@ -62,12 +68,15 @@ class Dreamer:
         octave_ratio: float = 1.4,
         steps: int = 2,
         first_steps: int = 12,
+        late_octaves: int | None = None,
         step_size: float = 0.012,
         strength: Callable[[float], float] = lambda _: 1.0,
         jitter: int = 16,
         normalise: str = "laplacian",
         bands: int = 4,
         smoothing: float = 0.0,
+        variety: float = 0.0,
+        variety_period: float = 8.0,
         rate: float | None = None,
         seed: int = 0,
     ) -> None:
@@ -75,16 +84,22 @@ class Dreamer:
         self.ascent = Ascent(network, mix, normalise=normalise, bands=bands, smoothing=smoothing)
         self.octaves, self.octave_ratio, self.jitter, self.seed = octaves, octave_ratio, jitter, seed
         self.steps, self.first_steps, self.step_size, self.strength = steps, first_steps, step_size, strength
-        self.rate = rate
+        self.rate, self.late_octaves = rate, late_octaves
+        self.drift = Drift(amount=variety, period=variety_period, seed=seed)
         self.smallest = network.spec.smallest
 
-    def __call__(self, canvas: Frame, *, frame: int, seconds: float) -> tuple[Frame, float]:
+    def __call__(
+        self, canvas: Frame, *, frame: int, seconds: float, full: bool | None = None, where: Plane | None = None
+    ) -> tuple[Frame, float]:
         """Dream on a canvas.
 
         Args:
             canvas: `(H, W, 3)`.
             frame: its number, from 0.
             seconds: its time.
+            full: whether the canvas has nothing of a dream yet: `first_steps` at their stated size, at any rate. None
+                for frame 0 alone.
+            where: `(H, W)`, multiplies the steps pixel by pixel; None for 1 everywhere.
 
         Returns:
             The dream `(H, W, 3)`, and the objective before the last step on the finest octave.
@@ -92,7 +107,7 @@ class Dreamer:
         Raises:
             EnvironmentProblem: the network gave values that are not finite.
         """
-        *_, last = self.evolve(canvas, frame=frame, seconds=seconds)
+        *_, last = self.evolve(canvas, frame=frame, seconds=seconds, full=full, where=where)
         value = last.values[-1] if last.values else 0.0
         if not np.isfinite(value + last.picture.sum()):
             raise EnvironmentProblem(
@@ -101,19 +116,29 @@ class Dreamer:
             )
         return last.picture, value
 
-    def evolve(self, canvas: Frame, *, frame: int, seconds: float) -> Iterator[OctaveReport]:
+    def evolve(
+        self, canvas: Frame, *, frame: int, seconds: float, full: bool | None = None, where: Plane | None = None
+    ) -> Iterator[OctaveReport]:
         """Dream as `__call__` does, octave by octave; the last report holds the dream."""
-        size = Size.of(canvas)
-        steps = self.first_steps if frame == 0 else self.steps
-        length = self.step_size * self.strength(seconds) * (REFERENCE_RATE / self.rate if self.rate and frame else 1.0)
+        size, full = Size.of(canvas), frame == 0 if full is None else full
+        steps = self.first_steps if full else self.steps
+        length = (
+            self.step_size * self.strength(seconds) * (1.0 if full or not self.rate else REFERENCE_RATE / self.rate)
+        )
         lengths = np.full(steps, length, np.float32)
+        emphasis = {name: self.drift.weights(name, n, seconds) for name, n in self.ascent.channels.items()}
         detail: Frame | None = None
         sizes = octave_sizes(size, octaves=self.octaves, ratio=self.octave_ratio, smallest=self.smallest)
-        for octave, scaled in enumerate(sizes):
+        left_out = 0 if full or self.late_octaves is None else max(0, len(sizes) - max(1, self.late_octaves))
+        for octave, scaled in list(enumerate(sizes))[left_out:]:
             base = resize(canvas, scaled)
             start = base if detail is None else base + resize(detail, scaled)
             climbed = self.ascent.climb(
-                pad_to(start, self.smallest), shifts=self._shifts(frame, octave, steps), sizes=lengths
+                pad_to(start, self.smallest),
+                shifts=self._shifts(frame, octave, steps),
+                sizes=lengths,
+                where=None if where is None else pad_to(resize(where, scaled), self.smallest),
+                emphasis=emphasis,
             )
             dream = climbed.picture[: scaled.height, : scaled.width]
             detail = dream - base

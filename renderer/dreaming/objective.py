@@ -17,7 +17,8 @@ import tensorflow as tf
 from renderer.errors import UsageError, nearest
 
 Activations = Mapping[str, tf.Tensor]
-Kind = Callable[[tf.Tensor], tf.Tensor]
+Kind = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""From an activation `(N, h, w, channels)` and the weights of its channels `(channels,)` to a scalar."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,21 @@ class Objective:
         """Names of the layers that it reads, each once."""
         return tuple(dict.fromkeys(term.layer for term in self.terms))
 
-    def __call__(self, activations: Activations) -> tf.Tensor:
-        """Compute the objective, a float32 scalar, from activations `(N, h, w, channels)` by layer."""
+    def __call__(self, activations: Activations, emphasis: Activations | None = None) -> tf.Tensor:
+        """Compute the objective, a float32 scalar.
+
+        Args:
+            activations: `(N, h, w, channels)` by layer.
+            emphasis: weights of the channels `(channels,)` by layer; None weighs all alike. Terms of one channel
+                do not heed it.
+        """
         values = []
         for term in self.terms:
             activation = tf.cast(activations[term.layer], tf.float32)
+            weights = tf.ones(()) if emphasis is None else emphasis[term.layer]
             if term.channel is not None:
-                activation = activation[..., term.channel : term.channel + 1]
-            values.append(term.weight * KINDS[term.kind](activation))
+                activation, weights = activation[..., term.channel : term.channel + 1], tf.ones(())
+            values.append(term.weight * KINDS[term.kind](activation, weights))
         return tf.add_n(values)
 
     def __add__(self, other: Objective) -> Objective:
@@ -101,6 +109,6 @@ def parse_mix(mix: Mapping[str, float], *, kind: str) -> Objective:
 
 
 KINDS: dict[str, Kind] = {
-    "square": lambda activation: tf.reduce_mean(tf.square(activation)),
-    "mean": tf.reduce_mean,
+    "square": lambda activation, weights: tf.reduce_mean(weights * tf.square(activation)),
+    "mean": lambda activation, weights: tf.reduce_mean(weights * activation),
 }

@@ -26,7 +26,7 @@ def octave_sizes(size: Size, *, octaves: int, ratio: float, smallest: int = 1) -
 
 
 def resize(frame: Frame, size: Size) -> Frame:
-    """Resample a frame `(H, W, 3)` to `size`: area average going down, cubic going up, itself if nothing changes."""
+    """Resample a frame `(H, W, 3)` or a plane `(H, W)` to `size`: area average going down, cubic going up, itself if nothing changes."""
     if Size.of(frame) == size:
         return frame
     smaller = size.width * size.height < frame.shape[0] * frame.shape[1]
@@ -40,4 +40,4 @@ def pad_to(frame: Frame, smallest: int) -> Frame:
     if min(height, width) >= smallest:
         return frame
     missing = [(0, max(0, smallest - height)), (0, max(0, smallest - width)), (0, 0)]
-    return np.pad(frame, missing, mode="symmetric")
+    return np.pad(frame, missing[: frame.ndim], mode="symmetric")

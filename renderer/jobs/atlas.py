@@ -91,7 +91,7 @@ def atlas(
             yield tile
 
     sections = (Section(heading=p.layer.name, note=_describe(p.layer), tiles=tiles_of(p)) for p in plans)
-    columns = 1 + min(max(counts), max(channels_per_layer, 8))
+    columns = 1 + min(max(counts), 12)  # longer rows go on below
     return sectioned_sheet(
         sections, columns=columns, cell=Size(size, size), title=network.name, note="what its layers and channels dream"
     )

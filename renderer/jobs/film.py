@@ -217,6 +217,8 @@ def assemble(settings: Settings, start: Frame, *, still: bool = False, from_nois
         normalise=dream.normalise,
         bands=dream.bands,
         smoothing=dream.smoothing,
+        variety=dream.variety,
+        variety_period=dream.variety_period,
         rate=None if still else rate,
         seed=settings.seed,
     )
