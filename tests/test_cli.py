@@ -73,7 +73,7 @@ BAD = [
     (["zoom", "-o", "x.mp4", "--fps", "inf"], 2, "film.fps"),
     (["zoom", "-o", "x.mp4", "--zoom", "nan"], 2, "camera.zoom"),
     (["zoom", "-o", "x.mp4", "--noise", "perlni"], 2, "'perlin'"),
-    (["zoom", "-o", "x.mp4", "--preset", "clasic"], 2, "'classic'"),
+    (["zoom", "-o", "x.mp4", "--preset", "menagery"], 2, "'menagerie'"),
     (["zoom", "-o", "x.mp4", "--set", "camera.zom=1"], 2, "'camera.zoom'"),
     (["zoom", "-o", "x.mp4", "--codec", "h266"], 2, "h265"),
     (["zoom", "-o", "x.mp4", "--seconds", "1", "--frames", "2"], 2, "one of them"),
@@ -89,7 +89,7 @@ BAD = [
     (["encode", "none", "-o", "x.mp4"], 4, "does not exist"),
     (["encode", "there.mp4", "-o", "x.mp4"], 4, "--keep-store"),
     (["replay", "text.jpg", "-o", "x.mp4"], 4, "recipe"),
-    (["presets", "show", "clasic"], 2, "'classic'"),
+    (["presets", "show", "menagery"], 2, "'menagerie'"),
     (["zoom", "--oot", "x.mp4"], 2, "--out"),
     (["zom"], 2, "zoom"),
 ]
@@ -138,14 +138,14 @@ def test_a_bug_is_called_one_and_shows_its_traceback_only_with_v(monkeypatch):
 
 
 def test_presets_show_where_every_value_comes_from():
-    done = run("presets", "show", "classic")
+    done = run("presets", "show", "menagerie")
     assert done.exit_code == 0
     assert any(line.split()[0] == "seed" and line.endswith("default") for line in done.stdout.splitlines())
-    assert "preset 'classic'" in done.stdout
-    as_json = json.loads(run("presets", "show", "classic", "--json").stdout)
+    assert "preset 'menagerie'" in done.stdout
+    as_json = json.loads(run("presets", "show", "menagerie", "--json").stdout)
     assert as_json["settings"].keys() == as_json["origins"].keys()
 
 
 def test_presets_list_tells_what_each_looks_like():
     lines = run("presets", "list").stdout.splitlines()
-    assert any(line.startswith("classic") and len(line) > 30 for line in lines)
+    assert any(line.startswith("menagerie") and len(line) > 30 for line in lines)

@@ -64,9 +64,9 @@ def test_a_preset_extends_others_and_its_own_word_wins(tmp_path):
 
 
 def test_a_users_preset_may_build_on_ours_of_the_same_name(user_folder):
-    write(user_folder, "classic", 'extends = "classic"\n[camera]\nrotate = 9\n')
-    assert load_preset("classic").values["camera.rotate"] == 9
-    assert set(load_preset("classic").values) > {"camera.rotate"}
+    write(user_folder, "menagerie", 'extends = "menagerie"\n[camera]\nrotate = 9\n')
+    assert load_preset("menagerie").values["camera.rotate"] == 9
+    assert set(load_preset("menagerie").values) > {"camera.rotate"}
 
 
 def test_presets_that_extend_each_other_in_circles_are_refused(tmp_path):
@@ -77,8 +77,8 @@ def test_presets_that_extend_each_other_in_circles_are_refused(tmp_path):
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest():
-    with pytest.raises(UsageError, match=r"no preset 'clasic'.*'classic'"):
-        resolve(presets=["clasic"])
+    with pytest.raises(UsageError, match=r"no preset 'menagery'.*'menagerie'"):
+        resolve(presets=["menagery"])
 
 
 @pytest.mark.parametrize(
