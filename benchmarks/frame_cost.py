@@ -45,7 +45,7 @@ def frame_cost(settings: Settings, *, rounds: int = 5, block: int = 6) -> Cost:
     often as a frame calls them, at its octaves' sizes: no jitter, no normalisation, no resizing. Frames come in blocks,
     so that the encoder of the store, a process beside us, has to keep up; before bare steps it is left to finish.
     """
-    from renderer.jobs.film import assemble
+    from renderer.jobs.parts import assemble
     from renderer.jobs.start import first_canvas
     from renderer.media.store import Store
 
@@ -175,7 +175,7 @@ KINDS = ("bfloat16", "float32")
 
 
 def _one_step(settings: Settings) -> Callable[[], Any]:
-    from renderer.jobs.film import assemble
+    from renderer.jobs.parts import assemble
     from renderer.jobs.start import first_canvas
 
     canvas = first_canvas(settings, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import cv2
 import numpy as np
 import pytest
 
-from renderer.errors import BadInput
+from renderer.errors import BadInput, EnvironmentProblem, UsageError
 from renderer.frame import Pixels, Size
 from renderer.jobs.measuring import Look, Subject
 from renderer.jobs.metrics import METRICS, Clipped, HueChange, Tone, measure_film
 from renderer.jobs.settings import build
 from renderer.jobs.similarity import SelfSimilarity, ssim, unzoom
 from renderer.media.encode import encode
+from renderer.media.ffmpeg import file_url
+from renderer.media.ffmpeg import run as ffmpeg
 from renderer.motion.camera import Camera
 
 SIZE = Size(64, 48)
@@ -214,9 +217,11 @@ def test_turning_hues_are_told_from_constant_ones() -> None:
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_every_metric_takes_the_shortest_films_and_gives_json_and_lines(name: str, frames: int) -> None:
-    metric = METRICS[name](subject(frames))
+    # Every file there is, none of them a film: what reads files must bear that as well.
+    metric = METRICS[name](replace(subject(frames), path=Path(__file__), source=Path(__file__)))
     for index in range(frames):
-        metric.add(Look(index, grey(grain(index))))
+        pixels = grey(grain(index))
+        metric.add(Look(index, pixels, source=pixels))
     result = json.loads(json.dumps(metric.result(), allow_nan=False))
     lines = METRICS[name].lines(result)
     assert lines and all(isinstance(line, str) for line in lines)
@@ -234,7 +239,8 @@ def recipe(**values: object) -> dict:
         "recipe": 1,
         "kind": "zoom",
         "settings": flatten(build({**settings, **values})),
-        "picture": None,
+        "inputs": {},
+        "facts": {},
         "weights_sha256": "",
         "environment": {},
     }
@@ -273,3 +279,90 @@ def test_a_missing_film_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
         measure_film(tmp_path / "none.mp4")
     with pytest.raises(BadInput, match="holds no pictures"):
         measure_film(tmp_path)
+
+
+# --- against the video it was made from ------------------------------------------------------------------------------
+
+
+def moving(count: int, *, flicker: float = 0.0, seed: int = 0) -> list[Pixels]:
+    """A photograph-like picture that goes left by two pixels a frame; its brightness flickers."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0.2, 0.8, (12, 40, 3)).astype(np.float32)
+    wide = cv2.resize(coarse, (160, 48), interpolation=cv2.INTER_CUBIC)
+    shown = []
+    for index in range(count):
+        light = np.float32(1 + (flicker if index % 2 else -flicker))
+        shown.append(np.clip(255 * light * wide[:, 2 * index : 2 * index + 64], 0, 255).astype(np.uint8))
+    return shown
+
+
+def against(name: str, film: list[Pixels], source: list[Pixels], **more: object) -> dict:
+    metric = METRICS[name](replace(subject(len(film)), **more))
+    for index, (pixels, behind) in enumerate(zip(film, source, strict=True)):
+        metric.add(Look(index, pixels, source=behind))
+    return metric.result()
+
+
+def test_a_film_that_moves_with_its_source_is_as_steady_and_one_that_flickers_is_not() -> None:
+    source = moving(12)
+    same = against("steadiness", source, source)
+    assert same["gap_1"]["ratio"] == pytest.approx(1.0)
+    assert same["gap_1"]["source"] < 2e-4
+    assert len(same["pairs"]) == 11
+    flickering = against("steadiness", moving(12, flicker=0.1), source)
+    assert flickering["gap_1"]["ratio"] > 20
+    painted = against("steadiness", moving(12, seed=4)[::-1], source)
+    assert painted["gap_1"]["film"] > 20 * same["gap_1"]["film"]
+
+
+def test_pairs_across_a_cut_do_not_count() -> None:
+    source = moving(6) + moving(6, seed=9)
+    with_cut = against("steadiness", source, source, cuts=frozenset({6}))
+    assert len(with_cut["pairs"]) == 10
+    assert with_cut["gap_1"]["source"] < 2e-4
+    assert against("flicker", source, source, cuts=frozenset({6}))["film"] < against("flicker", source, source)["film"]
+
+
+def test_flicker_is_told_in_parts_of_the_range() -> None:
+    flat = [np.full((48, 64, 3), 100 + 10 * (index % 2), np.uint8) for index in range(8)]
+    found = against("flicker", flat, [flat[0]] * 8)
+    assert found["film"] == pytest.approx(10 / 255, abs=1e-4)
+    assert found["source"] == 0.0
+
+
+def test_without_a_source_what_compares_is_left_out_and_with_one_it_is_there(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    encode(iter(moving(12)), film, size=SIZE, rate=RATE, threads=1)
+    assert "steadiness" not in measure_film(film).metrics
+    report = measure_film(film, source=film)
+    assert report.metrics["steadiness"]["gap_1"]["ratio"] == pytest.approx(1.0)
+    assert any("warping error" in line for line in report.lines())
+
+
+def test_sound_that_comes_late_is_told_to_the_millisecond(tmp_path: Path) -> None:
+    source, late = tmp_path / "source.mkv", tmp_path / "late.mkv"
+    tone = ["-f", "lavfi", "-i", "sine=duration=2", "-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=2"]
+    ffmpeg([*tone, "-c:v", "libx264", "-c:a", "aac", "-y", file_url(source)])
+    shift = ["-i", file_url(source), "-itsoffset", "0.25", "-i", file_url(source), "-map", "0:v", "-map", "1:a"]
+    ffmpeg([*shift, "-c", "copy", "-y", file_url(late)])
+    same = measure_film(source, source=source, names=["lip_sync"]).metrics["lip_sync"]
+    assert (same["start"], same["end"], same["copied"]) == (0.0, 0.0, True)
+    found = measure_film(late, source=source, names=["lip_sync"]).metrics["lip_sync"]
+    assert found["start"] == pytest.approx(0.25, abs=0.002)
+    assert found["end"] == pytest.approx(0.25, abs=0.002)
+
+
+def test_a_plot_is_drawn_or_asks_for_what_it_needs(tmp_path: Path) -> None:
+    from renderer.jobs.plot import check_plot, draw_plot
+
+    film, out = tmp_path / "film.mp4", tmp_path / "plot.png"
+    encode(iter(moving(8)), film, size=SIZE, rate=RATE, threads=1)
+    try:
+        check_plot(out)
+    except EnvironmentProblem as error:
+        assert "dreamreel[plot]" in str(error)
+        pytest.skip("needs matplotlib")
+    draw_plot(measure_film(film, source=film), out)
+    assert out.read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(UsageError):
+        check_plot(out)

@@ -6,157 +6,219 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import dataclasses
+import functools
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from renderer.errors import BadInput
+import numpy as np
+from numpy.typing import NDArray
+
+from renderer.errors import BadInput, UsageError
 from renderer.frame import Frame, Pixels, Size, from_8bit, to_8bit
-from renderer.media.ffmpeg import FfmpegFailed, PipeReader, file_url
+from renderer.media.film import open_film
 from renderer.media.ledger import FILM
-from renderer.media.probe import INPUT, TRACK, FilmInfo, probe
+from renderer.media.probe import probe
+from renderer.media.sound import Sound
+from renderer.media.stills import PICTURES, Stills, open_folder, open_webp
 from renderer.media.store import Store
 
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-"""Endings of the pictures in a folder that are frames."""
-
-FOLDER_RATE = Fraction(24)
-"""Frames a second of a folder of pictures, which does not say."""
+__all__ = ["OPENERS", "PICTURES", "Clip", "open_clip"]
 
 
-@dataclass(frozen=True, kw_only=True)
+class Source(Protocol):
+    """Frames on a grid of time. `rate`: of the grid; `total`: frames on it, as far as is known."""
+
+    @property
+    def rate(self) -> Fraction: ...
+    @property
+    def total(self) -> int: ...
+
+    def read(self, begin: int, end: int | None, size: Size, tell: Callable[[str], None]) -> Iterator[NDArray[Any]]:
+        """Read frames `begin` to `end` (None: all) as uint8, uint16 or float32 `(H, W, 3)`; `tell` of damage."""
+
+
+@dataclass(kw_only=True)
 class Clip:
-    """Moving pictures: an iterable of frames, which may be gone through more than once.
+    """Moving pictures, which may be gone through more than once.
 
     Attributes:
+        path: what was opened.
         size: of every frame, pixels.
         rate: frames a second, exact.
-        frames: how many there are by what the container says; a damaged film gives fewer.
+        count: frames; a damaged film gives fewer, and one with frames of different lengths one more or less.
+        first: frame of the whole film, at this rate, that is frame 0 here.
+        sound: the part of the film's sound and subtitles that belongs to these frames; None where it has neither.
         meta: what a work folder keeps beside its frames; empty for all others.
-        read: starts at the first frame and gives uint8 `(H, W, 3)`.
+        notes: what was decided about it and what the user should know, as sentences. Reading may add some.
+        degraded: whether something of it is missing or damaged. Reading may find that out.
     """
 
+    path: Path
     size: Size
     rate: Fraction
-    frames: int
-    read: Callable[[], Iterator[Pixels]]
-    meta: dict[str, Any]
+    count: int
+    source: Source = field(repr=False)
+    first: int = 0
+    sound: Sound | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    degraded: bool = False
+    end: int | None = field(default=None, repr=False)
+
+    @property
+    def start(self) -> Fraction:
+        """When frame 0 is shown, seconds from the first frame of the whole film."""
+        return self.first / self.rate
+
+    @property
+    def seconds(self) -> Fraction:
+        """Length."""
+        return self.count / self.rate
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Read frames from number `start` on, float32 `(H, W, 3)` in [0, 1], with all the depth that the film has.
+
+        Raises:
+            BadInput: they cannot be read.
+        """
+        return (_as_frame(values) for values in self._read(start))
+
+    def pixels(self, start: int = 0) -> Iterator[Pixels]:
+        """Read frames from number `start` on, uint8 `(H, W, 3)`.
+
+        Raises:
+            BadInput: they cannot be read.
+        """
+        return (values if values.dtype == np.uint8 else to_8bit(_as_frame(values)) for values in self._read(start))
 
     def __iter__(self) -> Iterator[Frame]:
-        """Go through the frames `(H, W, 3)`, float32."""
-        return (from_8bit(pixels) for pixels in self.read())
+        return self.frames()
+
+    def scaled(self, size: Size) -> Clip:
+        """Return the same frames at another size; the middle of them where it has another shape."""
+        return dataclasses.replace(self, size=size, notes=list(self.notes))
+
+    def _read(self, start: int) -> Iterator[NDArray[Any]]:
+        if start < 0:
+            raise ValueError(f"frame {start}")
+        if self.count and start >= self.count:
+            return iter(())
+        return self.source.read(self.first + start, self.end, self.size, self._tell)
+
+    def _tell(self, note: str) -> None:
+        self.degraded = True
+        if note not in self.notes:
+            self.notes.append(note)
 
 
-def open_clip(path: Path, *, rate: Fraction | None = None) -> Clip:
+def open_clip(
+    path: Path,
+    *,
+    start: float | Fraction | None = None,
+    end: float | Fraction | None = None,
+    size: Size | None = None,
+    rate: Fraction | None = None,
+) -> Clip:
     """Open moving pictures for reading.
 
     Args:
         path: a film, a folder of pictures in the order of the numbers in their names, or a work folder.
-        rate: frames a second to read at: a film drops and repeats frames to have it. None takes every frame just once
-            (at the mean rate where they are not equally long).
+        start: seconds from the first frame of the film; the frame nearest to it begins the clip. None for the first.
+        end: seconds from there as well; the frame nearest to it is the first that is not in the clip. None for all.
+        size: of the frames. They are never stretched: the middle is cut out where the film has another shape. None for
+            the film's own size, upright and with square pixels.
+        rate: frames a second. A film drops and repeats frames to have it; a folder of pictures is taken to have it.
+            None for the film's own.
 
     Raises:
         BadInput: nothing there, or nothing that can be read as moving pictures. Reading may raise it too.
+        UsageError: `start`, `end` or `rate` make no sense.
         EnvironmentProblem: no usable ffmpeg.
     """
+    _check_times(start, end, rate)
     for fits, opener in OPENERS:
         if fits(path):
-            return opener(path, rate)
+            whole = opener(path, rate)
+            return _sized(_cut(whole, start, end), size)
     raise BadInput(f"{path} is not there; expected a film or a folder of pictures.")
+
+
+def _check_times(start: float | Fraction | None, end: float | Fraction | None, rate: Fraction | None) -> None:
+    for name, value in (("start", start), ("end", end)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"The {name} of a clip must be seconds from 0 on, not {value}.")
+    if end is not None and end <= (start or 0):
+        raise UsageError(f"A clip cannot end at {float(end):g} s, where it starts at {float(start or 0):g} s.")
+    if rate is not None and not 0 < rate <= 1000:
+        raise UsageError(f"{rate} frames a second is out of range: above 0 and up to 1000.")
+
+
+def _cut(clip: Clip, start: float | Fraction | None, end: float | Fraction | None) -> Clip:
+    """Return the part from `start` to `end`, at least one frame."""
+    if start is None and end is None:
+        return clip
+    first = round(Fraction(start or 0) * clip.rate)
+    if first >= clip.count:
+        length = float(clip.seconds)
+        raise BadInput(f"{clip.path} is {length:.3g} s long; it cannot be read from {float(start or 0):g} s on.")
+    stop = None if end is None else max(first + 1, round(Fraction(end) * clip.rate))
+    count = min(clip.count, stop or clip.count) - first
+    sound = clip.sound and dataclasses.replace(
+        clip.sound, start=first / clip.rate if first else None, end=None if stop is None else stop / clip.rate
+    )
+    return dataclasses.replace(clip, first=first, end=stop, count=count, sound=sound)
+
+
+def _sized(clip: Clip, size: Size | None) -> Clip:
+    if size is None or size == clip.size:
+        return clip
+    if abs(math.log(size.width * clip.size.height / (size.height * clip.size.width))) > 0.02:
+        note = f"{clip.path} is {clip.size}: for {size} its middle is cut out, so that nothing is stretched."
+        clip.notes.append(note)
+    return clip.scaled(size)
+
+
+def _as_frame(values: NDArray[Any]) -> Frame:
+    if values.dtype == np.uint8:
+        return from_8bit(values)
+    if values.dtype == np.uint16:
+        return values.astype(np.float32) * np.float32(1 / 65535)
+    return values
 
 
 def _open_film(path: Path, rate: Fraction | None) -> Clip:
     info = probe(path)
-    chosen = rate or info.rate
-    frames = info.frames if rate is None else max(1, round(info.seconds * rate))
-    # Counted only where every packet is one frame: asked for another rate, ffmpeg decides how many there are.
-    args = [*INPUT, "-i", file_url(path), *TRACK, "-vf", ",".join(_filters(info, rate)), "-fps_mode", "passthrough"]
-
-    def read() -> Iterator[Pixels]:
-        try:
-            with PipeReader(args, size=info.size) as reader:
-                yield from reader
-                if reader.frames == 0:
-                    raise BadInput(f"{path} holds no frame that can be decoded.")
-        except FfmpegFailed as error:
-            raise BadInput(f"{path} cannot be decoded to its end: {error}") from error
-
-    return Clip(size=info.size, rate=chosen, frames=frames, read=read, meta={})
-
-
-def _filters(info: FilmInfo, rate: Fraction | None) -> list[str]:
-    """Return the filters from what is stored to upright RGB frames with square pixels, colours as they are tagged."""
-    filters = ["bwdif=mode=send_frame:deint=interlaced"] if info.interlaced else []
-    if rate is not None:
-        filters.append(f"fps={rate}")
-    scale = f"scale={info.size.width}:{info.size.height}:flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
-    if info.matrix is not None:
-        scale += f":in_color_matrix={info.matrix}:in_range={'full' if info.full_range else 'limited'}"
-    return [*filters, scale, "setsar=1", "format=rgb24"]
+    film = open_film(path, info, rate=rate)
+    heard = Sound(source=path) if info.sounds or info.subtitles else None
+    return Clip(
+        path=path,
+        size=info.size,
+        rate=film.rate,
+        count=film.total,
+        source=film,
+        sound=heard,
+        notes=list(info.notes),
+        degraded=info.damaged,
+    )
 
 
 def _open_store(path: Path, rate: Fraction | None) -> Clip:
     store = Store.existing(path)
     if store.count == 0:
         raise BadInput(f"The work folder {path} holds no frames yet.")
-    return Clip(size=store.size, rate=rate or store.rate, frames=store.count, read=store.frames, meta=store.meta)
+    times = [number / store.rate for number in range(store.count)]
+    stills = Stills.at(rate or store.rate, times=times, seconds=store.count / store.rate, load=store.frames)
+    return Clip(path=path, size=store.size, rate=stills.rate, count=stills.total, source=stills, meta=store.meta)
 
 
-def _open_folder(path: Path, rate: Fraction | None) -> Clip:
-    from renderer.media.images import read_image
-
-    pictures = sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES), key=_by_number)
-    if not pictures:
-        raise BadInput(f"The folder {path} holds no pictures ({', '.join(PICTURES)}) and is no work folder.")
-    size = Size.of(read_image(pictures[0]))
-
-    def read() -> Iterator[Pixels]:
-        for picture in pictures:
-            pixels = to_8bit(read_image(picture))
-            if Size.of(pixels) != size:
-                raise BadInput(f"{picture} is {Size.of(pixels)}, the first picture of its folder is {size}.")
-            yield pixels
-
-    return Clip(size=size, rate=rate or FOLDER_RATE, frames=len(pictures), read=read, meta={})
-
-
-def _by_number(path: Path) -> tuple[list[tuple[int, str]], str]:
-    """Order names as people number them: frame9 before frame10."""
-    parts = re.findall(r"\d+|\D+", path.name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], path.name
-
-
-def _open_webp(path: Path, rate: Fraction | None) -> Clip:
-    # Pillow, because an ffmpeg before 8.1 does not decode animated WebP.
-    import numpy as np
-    from PIL import Image
-
-    def failed(error: Exception) -> BadInput:
-        return BadInput(f"{path} cannot be read as an animated WebP ({error}).")
-
-    try:
-        with Image.open(path, formats=["WEBP"]) as image:
-            size, frames = Size(*image.size), getattr(image, "n_frames", 1)
-            image.seek(frames - 1)  # Times are known only once a frame is decoded; the last one's tells the length.
-            image.load()
-            seconds = Fraction(image.info.get("timestamp", 0) + image.info.get("duration", 0), 1000)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise failed(error) from error
-    mean = frames / seconds if seconds > 0 else FOLDER_RATE
-
-    def read() -> Iterator[Pixels]:
-        try:
-            with Image.open(path, formats=["WEBP"]) as image:
-                for number in range(frames):
-                    image.seek(number)
-                    yield np.array(image.convert("RGB"))
-        except (OSError, ValueError, EOFError) as error:
-            raise failed(error) from error
-
-    return Clip(size=size, rate=rate or mean, frames=frames, read=read, meta={})
+def _open_stills(path: Path, rate: Fraction | None, *, opener: Callable[..., tuple[Stills, Size, list[str]]]) -> Clip:
+    stills, size, notes = opener(path, rate)
+    return Clip(path=path, size=size, rate=stills.rate, count=stills.total, source=stills, notes=notes)
 
 
 def _is_store(path: Path) -> bool:
@@ -173,8 +235,8 @@ def _is_webp(path: Path) -> bool:
 
 OPENERS: list[tuple[Callable[[Path], bool], Callable[[Path, Fraction | None], Clip]]] = [
     (_is_store, _open_store),
-    (Path.is_dir, _open_folder),
-    (_is_webp, _open_webp),
+    (Path.is_dir, functools.partial(_open_stills, opener=open_folder)),
+    (_is_webp, functools.partial(_open_stills, opener=open_webp)),
     (Path.is_file, _open_film),
 ]
 """What a path may be -> how it is opened; the first that fits is taken."""

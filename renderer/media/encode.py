@@ -21,8 +21,9 @@ from renderer.media.ffmpeg import PipeWriter, file_url
 from renderer.media.files import check_output, picture_name, replacing, writing
 from renderer.media.formats import CODECS, FORMATS, Codec, Format, check_quality, check_size, choose_format, codecs_here
 from renderer.media.recipe import read_recipe
+from renderer.media.sound import Sound, SoundPlan, plan_sound
 
-__all__ = ["CODECS", "FORMATS", "Encoder", "check_encode", "choose_format", "encode", "read_recipe"]
+__all__ = ["CODECS", "FORMATS", "Encoder", "Sound", "check_encode", "choose_format", "encode", "read_recipe"]
 
 
 def check_encode(
@@ -66,10 +67,11 @@ def encode(
     codec: str | None = None,
     quality: float | None = None,
     recipe: Mapping[str, Any] | None = None,
+    sound: Sound | None = None,
     overwrite: bool = False,
     threads: int = 2,
     progress: Callable[[int], None] | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Encode a film.
 
     Args:
@@ -80,21 +82,34 @@ def encode(
         codec: one that the format takes; None for its default.
         quality: on the codec's own scale (see `CODECS`); None for its default.
         recipe: what made the film, kept inside it; None for none.
+        sound: whose sound and subtitles it gets; None for none.
         overwrite: whether a film that is there already may be replaced.
         threads: of the encoder. The same number gives the same bytes; another may give others.
         progress: called with the number of frames handed over so far.
 
+    Returns:
+        What the user should know of the sound, as sentences: lost, converted.
+
     Raises:
-        BadInput: there are no frames.
+        BadInput: there are no frames, or the source of the sound cannot be read.
         UsageError, DiskProblem, EnvironmentProblem: as `check_encode`; also when the encoder fails or the disk is full.
     """
     with Encoder(
-        out, size=size, rate=rate, codec=codec, quality=quality, recipe=recipe, overwrite=overwrite, threads=threads
+        out,
+        size=size,
+        rate=rate,
+        codec=codec,
+        quality=quality,
+        recipe=recipe,
+        sound=sound,
+        overwrite=overwrite,
+        threads=threads,
     ) as encoder:
         for pixels in frames:
             encoder.write(pixels)
             if progress is not None:
                 progress(encoder.frames)
+    return encoder.notes
 
 
 class _Sink(Protocol):
@@ -119,6 +134,7 @@ class Encoder:
         codec: str | None = None,
         quality: float | None = None,
         recipe: Mapping[str, Any] | None = None,
+        sound: Sound | None = None,
         overwrite: bool = False,
         threads: int = 2,
     ) -> None:
@@ -129,6 +145,9 @@ class Encoder:
         self._size, self._rate, self._recipe = size, rate, recipe
         self._codec, self._threads = CODECS[name], threads
         self._quality = check_quality(name, quality)
+        self._sound = plan_sound(sound, self._format, out=self._out) if sound else SoundPlan()
+        self.notes = self._sound.notes
+        """What the user should know of the sound, as sentences."""
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -174,17 +193,19 @@ class Encoder:
     def _open(self, stack: contextlib.ExitStack) -> _Sink:
         if self._format.recipe == "file":
             return _PictureFolder(self._part)
-        inputs: list[str] = []
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dreamreel-")))
+        inputs, tracks, last = self._sound.arguments(folder) if self._sound.inputs else ([], [], 0)
+        tracks = ["-map", "0:v:0", *tracks]
         if self._recipe is not None and self._format.recipe == "metadata":
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dreamreel-")))
             note = folder / "recipe.ffmetadata"
             note.write_text(recipes.ffmetadata(self._recipe), "utf-8")
-            inputs = ["-f", "ffmetadata", "-i", file_url(note), "-map", "0:v:0", "-map_metadata", "1"]
+            inputs += ["-f", "ffmetadata", "-i", file_url(note)]
+            tracks += ["-map_metadata", str(last + 1)]
         options = encode_options(
             self._format, self._codec, rate=self._rate, quality=self._quality, threads=self._threads
         )
         size = _even_size(self._size) if self._codec.even else self._size
-        return PipeWriter([*inputs, *options, "-y", file_url(self._part)], size=size, rate=self._rate)
+        return PipeWriter([*inputs, *tracks, *options, "-y", file_url(self._part)], size=size, rate=self._rate)
 
 
 def encode_options(kind: Format, codec: Codec, *, rate: Fraction, quality: float, threads: int) -> list[str]:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from renderer.frame import Pixels, Size
 from renderer.media.process import LOG_BYTES, Child, FfmpegFailed, ffmpeg_exe
@@ -227,7 +228,7 @@ class PipeWriter:
 
 
 class PipeReader:
-    """Take frames from an ffmpeg child, which decodes them. An iterator of uint8 `(H, W, 3)`, and a context manager.
+    """Take frames from an ffmpeg child, which decodes them. An iterator of `(H, W, 3)`, and a context manager.
 
     A thread reads a little ahead. The iteration ends only when the child ended well; leaving the `with` block earlier
     stops it without complaint. Every frame is an array of its own.
@@ -236,22 +237,30 @@ class PipeReader:
         args: what stands before the output, pipe 1: inputs, maps, filters.
         size: of every frame, pixels; the stream must have it.
         frames: how many there must be, if known.
+        depth: bits of each channel, 8 (uint8) or 16 (uint16).
         stall_seconds: how long the child may deliver nothing while it is waited for.
     """
 
     def __init__(
-        self, args: Sequence[str], *, size: Size, frames: int | None = None, stall_seconds: float = 120.0
+        self,
+        args: Sequence[str],
+        *,
+        size: Size,
+        frames: int | None = None,
+        depth: int = 8,
+        stall_seconds: float = 120.0,
     ) -> None:
         self.size = size
         self.frames = 0
         """How many frames were delivered so far."""
         self._expected = frames
         self._stall_seconds = stall_seconds
-        self._queue: queue.Queue[Pixels | None] = queue.Queue(_queue_length(size))
+        self._type = np.dtype({8: "u1", 16: "<u2"}[depth])
+        self._queue: queue.Queue[NDArray[Any] | None] = queue.Queue(_queue_length(size))
         self._ticks = 0
         self._left_over = 0
         self._closed = False
-        wanted = ["-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"]
+        wanted = ["-f", "rawvideo", "-pix_fmt", {8: "rgb24", 16: "rgb48le"}[depth], "pipe:1"]
         self._child = Child([*args, *wanted], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         assert self._child.process.stdout is not None
         self._pipe = self._child.process.stdout
@@ -259,10 +268,10 @@ class PipeReader:
         self._thread = threading.Thread(target=self._fetch, name="ffmpeg-out", daemon=True)
         self._thread.start()
 
-    def __iter__(self) -> Iterator[Pixels]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         return self
 
-    def __next__(self) -> Pixels:
+    def __next__(self) -> NDArray[Any]:
         """Return the next frame.
 
         Raises:
@@ -280,6 +289,10 @@ class PipeReader:
             self.close()
         raise StopIteration
 
+    def log(self) -> str:
+        """Return the end of what the child said."""
+        return self._child.log()
+
     def close(self) -> None:
         """Stop the child, wherever it is. Never raises."""
         self._closed = True
@@ -289,7 +302,7 @@ class PipeReader:
             self._pipe.close()
         self._child.reap()
 
-    def _get(self) -> Pixels | None:
+    def _get(self) -> NDArray[Any] | None:
         waited, ticks = 0.0, self._ticks
         while True:
             try:
@@ -323,8 +336,8 @@ class PipeReader:
             pass  # Closed from our side; a failing child shows in its exit code.
         self._offer(None)
 
-    def _read_frame(self) -> Pixels | None:
-        frame: Pixels = np.empty((self.size.height, self.size.width, 3), np.uint8)
+    def _read_frame(self) -> NDArray[Any] | None:
+        frame: NDArray[Any] = np.empty((self.size.height, self.size.width, 3), self._type)
         view = frame.data.cast("B")
         done = 0
         while done < len(view):
@@ -336,7 +349,7 @@ class PipeReader:
             self._ticks += 1
         return frame
 
-    def _offer(self, item: Pixels | None) -> bool:
+    def _offer(self, item: NDArray[Any] | None) -> bool:
         while not self._closed:
             with contextlib.suppress(queue.Full):
                 self._queue.put(item, timeout=_POLL)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, TiffImagePlugin
 
 from renderer.errors import BadInput, UsageError, nearest
-from renderer.frame import Frame, Pixels, from_8bit, to_8bit
+from renderer.frame import Frame, Pixels, Size, from_8bit, to_8bit
 from renderer.media import recipe as recipes
 from renderer.media.files import check_output, replacing, writing
 
@@ -25,6 +25,7 @@ MAX_PIXELS = 100_000_000
 
 # Only formats that hold nothing but a picture: no EPS, which would start another program.
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")
+_ORIENTATION = 0x0112  # EXIF: which way up; from 5 on it lies on its side.
 _KNOWN = "PNG, JPEG, WebP, TIFF, GIF, BMP, AVIF and some others"
 
 
@@ -44,6 +45,27 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Frame:
     Raises:
         BadInput: the file is missing, no picture, damaged or too large.
     """
+    with _opening(path, max_pixels) as image:
+        image.load()
+        return _to_frame(image)
+
+
+def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> Size:
+    """Return the size that `read_image` would give, by the header alone.
+
+    Raises:
+        BadInput: as `read_image`, as far as the header shows it.
+    """
+    with _opening(path, max_pixels) as image:
+        turned = 0
+        with contextlib.suppress(Exception):
+            turned = int(image.getexif().get(_ORIENTATION, 0))
+        return Size(image.height, image.width) if 5 <= turned <= 8 else Size(image.width, image.height)
+
+
+@contextlib.contextmanager
+def _opening(path: Path, max_pixels: int) -> Iterator[Image.Image]:
+    """Open a picture; whatever goes wrong in the block becomes an error that names it."""
     _check_file(path)
     try:
         with warnings.catch_warnings():
@@ -51,8 +73,7 @@ def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Frame:
             with Image.open(path, formats=_READABLE) as image:
                 if image.width * image.height > max_pixels:
                     raise _too_large(path, f"{image.width}x{image.height} pixels", max_pixels)
-                image.load()
-                return _to_frame(image)
+                yield image
     except BadInput:
         raise
     except Image.DecompressionBombError as error:  # Raised while opening, by the header as well.

@@ -38,7 +38,7 @@ _LARGEST = 16 << 20  # Bytes of text; more is not one of our recipes.
 
 
 def to_text(recipe: Mapping[str, Any]) -> str:
-    """Write a recipe as one line of ASCII; the order of its keys, which a journey through a file changes, is left out."""
+    """Write a recipe as one line of ASCII; its keys sorted, whatever order they came in."""
     return json.dumps({"dreamreel": recipe}, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

@@ -1,0 +1,316 @@
+"""Measure the figures of dreaming over videos: `python -m benchmarks.video FIGURE`. See README.md here."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.clips import COLOURS, Crossing, bar_errors, bars, crossing, with_sound
+from benchmarks.tools import ROOT, Command, Figure, below, network_flags, show, tell
+from renderer.frame import Frame, Size, to_8bit
+from renderer.jobs.settings import Settings
+from renderer.motion.flow import Motion
+
+RIVALS = {"none": ["--carry", "none"], "blend 0.5": ["--carry", "blend", "--blend", "0.5"]}
+
+
+def steadiness(options: argparse.Namespace) -> Iterator[Figure]:
+    """Dream over a clip with the real command, carried by flow and as rivals do, and measure the stores."""
+    from renderer.jobs.metrics import measure_film
+
+    for network in options.networks:
+        found: dict[str, Any] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for mode, flags in {"flow": ["--carry", "flow"], **RIVALS}.items():
+                out, work = Path(folder, f"{mode}.mp4"), Path(folder, mode)
+                _dream(options, network, out, [*flags, "--keep-store", "--work-dir", str(work)])
+                tell(f"  measuring {mode}")
+                names = ["steadiness", "crispness", "flicker", *(["alone"] if mode == "flow" else [])]
+                found[mode] = measure_film(work, source=options.clip, alone=options.alone, names=names).metrics
+        yield from _compared(network, found)
+
+
+def _dream(options: argparse.Namespace, network: str, out: Path, flags: list[str]) -> None:
+    tell(f"steadiness: {network}, {' '.join(flags[:4])}")
+    given = ["--size", options.size, *(["--end", str(options.end)] if options.end else [])]
+    with Command(
+        "video", str(options.clip), "-o", str(out), *given, *network_flags(network, options.shared), *flags
+    ) as c:
+        for line in c.lines():
+            tell(f"  {c.age:5.1f} s  {line}")
+        c.finish()
+
+
+def _compared(network: str, found: dict[str, Any]) -> Iterator[Figure]:
+    error = {mode: metrics["steadiness"]["gap_1"]["film"] for mode, metrics in found.items()}
+    yield below(f"{network}: warping error, part of none's", error["flow"] / error["none"], 0.10, form="{:.3f}")
+    yield below(f"{network}: warping error, part of blend's", error["flow"] / error["blend 0.5"], 1 / 6, form="{:.3f}")
+    source = found["flow"]["steadiness"]["gap_1"]["source"]
+    yield Figure(f"{network}: the source's own, part of none's", "", f"{source / error['none']:.3f}", None)
+    for gap in (5, 10):
+        shares = [found[mode]["steadiness"][f"gap_{gap}"]["film"] for mode in ("flow", "none")]
+        if None not in shares:
+            yield Figure(f"{network}: the same, {gap} frames apart", "", f"{shares[0] / shares[1]:.3f}", None)
+    reached = found["flow"]["alone"]
+    for name in ("activation", "sharpness"):
+        yield _at_least(f"{network}: {name}, part of frames dreamed alone", reached[name], 0.95)
+    crisp = found["flow"]["crispness"]["film"] / found["none"]["crispness"]["film"]
+    yield _at_least(f"{network}: sharpness of all frames, part of none's", crisp, 0.95)
+
+
+def _at_least(name: str, measured: float | None, limit: float) -> Figure:
+    if measured is None:
+        return Figure(name, f"at least {limit:.2f}", "could not be measured", False)
+    return Figure(name, f"at least {limit:.2f}", f"{measured:.3f}", measured >= limit)
+
+
+def ghosting(options: argparse.Namespace) -> Iterator[Figure]:
+    """Dream over a photograph that a thing crosses, with flow that is found and with flow that is known."""
+    photos = sorted((options.shared / "data" / "photos").glob("*.jpg"))
+    size = Size.parse(options.size)
+    clip = crossing([photos[options.photo], photos[options.photo + 425]], size=size, count=options.frames)
+    for network in options.networks:
+        settings = _settings(network, options, size)
+        layers, errors = {}, {}
+        for name, motions in {"found": None, "known": clip.motions}.items():
+            tell(f"ghosting: {network}, {len(clip.frames)} frames, flow {name}")
+            dreams = _rendered(settings, clip.frames, motions)
+            layers[name] = [dream - frame for dream, frame in zip(dreams, clip.frames, strict=True)]
+            errors[name] = _known_error(dreams, clip)
+        for name in layers:
+            share = _uncovered_share(layers[name], clip)
+            yield below(f"{network}: layer where uncovered, flow {name}", share, 0.10, form="{:.3f}", asked="under")
+        ratio = errors["known"] / errors["found"]
+        good = abs(ratio - 1) <= 0.2 or ratio < 1
+        yield Figure(f"{network}: warping error, known flow over found", "within 20 %", f"{ratio:.3f}", good)
+
+
+def _uncovered_share(layers: list[Frame], clip: Crossing) -> float:
+    """Return the mean layer in what a frame newly shows, over its mean elsewhere, after the dream has settled."""
+    shares = []
+    for layer, gone in list(zip(layers, clip.uncovered, strict=True))[4:]:
+        if gone.sum() >= 20:
+            shares.append(np.abs(layer[gone]).mean() / np.abs(layer[~gone]).mean())
+    return float(np.mean(shares))
+
+
+def _known_error(dreams: list[Frame], clip: Crossing) -> float:
+    """Return the mean square change along the true motion, where both frames show the same."""
+    from renderer.motion.flow import read_at
+
+    found = []
+    for index in range(4, len(dreams)):
+        motion = clip.motions[index]
+        before, now = (np.clip(dreams[k], 0, 1) for k in (index - 1, index))
+        mask = motion.trust > 0.5
+        found.append(float(np.square(read_at(before, motion.flow) - now)[mask].mean()))
+    return float(np.mean(found))
+
+
+def still(options: argparse.Namespace) -> Iterator[Figure]:
+    """Dream over one frame, standing still for a long time."""
+    from renderer.dreaming.tone import luma_of
+    from renderer.media.clips import open_clip
+
+    size, rate = Size.parse(options.still_size), 24
+    frame = next(open_clip(options.clip, size=size).frames())
+    count = round(options.seconds * rate)
+    for network in options.networks:
+        tell(f"still: {network}, {count} frames of {size}")
+        layer, luma = [], []
+        for index, dream in enumerate(_stream(_settings(network, options, size), [frame] * count)):
+            layer.append(float(np.abs(dream - frame).mean()))
+            luma.append(float(luma_of(np.clip(dream, 0, 1)).mean()))
+            if index % rate == 0:
+                tell(f"  second {index // rate}: layer {layer[-1]:.4f}, brightness {luma[-1]:.4f}")
+        fifth = slice(min(4, options.seconds // 2) * rate, min(5, options.seconds // 2 + 1) * rate)
+        for name, values, limit in (("layer", layer, 0.05), ("brightness", luma, 0.01)):
+            then, last = statistics.mean(values[fifth]), statistics.mean(values[-rate:])
+            drift = abs(last / then - 1)
+            yield below(f"{network}: {name}, last second against the fifth", drift, limit, form="{:.2%}")
+
+
+def cost(options: argparse.Namespace) -> Iterator[Figure]:
+    """Time frames carried by flow against frames dreamed alone, and what they wait for beside the network."""
+    size = Size.parse(options.size)
+    for network in options.networks:
+        times = {mode: _timed(options, network, size, mode) for mode in ("flow", "none")}
+        share = times["flow"]["frame"] / times["none"]["frame"]
+        name = f"{network}: time of a frame, part of none's"
+        yield Figure(name, "at most 0.35", f"{share:.3f}, {1000 * times['flow']['frame']:.0f} ms", share <= 0.35)
+        around = times["flow"]["canvas"] + times["flow"]["settle"] + times["flow"]["store"]
+        part = around / times["flow"]["frame"]
+        yield below(
+            f"{network}: decode, flow, carry and store, part of a frame", part, 0.15, form="{:.1%}", asked="under"
+        )
+        parts = ", ".join(f"{name} {1000 * value:.1f}" for name, value in times["flow"].items())
+        yield Figure(f"{network}: of which, ms", "", parts, None)
+
+
+def _timed(options: argparse.Namespace, network: str, size: Size, mode: str) -> dict[str, float]:
+    """Return medians of the seconds that the parts of a frame take in the loop's thread, with the real decoder."""
+    from renderer.jobs.video import VideoFilm
+    from renderer.media.store import Store
+
+    tell(f"cost: {network}, carry {mode}")
+    settings = _settings(network, options, size, **{"carry.mode": mode})
+    film = VideoFilm(settings=settings, out=Path("none.mp4"), clip=options.clip)
+    parts = film.parts({"cuts": []})
+    times: dict[str, list[float]] = {name: [] for name in ("canvas", "dream", "settle", "store", "frame")}
+    dream = None
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.open(Path(folder), size=size, rate=settings.rate, pixel_key="benchmark", meta={}) as store,
+    ):
+        for index in range(options.rounds + 4):
+            marks = [time.perf_counter()]
+            canvas = parts.scene.canvas(index, dream)
+            assert canvas is not None
+            marks.append(time.perf_counter())
+            dream, _ = parts.dreamer(canvas.picture, frame=index, seconds=0.0, full=canvas.full, where=canvas.where)
+            marks.append(time.perf_counter())
+            dream = parts.scene.settle(dream)
+            marks.append(time.perf_counter())
+            store.append(dream)
+            marks.append(time.perf_counter())
+            if index >= 4:  # the first ones load and compile
+                for name, began, ended in zip(times, marks, marks[1:], strict=False):
+                    times[name].append(ended - began)
+                times["frame"].append(marks[-1] - marks[0])
+    parts.scene.close()
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def sound(options: argparse.Namespace) -> Iterator[Figure]:
+    """Send clips with sound through the real command, and compare when it is heard."""
+    from renderer.jobs.lipsync import times_of
+    from renderer.jobs.metrics import measure_film
+
+    cases = {"variable rate": {"variable": True}, "24000/1001": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, more in cases.items():
+            clip = with_sound(Path(folder, "clip.mp4"), seconds=options.sound_seconds, **more)
+            out = Path(folder, "out.mp4")
+            tell(f"sound: {name}, {options.sound_seconds} s")
+            with Command("video", str(clip), "-o", str(out), "--overwrite", "-q", *_NOTHING) as command:
+                command.finish()
+            report = measure_film(out, source=clip, names=["lip_sync"])
+            found, frame = report.metrics["lip_sync"], 1 / float(report.subject.rate)
+            late = max(abs(found["start"]), abs(found["end"] if found["end"] is not None else 9.0))
+            text = f"{1000 * found['start']:+.1f} and {1000 * (found['end'] or 0):+.1f} ms"
+            yield Figure(f"sound, {name}: offset at start and end", f"under {1000 * frame:.0f} ms", text, late < frame)
+            made, given = times_of(out), times_of(clip)
+            same = (
+                made is not None and given is not None and [p.crc for p in made.sound] == [p.crc for p in given.sound]
+            )
+            yield Figure(f"sound, {name}: the track, bit for bit", "the same", "the same" if same else "another", same)
+
+
+_NOTHING = ["--steps", "0", "--first-steps", "0", "--octaves", "1"]
+
+
+def colour(options: argparse.Namespace) -> Iterator[Figure]:
+    """Send colour bars through the real command without a step of dreaming."""
+    del options
+    from renderer.media.clips import open_clip
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name in COLOURS:
+            clip = bars(name, Path(folder, "bars.mp4"))
+            out = Path(folder, "out.mp4")
+            tell(f"colour: {name}")
+            with Command("video", str(clip), "-o", str(out), "--overwrite", "-q", *_NOTHING) as command:
+                command.finish()
+            worst = float(bar_errors(next(open_clip(out).pixels())).max())
+            yield below(f"colour bars, {name}: mean error of a channel", worst, 1.5, asked="under")
+
+
+def _settings(network: str, options: argparse.Namespace, size: Size, **more: Any) -> Settings:
+    from renderer.jobs import defaults
+    from renderer.jobs.settings import build
+
+    flags = list(network_flags(network, options.shared))
+    keys = {"--network": "network.name", "--weights": "network.weights", "--layers": "dream.layers"}
+    given = {keys[flag]: value for flag, value in zip(flags[::2], flags[1::2], strict=True)}
+    return build({**defaults.VIDEO, "film.size": str(size), "film.fps": 24, **given, **more})
+
+
+def _rendered(settings: Settings, frames: list[Frame], motions: list[Motion] | None = None) -> list[Frame]:
+    return list(_stream(settings, frames, motions))
+
+
+def _stream(settings: Settings, frames: list[Frame], motions: list[Motion] | None = None) -> Iterator[Frame]:
+    """Dream over frames as the loop does, rounded as the store has them, with motion that is found or known."""
+    from renderer.frame import from_8bit
+    from renderer.jobs.parts import open_dreamer
+    from renderer.motion.flow import motion_between
+    from renderer.render.carry import CarrySettings, make_carry
+    from renderer.render.footage import Footage
+    from renderer.render.scenes import VideoScene
+
+    def motion(index: int, now: Frame, before: Frame) -> Motion:
+        return motions[index] if motions else motion_between(now, before, kind=settings.carry.flow)
+
+    _, dreamer = open_dreamer(settings)
+    chosen = settings.carry
+    carry = make_carry(
+        chosen.mode,
+        CarrySettings(rate=float(settings.rate), half_life=chosen.half_life, level=chosen.level, blend=chosen.blend),
+    )
+    footage = Footage(lambda start: iter([(frame, None) for frame in frames[start:]]), motion=motion)
+    scene = VideoScene(footage, carry)
+    dream = None
+    for index in range(len(frames)):
+        canvas = scene.canvas(index, dream)
+        assert canvas is not None
+        seconds = index / float(settings.rate)
+        dream, _ = dreamer(canvas.picture, frame=index, seconds=seconds, full=canvas.full, where=canvas.where)
+        dream = scene.settle(dream)
+        yield from_8bit(to_8bit(dream))
+    scene.close()
+
+
+FIGURES = {
+    "steadiness": steadiness,
+    "ghosting": ghosting,
+    "still": still,
+    "cost": cost,
+    "sound": sound,
+    "colour": colour,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("figure", choices=[*FIGURES, "all"])
+    parser.add_argument(
+        "--shared", type=Path, default=ROOT.parent / "shared", help="folder with real weights and clips"
+    )
+    parser.add_argument("--clip", type=Path, default=None, help="to dream over; that of --shared without it")
+    parser.add_argument("--networks", type=lambda text: text.split(","), default=["dreamnet", "inception_v3"])
+    parser.add_argument("--size", default="480x270", help="of the films of steadiness, ghosting and cost")
+    parser.add_argument("--end", type=float, default=None, help="second of the clip at which steadiness ends")
+    parser.add_argument("--alone", type=int, default=8, help="frames dreamed alone to compare activation")
+    parser.add_argument("--frames", type=int, default=40, help="of the clip of ghosting")
+    parser.add_argument("--photo", type=int, default=100, help="which photograph the clip of ghosting shows")
+    parser.add_argument("--seconds", type=int, default=20, help="of the still shot")
+    parser.add_argument("--still-size", default="320x180", help="of the still shot")
+    parser.add_argument("--rounds", type=int, default=24, help="frames timed by cost")
+    parser.add_argument("--sound-seconds", type=float, default=60.0, help="length of the clips with sound")
+    options = parser.parse_args()
+    options.clip = options.clip or options.shared / "data" / "clips" / "video.mp4"
+    chosen = FIGURES.values() if options.figure == "all" else [FIGURES[options.figure]]
+    good = [show(figure(options)) for figure in chosen]
+    sys.exit(0 if all(good) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Decode a film: upright RGB frames with square pixels, on an exact grid of time, from any frame of it on.
+
+Frame `n` of the grid is shown `n / rate` seconds after the film's first frame. The grid hangs on the film's own clock,
+so that reading from frame `n` on gives just the frames that reading from the start gives there.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from renderer.errors import BadInput
+from renderer.frame import Size
+from renderer.media.ffmpeg import FfmpegFailed, PipeReader, file_url
+from renderer.media.probe import INPUT, TRACK, ClipInfo, filters_here
+
+SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+
+# 203 cd/m2 is where white lies in programmes of high dynamic range (ITU-R BT.2408). Mobius leaves what is darker than a
+# third of it alone and bends only what is brighter.
+_LINEAR_WHITE = 203
+_WHITEN = "clip(val*65535/65283,0,65535)"
+_ZSCALE_MATRICES = {
+    "bt601": "smpte170m",
+    "smpte170m": "smpte170m",
+    "bt470bg": "bt470bg",
+    "bt709": "bt709",
+    "bt2020": "bt2020nc",
+}
+_TONE_CURVE = "tonemap=mobius:param=0.35:desat=0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    """A film and how it is read.
+
+    Attributes:
+        path: of the film.
+        info: what `probe` found.
+        rate: of the grid, frames a second.
+        total: frames on the grid, as far as the packets tell.
+    """
+
+    path: Path
+    info: ClipInfo
+    rate: Fraction
+    total: int
+
+    @property
+    def depth(self) -> int:
+        """Bits of each channel of its frames: 8, or 16 for films with more than 8."""
+        return 16 if self.info.depth > 8 else 8
+
+    def read(self, begin: int, end: int | None, size: Size, tell: Callable[[str], None]) -> Iterator[NDArray[Any]]:
+        """Decode frames, uint8 or uint16 `(H, W, 3)`.
+
+        Args:
+            begin: first frame of the grid.
+            end: the frame after the last one; None for all that there are.
+            size: of the frames; the middle is cut out where it has another shape than the film.
+            tell: is told, at the end, what was missing or damaged.
+
+        Raises:
+            BadInput: nothing of it can be decoded.
+        """
+        jump = self._jump(begin)
+        args = [*INPUT, *self._clock(jump), "-i", file_url(self.path), *TRACK]
+        args += ["-filter_threads", "1", "-vf", ",".join(self.filters(begin, end, size)), "-fps_mode", "passthrough"]
+        # All that is decoded before the first frame takes its time.
+        patience = 120.0 + 0.25 * (begin if jump is None else 0)
+        try:
+            with PipeReader(args, size=size, depth=self.depth, stall_seconds=patience) as reader:
+                yield from reader
+                self._judge(reader, begin, end, tell)
+        except FfmpegFailed as error:
+            raise BadInput(f"{self.path} cannot be decoded to its end: {error}") from error
+
+    def filters(self, begin: int, end: int | None, size: Size) -> list[str]:
+        """Return the filters from what is stored to RGB."""
+        info = self.info
+        covered = cover(info.size, size)
+        steps = ["bwdif=mode=send_frame:deint=interlaced"] if info.interlaced and min(info.stored) >= 4 else []
+        if self.total == 1:  # On a coarse grid a short film would fall between two frames.
+            steps.append("trim=end_frame=1")
+        else:
+            last = "" if end is None else f":end_pts={end}"
+            steps += [
+                f"setpts='floor(PTS-({info.first})/TB+0.5)'",
+                f"fps={self.rate}",
+                f"trim=start_pts={begin}{last}",
+            ]
+        steps += _colours(info, f"scale={covered.width}:{covered.height}:{SCALE}", deep=self.depth == 16)
+        if covered != size:
+            steps.append(f"crop={size.width}:{size.height}")
+        return [*steps, "setsar=1"]
+
+    def _jump(self, begin: int) -> Fraction | None:
+        """Return where to begin to decode, by the film's clock; None for its start.
+
+        One more key frame back than seems needed: what hangs over from before a key frame is over by then.
+        """
+        keys = self.info.keys
+        place = bisect.bisect_right(keys, self.info.first + begin / self.rate) - 2
+        return keys[place] if place > 0 else None
+
+    def _clock(self, jump: Fraction | None) -> list[str]:
+        # A film whose size changes on the way would make ffmpeg start its filters anew, and lose a frame each time.
+        steady = [] if self.info.interlaced else ["-reinit_filter", "0"]
+        if not self.info.seekable:
+            return steady
+        to = [] if jump is None else ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{float(jump):.6f}"]
+        return [*steady, "-copyts", *to]
+
+    def _judge(self, reader: PipeReader, begin: int, end: int | None, tell: Callable[[str], None]) -> None:
+        expected = (self.total if end is None else min(end, self.total)) - begin
+        if reader.frames == 0 and expected > 0:
+            raise BadInput(f"{self.path} holds no frame that can be decoded.")
+        # After a jump a decoder may miss what lay before it, and say so; that is no damage.
+        wrong = re.search(r"\[error\] (.+)", reader.log()) if self._jump(begin) is None else None
+        slack = 0 if self.info.constant else 1
+        if reader.frames < expected - slack:
+            tell(f"{self.path} is damaged: {reader.frames} of its {expected} frames could be decoded.")
+        elif wrong:
+            what = wrong[1].strip().rstrip(".")[:200]
+            tell(f"{self.path} is damaged in places ({what}): frames around them are wrong or repeated.")
+
+
+def open_film(path: Path, info: ClipInfo, *, rate: Fraction | None) -> Film:
+    """Decide how a film is read.
+
+    Raises:
+        BadInput: of high dynamic range, and this ffmpeg cannot map it.
+    """
+    if info.hdr and not {"zscale", "tonemap"} <= filters_here():
+        raise BadInput(
+            f"{path} is of high dynamic range, and this ffmpeg cannot map it to the usual one (it lacks zscale or "
+            "tonemap): its colours would look washed out. Convert it first, or unset IMAGEIO_FFMPEG_EXE."
+        )
+    chosen = rate or info.rate
+    return Film(path=path, info=info, rate=chosen, total=max(1, round(info.seconds * chosen)))
+
+
+def cover(stored: Size, wanted: Size) -> Size:
+    """Return the size, of the shape of `stored`, that covers `wanted` on all sides."""
+    if stored.width * wanted.height == stored.height * wanted.width:
+        return wanted
+    scale = max(Fraction(wanted.width, stored.width), Fraction(wanted.height, stored.height))
+    return Size(max(wanted.width, round(stored.width * scale)), max(wanted.height, round(stored.height * scale)))
+
+
+def _colours(info: ClipInfo, scale: str, *, deep: bool) -> list[str]:
+    """Return the filters from the film's colours to RGB of BT.709, `scale` among them."""
+    packed = "format=rgb48le" if deep else "format=rgb24"
+    if info.matrix is None:
+        return [scale, packed]
+    spread = "full" if info.full_range else "limited"
+    wide = info.primaries == "bt2020" or info.hdr
+    if not (deep or wide) or info.matrix not in _ZSCALE_MATRICES or "zscale" not in filters_here():
+        # To 16 bits swscale multiplies by 256 where it should by 257, so that white is grey.
+        white = [f"lutrgb=r='{_WHITEN}':g='{_WHITEN}':b='{_WHITEN}'"] if deep else []
+        return [f"{scale}:in_color_matrix={info.matrix}:in_range={spread}", packed, *white]
+    # Made small first: what follows is done with more bits.
+    same = f"in_color_matrix={info.matrix}:out_color_matrix={info.matrix}:in_range={spread}:out_range={spread}"
+    given = f"zscale=min={_ZSCALE_MATRICES[info.matrix]}:rin={spread}:filter=bicubic"
+    to_rgb = ["format=gbrp16le", packed]
+    if not wide:
+        return [f"{scale}:{same}", f"{given}:m=gbr:r=full", *to_rgb]
+    given += f":pin={'bt2020' if info.primaries == 'unknown' else info.primaries}"
+    if not info.hdr:
+        return [f"{scale}:{same}", f"{given}:tin=bt709:p=bt709:t=bt709:m=gbr:r=full", *to_rgb]
+    light = f"{given}:tin={info.transfer}:p=bt709:t=linear:m=gbr:npl={_LINEAR_WHITE}"
+    return [f"{scale}:{same}", light, "format=gbrpf32le", _TONE_CURVE, "zscale=t=bt709:m=gbr:r=full", *to_rgb]
