@@ -22,7 +22,7 @@ def photo(seed: int = 0, *, height: int = HEIGHT, width: int = WIDTH) -> np.ndar
 
 
 def moved(x: float, y: float) -> tuple[np.ndarray, np.ndarray]:
-    """A frame and the one before it: the camera goes right by x and down by y pixels, so the picture goes left and up."""
+    """A frame and the one before it; the camera goes right by x and down by y pixels, the picture left and up."""
     wide = photo(height=HEIGHT + 40, width=WIDTH + 40)
 
     def view(left, top):

@@ -54,6 +54,13 @@ def add(app: typer.Typer) -> None:
         image: Annotated[
             Path | None, typer.Option("--image", metavar="FILE", help="The picture it began with, if it has moved.")
         ] = None,
+        clip: Annotated[
+            Path | None, typer.Option("--clip", metavar="FILE", help="The video it was made from, if it has moved.")
+        ] = None,
+        mask: Annotated[Path | None, typer.Option("--mask", metavar="FILE", help="Its mask, if it has moved.")] = None,
+        cuts: Annotated[
+            Path | None, typer.Option("--cuts", metavar="FILE", help="Its list of cuts, if it has moved.")
+        ] = None,
         weights: Annotated[
             Path | None, typer.Option("--weights", metavar="FILE", help="The network's weights, if they have moved.")
         ] = None,
@@ -71,8 +78,7 @@ def add(app: typer.Typer) -> None:
         again, recipe = film_from_recipe(
             film,
             out,
-            image=image,
-            weights=weights,
+            given={"picture": image, "clip": clip, "mask": mask, "cuts": cuts, "weights": weights},
             encoding=Encoding(codec=chosen.codec, quality=chosen.quality),
             overwrite=overwrite,
             keep_store=keep_store,

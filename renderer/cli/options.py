@@ -8,9 +8,10 @@ compares them.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -61,6 +62,14 @@ FLAGS: dict[str, Flag] = {
     "--wander": Flag("camera.wander", "X", "How far the centre drifts, part of the frame.", "0.1"),
     "--edges": Flag("camera.edges", "HOW", "Beyond the frame: mirror, reflect, wrap or clamp.", "mirror"),
     "--governor": Flag("governor.amount", "X", "How firmly tone is held over a long zoom; 0: not at all.", "1"),
+    "--start": Flag("video.start", "S", "Second of the video to begin at.", "0"),
+    "--end": Flag("video.end", "S", "Second of the video to end at; without it the video's end."),
+    "--carry": Flag("carry.mode", "HOW", "The dream from frame to frame: flow, none, blend[-loop|-random].", "flow"),
+    "--half-life": Flag("carry.half_life", "S", "Seconds in which half of a carried dream fades.", "1"),
+    "--blend": Flag("carry.blend", "X", "Share of the video in a blend.", "0.5"),
+    "--flow": Flag("carry.flow", "HOW", "How finely motion is found: rough, fine or finer.", "fine"),
+    "--box": Flag("video.box", "L,T,W,H", "Dream inside a box alone; left, top, width, height: parts of the frame."),
+    "--threshold": Flag("video.threshold", "X", "For cuts; higher finds fewer.", "3"),
     "--codec": Flag("encode.codec", "NAME", "Instead of the usual one for the ending of OUT."),
     "--quality": Flag(
         "encode.quality", "Q", "On the codec's own scale: CRF for h264, h265, av1, vp9, where lower is better."
@@ -75,6 +84,9 @@ STILL_FLAGS = tuple(
     if FLAGS[flag].key.partition(".")[0] in ("start", "seed", "network", "dream")
     and flag not in ("--steps", "--first-steps")
 )
+VIDEO_ONLY = ("video", "carry")
+ZOOM_FLAGS = tuple(flag for flag in FLAGS if FLAGS[flag].key.partition(".")[0] not in VIDEO_ONLY)
+VIDEO_FLAGS = tuple(flag for flag in FLAGS if FLAGS[flag].key.partition(".")[0] not in ("start", "film"))
 ALL_FLAGS = tuple(FLAGS)
 
 
@@ -85,6 +97,7 @@ class Given:
     presets: Sequence[str] = ()
     sets: Sequence[str] = ()
     flags: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def resolve(self, **extra: tuple[str, Any]) -> Resolved:
         """Stack all of it into settings; `extra` are further flags, `group__name` -> flag and value.
@@ -98,7 +111,7 @@ class Given:
         flags = {**self.flags, **{key.replace("__", "."): value for key, value in extra.items()}}
         if "film.seconds" in flags and "film.frames" in flags:
             raise UsageError("--seconds and --frames say the same thing; give one of them.")
-        return resolve(presets=self.presets, sets=self.sets, flags=flags)
+        return resolve(presets=self.presets, sets=self.sets, flags=flags, defaults=self.defaults)
 
 
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="The file to write; its ending says the format.")]
@@ -115,7 +128,12 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 
 
 def command(
-    app: typer.Typer, *, name: str | None = None, flags: Sequence[str] = (), settings: bool = False
+    app: typer.Typer,
+    *,
+    name: str | None = None,
+    flags: Sequence[str] = (),
+    settings: bool = False,
+    defaults: Mapping[str, Any] = MappingProxyType({}),
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command with the shared options, and end it with a sentence and an exit code whatever happens.
 
@@ -124,6 +142,7 @@ def command(
         name: of the command; that of the function if None.
         flags: which of `FLAGS` it takes.
         settings: whether it takes `--preset` and `--set`.
+        defaults: dotted name -> what it takes in place of a setting's own default.
 
     The function's first parameter is a `Terminal`; its second, where it takes flags or settings, is `Given`.
     """
@@ -131,14 +150,14 @@ def command(
     def register(function: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())
         takes_given = bool(flags or settings)
-        shared = _parameters(flags, settings=settings)
+        shared = _parameters(flags, settings=settings, defaults=defaults)
         kept = own[2 if takes_given else 1 :]
         parameters = [*kept, *shared]
 
         def run(**values: Any) -> None:
             terminal = Terminal(json=values.pop("json"), quiet=values.pop("quiet"), verbose=values.pop("verbose"))
             mine = {parameter.name: values[parameter.name] for parameter in kept}
-            given = [_given(flags, values)] if takes_given else []
+            given = [_given(flags, values, defaults)] if takes_given else []
             with terminal.guard():
                 function(terminal, *given, **mine)
 
@@ -153,12 +172,12 @@ def command(
     return register
 
 
-def _given(flags: Sequence[str], values: dict[str, Any]) -> Given:
+def _given(flags: Sequence[str], values: dict[str, Any], defaults: Mapping[str, Any]) -> Given:
     found = {FLAGS[flag].key: (flag, values[_name(flag)]) for flag in flags if values[_name(flag)] is not None}
-    return Given(presets=values.get("preset") or (), sets=values.get("set_") or (), flags=found)
+    return Given(presets=values.get("preset") or (), sets=values.get("set_") or (), flags=found, defaults=defaults)
 
 
-def _parameters(flags: Sequence[str], *, settings: bool) -> list[inspect.Parameter]:
+def _parameters(flags: Sequence[str], *, settings: bool, defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
     made = []
     if settings:
         preset = typer.Option("-p", "--preset", metavar="NAME|FILE", help="A look; several stack, the last wins.")
@@ -167,7 +186,8 @@ def _parameters(flags: Sequence[str], *, settings: bool) -> list[inspect.Paramet
         made.append(_parameter("set_", list[str] | None, assign, None))
     for flag in flags:
         spec = FLAGS[flag]
-        default = f" [{spec.default}]" if spec.default else ""
+        own = f"{defaults[spec.key]:g}" if spec.key in defaults else spec.default
+        default = f" [{own}]" if own else ""
         option = typer.Option(flag, metavar=spec.metavar, help=spec.text + default)
         made.append(_parameter(_name(flag), str | None, option, None))
     made.append(_parameter("json", bool, typer.Option("--json", help="Results as lines of JSON."), False))

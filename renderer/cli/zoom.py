@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from renderer.cli.options import (
-    ALL_FLAGS,
+    ZOOM_FLAGS,
     AllowEnvChange,
     DryRun,
     Given,
@@ -25,7 +25,7 @@ from renderer.cli.terminal import Terminal
 def add(app: typer.Typer) -> None:
     """Register the command."""
 
-    @command(app, flags=ALL_FLAGS, settings=True)
+    @command(app, flags=ZOOM_FLAGS, settings=True)
     def zoom(
         terminal: Terminal,
         given: Given,

@@ -18,7 +18,6 @@ from renderer.dreaming.objective import Objective
 from renderer.errors import UsageError, nearest
 from renderer.frame import Frame
 
-
 EVERYWHERE = np.ones((1, 1, 1), np.float32)
 """The map of steps that are alike in the whole picture."""
 

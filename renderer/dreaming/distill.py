@@ -59,8 +59,8 @@ class DistillSettings:
     visits: int = 24
     learning_rate: float = 3e-3
     average: float = 0.998
-    match_from: float = 0.5
-    match_weight: float = 0.5
+    match_from: float = 0.4
+    match_weight: float = 1.5
     head_weights: tuple[float, float, float] = (0.6, 1.0, 1.0)
     seed: int = 0
 
@@ -355,9 +355,9 @@ def _dream_objective(activations: Sequence[tf.Tensor], masks: Sequence[tf.Tensor
 
 
 def _mean_cosine(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Mean cosine of gradients `(N, H, W, 3)`, as they are and at half size, where dreams gather."""
+    """Mean cosine of gradients `(N, H, W, 3)`, as they are and at a half and a quarter of their size, where dreams gather."""
     cosines = []
-    for pool in (1, 2):
+    for pool in (1, 2, 4):
         x, y = (tf.nn.avg_pool2d(g, pool, pool, "VALID") if pool > 1 else g for g in (a, b))
         dot = tf.reduce_sum(x * y, (1, 2, 3))
         squares = tf.reduce_sum(x * x, (1, 2, 3)) * tf.reduce_sum(y * y, (1, 2, 3))

@@ -26,7 +26,7 @@ def octave_sizes(size: Size, *, octaves: int, ratio: float, smallest: int = 1) -
 
 
 def resize(frame: Frame, size: Size) -> Frame:
-    """Resample a frame `(H, W, 3)` or a plane `(H, W)` to `size`: area average going down, cubic going up, itself if nothing changes."""
+    """Resample a frame `(H, W, 3)` or a plane `(H, W)`: area average going down, cubic going up, itself if it fits."""
     if Size.of(frame) == size:
         return frame
     smaller = size.width * size.height < frame.shape[0] * frame.shape[1]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from renderer.errors import BadInput
-from renderer.jobs.film import Film, Listener, Result, finish
+from renderer.frame import Size
+from renderer.jobs.film import Extras, Film, Listener, Result, finish
 from renderer.jobs.outputs import check_not_input, path_size, work_folder
 from renderer.jobs.recipe import Recipe, find_input, parse_recipe
 from renderer.jobs.settings import Settings, build, flatten
+from renderer.jobs.video import VideoFilm
 from renderer.media.encode import check_encode, read_recipe
 from renderer.media.store import Store
 
@@ -52,8 +54,10 @@ def encode_again(
     store = _find_store(source)
     recipe = parse_recipe(store.meta, source=store.directory)
     settings = _with_encoding(recipe.settings, encoding)
-    check_not_input(out, recipe.picture)
-    check_encode(out, size=store.size, codec=encoding.codec, quality=encoding.quality, overwrite=overwrite)
+    check_not_input(out, *recipe.inputs.values())
+    extras = _extras(recipe, settings, out, listener)
+    size = Size(2 * store.size.width, store.size.height) if extras.beside else store.size
+    check_encode(out, size=size, codec=encoding.codec, quality=encoding.quality, overwrite=overwrite)
     total = settings.frame_count
     if store.count < total:
         listener.note(f"{store.count} of {total} frames are there; the film is made of these.")
@@ -66,12 +70,13 @@ def encode_again(
         settings=settings,
         overwrite=overwrite,
         recipe=meta,
+        extras=extras,
         listener=listener,
         should_stop=should_stop,
     )
     return Result(
         path=out,
-        size=store.size,
+        size=size,
         rate=store.rate,
         frames=store.count,
         resumed_at=store.count,
@@ -84,8 +89,7 @@ def film_from_recipe(
     source: Path,
     out: Path,
     *,
-    image: Path | None = None,
-    weights: Path | None = None,
+    given: Mapping[str, Path | None] | None = None,
     encoding: Encoding,
     **options: Any,
 ) -> tuple[Film, Recipe]:
@@ -94,8 +98,8 @@ def film_from_recipe(
     Args:
         source: the film.
         out: where the new one goes.
-        image: the picture that it began with, if it is no longer where it was.
-        weights: the same for the network's weights.
+        given: where its inputs are now, by what they are to it (`picture`, `clip`, `mask`, `cuts`, `weights`), if they
+            are no longer where they were.
         encoding: how to encode; as the recipe says if the ending is the same and nothing is given.
         options: further attributes of `Film`.
 
@@ -104,18 +108,36 @@ def film_from_recipe(
     """
     recipe = parse_recipe(read_recipe(source), source=source)
     check_not_input(out, source)
-    picture = find_input(image, recorded=recipe.picture, sha256=recipe.picture_sha256, film=source, what="image")
+    given = given or {}
+    inputs = {
+        name: find_input(given.get(name), recorded=path, sha256=recipe.hashes[name], film=source, what=name)
+        for name, path in recipe.inputs.items()
+    }
     recorded = recipe.settings.network.weights
-    found = find_input(weights, recorded=recorded, sha256=recipe.weights_sha256, film=source, what="weights")
+    found = find_input(
+        given.get("weights"), recorded=recorded, sha256=recipe.weights_sha256, film=source, what="weights"
+    )
     settings = recipe.settings
     if encoding != Encoding() or out.suffix.lower() != source.suffix.lower():
         settings = _with_encoding(settings, encoding)
     values = flatten(settings)
     values["network.weights"] = None if found is None else str(found)
-    film = Film(
-        settings=build(values), out=out, picture=picture, weights_sha256=recipe.weights_sha256 or None, **options
-    )
+    make = VideoFilm if recipe.kind == VideoFilm.kind else Film
+    known: dict[str, Any] = {**inputs, **({"found": recipe.facts} if make is VideoFilm else {})}
+    film = make(settings=build(values), out=out, weights_sha256=recipe.weights_sha256 or None, **known, **options)
     return film, recipe
+
+
+def _extras(recipe: Recipe, settings: Settings, out: Path, listener: Listener) -> Extras:
+    """Find what a film made from a video has beside its frames; without the video it has nothing."""
+    if recipe.kind != VideoFilm.kind:
+        return Extras()
+    clip = recipe.inputs["clip"]
+    try:
+        return VideoFilm(settings=settings, out=out, clip=clip).extras()
+    except BadInput as error:
+        listener.note(f"The film gets no sound: {error}")
+        return Extras()
 
 
 def _find_store(source: Path) -> Store:

@@ -1,41 +1,49 @@
-"""One film, from settings to the finished file: the one place that puts scene, dreamer, store and encoder together."""
+"""One film, from settings to the finished file: the one place that puts parts, store and encoder together."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
 
 from renderer.dreaming.registry import network_spec
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted
-from renderer.frame import Frame, Size
+from renderer.frame import Pixels, Size
 from renderer.jobs import runtime
 from renderer.jobs.outputs import check_not_input, check_room, path_size, work_folder
+from renderer.jobs.parts import Parts, assemble
 from renderer.jobs.settings import Settings, encode_key, flatten
 from renderer.jobs.start import first_canvas
-from renderer.jobs.work import check_unfinished, key_of, open_done, open_store
-from renderer.media.encode import check_encode, encode, read_recipe
+from renderer.jobs.work import check_unfinished, key_of, known, open_done, open_store
+from renderer.media.clips import Clip
+from renderer.media.encode import Sound, check_encode, encode, read_recipe
 from renderer.media.store import Store
 
 if TYPE_CHECKING:
-    from renderer.dreaming.dreamer import Dreamer
-    from renderer.dreaming.networks import Network
-    from renderer.dreaming.tone import Governor
-    from renderer.motion.camera import Camera
     from renderer.render.loop import FrameReport
-    from renderer.render.scenes import Scene
 
 STORE_BYTES_A_PIXEL = 2.0
 """Bytes that a dreamed pixel takes in the store: dreams are rich in detail, lossless coding saves a third."""
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What a finished file has beside its frames: the sound of a film, and a clip shown at the left of the frames."""
+
+    sound: Sound | None = None
+    beside: Clip | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Film:
-    """One film to make.
+    """One film to make: an infinite zoom. Other kinds of film derive from it.
 
     Attributes:
         settings: all of them.
@@ -48,6 +56,8 @@ class Film:
         allow_env_change: go on with work that another version or machine began; then the bytes may differ.
         weights_sha256: what the network's weights must hash to; None for any.
     """
+
+    kind: ClassVar[str] = "zoom"
 
     settings: Settings
     out: Path
@@ -63,6 +73,41 @@ class Film:
     def folder(self) -> Path:
         """The work folder."""
         return work_folder(self.out, self.work_dir)
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """The files that its pixels are made from, by what they are to it."""
+        return {} if self.picture is None else {"picture": self.picture}
+
+    @property
+    def encoded_size(self) -> Size:
+        """Size of the finished file's frames."""
+        return self.settings.film.size
+
+    def facts(self, known: Mapping[str, Any], listener: Listener) -> dict[str, Any]:
+        """Find out what rendering needs to know of the inputs, to be written into the recipe before the first frame.
+
+        Args:
+            known: the recipe of work on the same film that was stopped; empty where there is none.
+            listener: is told how it comes along.
+        """
+        del known, listener
+        return {}
+
+    def parts(self, facts: Mapping[str, Any]) -> Parts:
+        """Build what renders it.
+
+        Raises:
+            BadInput: an input cannot be read.
+            UsageError, EnvironmentProblem: the network, its layers or its weights.
+        """
+        del facts
+        start = first_canvas(self.settings, self.picture)
+        return assemble(self.settings, start, from_noise=self.picture is None)
+
+    def extras(self) -> Extras:
+        """Return what the finished file has beside its frames."""
+        return Extras()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,16 +147,6 @@ class Listener(Protocol):
         """Tell how many frames are encoded."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What renders a film's frames."""
-
-    network: Network
-    scene: Scene
-    dreamer: Dreamer
-    governor: Governor
-
-
 def check(film: Film) -> None:
     """Refuse what cannot end well, before anything heavy is loaded.
 
@@ -120,10 +155,10 @@ def check(film: Film) -> None:
     """
     settings = film.settings
     network_spec(settings.network.name)
-    check_not_input(film.out, film.picture, settings.network.weights)
+    check_not_input(film.out, *film.inputs.values(), settings.network.weights)
     check_encode(
         film.out,
-        size=settings.film.size,
+        size=film.encoded_size,
         codec=settings.encode.codec,
         quality=settings.encode.quality,
         overwrite=film.overwrite,
@@ -154,15 +189,15 @@ def make_film(film: Film, *, listener: Listener, should_stop: Callable[[], bool]
         listener.note(f"{film.out} was finished by an earlier run.")
         return finished
     check(film)
-    start = first_canvas(film.settings, film.picture)
     film_key = key_of(film)
     store = open_done(film, film_key)
     resumed_at = film.settings.frame_count
     if store is None:
         check_unfinished(film, film_key)
+        facts = film.facts(known(film, film_key), listener)
         listener.stage("loading TensorFlow and the network")
-        parts = assemble(film.settings, start, from_noise=film.picture is None)
-        store = open_store(film, film_key, parts.network, listener)
+        parts = film.parts(facts)
+        store = open_store(film, film_key, parts.network, facts, listener)
         resumed_at = store.count
     with store:
         if not store.done:
@@ -173,6 +208,7 @@ def make_film(film: Film, *, listener: Listener, should_stop: Callable[[], bool]
             settings=film.settings,
             overwrite=film.overwrite,
             recipe=store.meta,
+            extras=film.extras(),
             listener=listener,
             should_stop=should_stop,
         )
@@ -182,56 +218,6 @@ def make_film(film: Film, *, listener: Listener, should_stop: Callable[[], bool]
     return _result(film, frames=frames, resumed_at=resumed_at, took=time.monotonic() - began)
 
 
-def assemble(settings: Settings, start: Frame, *, still: bool = False, from_noise: bool = False) -> Parts:
-    """Open the network and build everything that renders, from settings.
-
-    Args:
-        settings: of the film.
-        start: the first canvas `(H, W, 3)`.
-        still: a scene of one picture instead of a camera's journey.
-        from_noise: the first canvas has no tone worth keeping.
-
-    Raises:
-        UsageError, EnvironmentProblem: the network, its layers or its weights.
-    """
-    runtime.prepare()
-    from renderer.dreaming.dreamer import Dreamer
-    from renderer.dreaming.networks import load_network
-    from renderer.render.scenes import StillScene, ZoomScene
-
-    dream, rate = settings.dream, float(settings.rate)
-    network = load_network(
-        settings.network.name, weights=settings.network.weights, precision=settings.network.precision
-    )
-    dreamer = Dreamer(
-        network,
-        layers=dream.layers,
-        objective=dream.objective,
-        octaves=dream.octaves,
-        octave_ratio=dream.octave_ratio,
-        steps=dream.steps,
-        first_steps=dream.first_steps,
-        step_size=dream.step_size,
-        strength=settings.schedule("dream.strength"),
-        jitter=dream.jitter,
-        normalise=dream.normalise,
-        bands=dream.bands,
-        smoothing=dream.smoothing,
-        variety=dream.variety,
-        variety_period=dream.variety_period,
-        rate=None if still else rate,
-        seed=settings.seed,
-    )
-    scene: Scene
-    if still:
-        scene = StillScene(start)
-    else:
-        scene = ZoomScene(start=start, camera=camera_of(settings), edges=settings.camera.edges, rate=rate)
-    return Parts(
-        network=network, scene=scene, dreamer=dreamer, governor=_governor(settings, start, from_noise=from_noise)
-    )
-
-
 def finish(
     store: Store,
     out: Path,
@@ -239,6 +225,7 @@ def finish(
     settings: Settings,
     overwrite: bool,
     recipe: Mapping[str, Any],
+    extras: Extras = Extras(),
     listener: Listener,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -259,18 +246,26 @@ def finish(
         if should_stop():
             raise Interrupted("Stopped while encoding; the frames are kept, and the same command goes on from here.")
 
-    encode(
-        store.frames(),
+    notes = encode(
+        store.frames() if extras.beside is None else _side_by_side(extras.beside, store),
         out,
-        size=store.size,
+        size=store.size if extras.beside is None else Size(2 * store.size.width, store.size.height),
         rate=store.rate,
         codec=settings.encode.codec,
         quality=settings.encode.quality,
         recipe=finished_recipe(recipe, settings=settings, out=out),
+        sound=extras.sound,
         overwrite=overwrite,
         threads=runtime.thread_count(),
         progress=progress,
     )
+    for note in notes:
+        listener.note(note)
+
+
+def _side_by_side(clip: Clip, store: Store) -> Iterator[Pixels]:
+    for left, right in zip(clip.scaled(store.size).pixels(), store.frames(), strict=False):
+        yield np.hstack([left, right])
 
 
 def finished_recipe(recipe: Mapping[str, Any], *, settings: Settings, out: Path) -> dict[str, Any]:
@@ -285,18 +280,23 @@ def _render(film: Film, parts: Parts, store: Store, listener: Listener, should_s
 
     total = film.settings.frame_count
     listener.rendering(done=store.count, total=total)
-    complete = render(
-        parts.scene,
-        parts.dreamer,
-        store,
-        governor=parts.governor,
-        frames=total,
-        rate=film.settings.rate,
-        report=listener.frame,
-        should_stop=should_stop,
-    )
+    with contextlib.closing(parts.scene):
+        complete = render(
+            parts.scene,
+            parts.dreamer,
+            store,
+            governor=parts.governor,
+            frames=total,
+            rate=film.settings.rate,
+            report=listener.frame,
+            should_stop=should_stop,
+        )
     if not complete:
         raise Interrupted(f"Stopped after frame {store.count} of {total}; the same command goes on from here.")
+    for note in parts.notes():
+        listener.note(note)
+    if not store.count:
+        raise BadInput("There was not one frame to dream on.")
     store.mark_done()
 
 
@@ -323,38 +323,12 @@ def _already_finished(film: Film) -> Result | None:
 def _result(film: Film, *, frames: int, resumed_at: int, took: float) -> Result:
     return Result(
         path=film.out,
-        size=film.settings.film.size,
+        size=film.encoded_size,
         rate=film.settings.rate,
         frames=frames,
         resumed_at=resumed_at,
         bytes=path_size(film.out),
         took=took,
-    )
-
-
-def camera_of(settings: Settings) -> Camera:
-    """Build the camera of a film."""
-    from renderer.motion.camera import Camera
-
-    moving = ("zoom", "rotate", "pan_x", "pan_y", "turn_x", "turn_y", "centre_x", "centre_y", "wander")
-    moves = {name: settings.schedule(f"camera.{name}") for name in moving}
-    return Camera(**moves, wander_period=settings.camera.wander_period, seed=settings.seed)
-
-
-def _governor(settings: Settings, start: Frame, *, from_noise: bool) -> Governor:
-    from renderer.dreaming.tone import Governor, Tone, measure
-
-    chosen, begin = settings.governor, measure(start)
-    values = {name: getattr(chosen, name) for name in ("luma", "contrast", "saturation", "sharpness")}
-    target = Tone(**{name: getattr(begin, name) if v == "auto" else v for name, v in values.items()})
-    return Governor(
-        target=target if chosen.amount > 0 else None,
-        half_life=chosen.half_life / max(chosen.amount, 1e-6),
-        memory=0.0 if from_noise else chosen.memory,
-        noise=chosen.noise,
-        knee=chosen.knee,
-        rate=float(settings.rate),
-        seed=settings.seed,
     )
 
 

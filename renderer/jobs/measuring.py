@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.frame import Pixels, Size
+from renderer.jobs.settings import Settings
 from renderer.motion.camera import Camera
 
 Plane = NDArray[np.float32]
@@ -36,12 +38,26 @@ class Subject:
         rate: frames a second.
         frames: how many there should be.
         camera: the journey that it shows; None where its recipe does not say.
+        path: of the film.
+        source: the video that it was made from; None where that is not known.
+        starts_at: second of the source that its first frame shows.
+        is_part: whether it ends before its source.
+        cuts: first frames of its shots.
+        settings: that it was made with; None where its recipe does not say.
+        alone: how many of its frames are to be dreamed alone, to be compared.
     """
 
     size: Size
     rate: Fraction
     frames: int
     camera: Camera | None = None
+    path: Path | None = None
+    source: Path | None = None
+    starts_at: Fraction = Fraction(0)
+    is_part: bool = False
+    cuts: frozenset[int] = frozenset()
+    settings: Settings | None = None
+    alone: int = 0
 
     @property
     def seconds(self) -> float:
@@ -70,10 +86,11 @@ class Look:
     Args:
         index: its number in the film.
         pixels: uint8 `(H, W, 3)`.
+        source: the same frame of the video it was made from, at the same size; None where that is not known.
     """
 
-    def __init__(self, index: int, pixels: Pixels) -> None:
-        self.index, self.pixels = index, pixels
+    def __init__(self, index: int, pixels: Pixels, *, source: Pixels | None = None) -> None:
+        self.index, self.pixels, self.source = index, pixels, source
 
     @cached_property
     def luma(self) -> Plane:
@@ -97,7 +114,10 @@ class Look:
 
 
 class Metric(Protocol):
-    """Measures a film frame by frame. Made with a `Subject`; keeps numbers and a few frames, never all of them."""
+    """Measures a film frame by frame. Made with a `Subject`; keeps numbers and a few frames, never all of them.
+
+    One that sets `needs_source` is left out where the source of a film is not known.
+    """
 
     def __init__(self, subject: Subject) -> None: ...
 

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from array import array
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.errors import BadInput, DreamreelError
-from renderer.jobs.film import camera_of
+from renderer.frame import Size
+from renderer.jobs.alone import Alone
+from renderer.jobs.lipsync import LipSync
 from renderer.jobs.measuring import Look, Metric, Subject
-from renderer.jobs.recipe import parse_recipe
-from renderer.jobs.settings import Settings
+from renderer.jobs.parts import camera_of
+from renderer.jobs.recipe import Recipe, parse_recipe
 from renderer.jobs.similarity import SelfSimilarity
-from renderer.media.clips import open_clip
+from renderer.jobs.steadiness import Crispness, Flicker, Steadiness
+from renderer.jobs.video import VideoFilm
+from renderer.media.clips import Clip, open_clip
+from renderer.media.cuts import find_cuts
 from renderer.media.recipe import read_recipe
 
 HUES = 36
@@ -67,12 +73,19 @@ class Report:
 
 
 def measure_film(
-    path: Path, *, names: Iterable[str] | None = None, progress: Callable[[int, int], None] | None = None
+    path: Path,
+    *,
+    source: Path | None = None,
+    alone: int = 0,
+    names: Iterable[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Measure a film, frame by frame.
 
     Args:
         path: a film, an animated picture, a folder of pictures or a work folder.
+        source: the video that it was made from; None leaves out what compares them.
+        alone: how many frames of the source are dreamed alone, to compare the film with; needs its network.
         names: which of `METRICS`; None for all.
         progress: told how many frames of how many are done.
 
@@ -81,39 +94,68 @@ def measure_film(
         EnvironmentProblem: no usable ffmpeg.
     """
     clip = open_clip(path)
-    settings = _settings(path, clip.meta)
+    recipe = _recipe(path, clip.meta)
+    video = recipe is not None and recipe.kind == VideoFilm.kind
     # The recipe knows the rate exactly; the times in a GIF are rounded, a folder has none.
-    rate = settings.rate if settings else clip.rate
+    rate = recipe.settings.rate if recipe and recipe.kind in ("zoom", "video") else clip.rate
     camera = None
     with contextlib.suppress(DreamreelError):
-        camera = camera_of(settings) if settings else None
-    subject = Subject(size=clip.size, rate=rate, frames=clip.frames, camera=camera)
-    metrics = {name: METRICS[name](subject) for name in (METRICS if names is None else names)}
+        camera = camera_of(recipe.settings) if recipe and recipe.kind == "zoom" else None
+    # Beside its source, a dream fills the right half.
+    beside = recipe is not None and video and recipe.settings.encode.compare and not clip.meta
+    size = Size(clip.size.width // 2, clip.size.height) if beside else clip.size
+    subject = Subject(size=size, rate=rate, frames=clip.count, camera=camera, path=path, alone=alone)
+    original = None
+    if source is not None:
+        original, subject = _with_source(subject, source, recipe if video else None)
+    wanted = METRICS if names is None else names
+    metrics = {name: METRICS[name](subject) for name in wanted if original or not _needs_source(METRICS[name])}
     count = 0
-    for pixels in clip.read():
-        look = Look(count, pixels)
+    shown = itertools.repeat(None) if original is None else original.pixels()
+    for pixels, behind in zip(clip.pixels(), shown, strict=False):
+        look = Look(count, pixels[:, -size.width :], source=behind)
         for metric in metrics.values():
             metric.add(look)
         count += 1
         if progress is not None:
-            progress(count, clip.frames)
+            progress(count, clip.count)
     if count == 0:
         raise BadInput(f"{path} holds no frames.")
     return Report(
         film=path,
-        subject=Subject(size=clip.size, rate=rate, frames=count, camera=camera),
-        notes=_notes(path, count=count, expected=clip.frames),
+        subject=replace(subject, frames=count),
+        notes=_notes(path, count=count, expected=clip.count),
         metrics={name: metric.result() for name, metric in metrics.items()},
     )
 
 
-def _settings(path: Path, meta: Mapping[str, Any]) -> Settings | None:
-    """Read the settings that a film was made with; None where it does not say."""
+def _needs_source(metric: type[Metric]) -> bool:
+    return bool(getattr(metric, "needs_source", False))
+
+
+def _with_source(subject: Subject, source: Path, recipe: Recipe | None) -> tuple[Clip, Subject]:
+    """Open the frames of the source that a film shows, and tell the subject of them."""
+    chosen = recipe.settings.video if recipe else None
+    start, end = (chosen.start or None, chosen.end) if chosen else (None, None)
+    clip = open_clip(source, start=start, end=end, rate=subject.rate, size=subject.size)
+    cuts = recipe.facts["cuts"] if recipe and "cuts" in recipe.facts else find_cuts(clip)
+    more = replace(
+        subject,
+        source=source,
+        starts_at=clip.start,
+        is_part=end is not None or subject.frames < clip.count,
+        cuts=frozenset(cuts),
+        settings=recipe.settings if recipe else None,
+    )
+    return clip, more
+
+
+def _recipe(path: Path, meta: Mapping[str, Any]) -> Recipe | None:
+    """Read the recipe that a film was made by; None where it does not say."""
     try:
-        recipe = parse_recipe(meta or read_recipe(path), source=path)
+        return parse_recipe(meta or read_recipe(path), source=path)
     except DreamreelError:
         return None
-    return recipe.settings if recipe.kind == "zoom" else None
 
 
 def _notes(path: Path, *, count: int, expected: int) -> tuple[str, ...]:
@@ -246,4 +288,9 @@ METRICS: dict[str, type[Metric]] = {
     "clipped": Clipped,
     "hue_change": HueChange,
     "self_similarity": SelfSimilarity,
+    "steadiness": Steadiness,
+    "flicker": Flicker,
+    "crispness": Crispness,
+    "alone": Alone,
+    "lip_sync": LipSync,
 }

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from renderer.frame import Size
 from renderer.jobs import runtime
-from renderer.jobs.film import STORE_BYTES_A_PIXEL, Film, Listener, Parts, assemble, check
+from renderer.jobs.film import STORE_BYTES_A_PIXEL, Film, Listener, check
 from renderer.jobs.outputs import size_text, span
-from renderer.jobs.start import first_canvas
+from renderer.jobs.parts import Parts
 from renderer.media.disk import free_bytes
 
 FILE_BYTES_A_PIXEL = 0.25
@@ -90,9 +92,9 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
     began = time.monotonic()
     check(film)
     settings = film.settings
-    start = first_canvas(settings, film.picture)
+    facts = film.facts({}, listener)
     listener.stage("loading TensorFlow and the network")
-    parts = assemble(settings, start)
+    parts = film.parts(facts)
     from renderer.dreaming.octaves import octave_sizes
 
     listener.stage("measuring")
@@ -110,7 +112,7 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
         network=f"{parts.network.name}, {parts.network.precision}",
         device=f"{environment['device']}, {environment['threads']} threads",
         memory=runtime.peak_memory(),
-        disk=int(count * size.width * size.height * bytes_a_pixel) + 6 * start.nbytes,
+        disk=int(count * size.width * size.height * bytes_a_pixel) + 72 * size.width * size.height,
         disk_free=free_bytes(next(p for p in (film.folder, *film.folder.absolute().parents) if p.is_dir())),
         frame_seconds=frame_seconds,
         seconds=loading + first + frame_seconds * (count - 1),
@@ -122,16 +124,20 @@ def _measure(parts: Parts, began: float) -> tuple[float, float]:
     from renderer.dreaming.tone import measure
 
     first = parts.scene.canvas(0, None)
-    tone = measure(first)
+    assert first is not None
+    tone, dream = measure(first.picture), parts.scene.settle(first.picture)
 
-    def once() -> None:
-        canvas = parts.scene.canvas(1, first)
-        dream, _ = parts.dreamer(canvas, frame=1, seconds=0.0)
-        parts.governor(dream, tone, frame=1)
+    def once(index: int) -> None:
+        nonlocal dream
+        canvas = parts.scene.canvas(index, dream)
+        if canvas is not None:
+            found, _ = parts.dreamer(canvas.picture, frame=index, seconds=0.0, full=canvas.full, where=canvas.where)
+            dream = parts.scene.settle(parts.governor(found, tone, frame=index))
 
-    once()
-    loading = time.monotonic() - began
-    seconds = min(_timed(once) for _ in range(2))
+    with contextlib.closing(parts.scene):
+        once(1)
+        loading = time.monotonic() - began
+        seconds = min(_timed(partial(once, index)) for index in (2, 3))
     return seconds, max(0.0, loading - seconds)
 
 

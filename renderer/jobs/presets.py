@@ -95,6 +95,7 @@ def resolve(
     presets: Sequence[str] = (),
     sets: Sequence[str] = (),
     flags: Mapping[str, tuple[str, Any]] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Resolved:
     """Stack defaults, presets, `--set` and flags; each overrides what comes before it.
 
@@ -102,11 +103,12 @@ def resolve(
         presets: names or files, the last one wins.
         sets: `KEY=VALUE` with a dotted name; the value as TOML has it, or plain text.
         flags: dotted name -> the flag it was given by, and its value.
+        defaults: dotted name -> what a command takes in place of a setting's own default.
 
     Raises:
         UsageError, BadInput: a value, name or file that makes no sense.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = dict(defaults or {})
     origins: dict[str, str] = {}
     for name in presets:
         preset = load_preset(name)

@@ -9,9 +9,12 @@ from typing import Any
 
 from renderer.errors import BadInput, UsageError
 from renderer.jobs.settings import Settings, build, flatten
-from renderer.jobs.start import picture_sha256
+from renderer.jobs.start import file_sha256
 
 VERSION = 1
+
+SAY_WHERE = {"picture": "--image", "clip": "--clip", "mask": "--mask", "cuts": "--cuts", "weights": "--weights"}
+"""What a film is made from -> the flag of `replay` that says where it is now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,28 +22,35 @@ class Recipe:
     """A recipe that was read back.
 
     Attributes:
-        kind: "zoom" or "still".
+        kind: "zoom", "video" or "still".
         settings: of the film.
-        picture: the picture it began with, as its path was given then; None for noise.
-        picture_sha256: of that file.
+        inputs: the files it was made from, as their paths were given then, by what they are to it.
+        hashes: sha256 of those files.
+        facts: what was found out about the inputs before the first frame.
         weights_sha256: of the network's weights.
         environment: versions and device that made it.
     """
 
     kind: str
     settings: Settings
-    picture: Path | None
-    picture_sha256: str | None
+    inputs: Mapping[str, Path]
+    hashes: Mapping[str, str]
+    facts: Mapping[str, Any]
     weights_sha256: str
     environment: Mapping[str, Any]
+
+    @property
+    def picture(self) -> Path | None:
+        """The picture it began with; None for noise."""
+        return self.inputs.get("picture")
 
 
 def write_recipe(
     settings: Settings,
     *,
     kind: str,
-    picture: Path | None,
-    picture_hash: str | None,
+    inputs: Mapping[str, tuple[Path, str]],
+    facts: Mapping[str, Any],
     weights_sha256: str,
     environment: Mapping[str, Any],
     pixel_key: str,
@@ -52,7 +62,8 @@ def write_recipe(
         "recipe": VERSION,
         "kind": kind,
         "settings": flatten(settings),
-        "picture": None if picture is None else {"path": str(picture), "sha256": picture_hash},
+        "inputs": {name: {"path": str(path), "sha256": sha256} for name, (path, sha256) in inputs.items()},
+        "facts": dict(facts),
         "weights_sha256": weights_sha256,
         "environment": dict(environment),
         "pixel_key": pixel_key,
@@ -69,12 +80,13 @@ def parse_recipe(data: Mapping[str, Any], *, source: Path) -> Recipe:
     try:
         if data["recipe"] > VERSION:
             raise BadInput(f"The recipe in {source} comes from Dreamreel {data['dreamreel']}; this one is older.")
-        picture = data["picture"]
+        inputs = data["inputs"]
         return Recipe(
             kind=str(data["kind"]),
             settings=build(data["settings"]),
-            picture=Path(picture["path"]) if picture else None,
-            picture_sha256=str(picture["sha256"]) if picture else None,
+            inputs={str(name): Path(held["path"]) for name, held in inputs.items()},
+            hashes={str(name): str(held["sha256"]) for name, held in inputs.items()},
+            facts=dict(data["facts"]),
             weights_sha256=str(data["weights_sha256"]),
             environment=dict(data["environment"]),
         )
@@ -90,7 +102,7 @@ def find_input(given: Path | None, *, recorded: Path | None, sha256: str | None,
         recorded: its path in the recipe, None if the film needs none.
         sha256: what its content must hash to.
         film: the film that holds the recipe.
-        what: what it is, for errors: "picture".
+        what: what it is to the film, a key of `Recipe.inputs`, or "weights".
 
     Raises:
         BadInput: it is not there, or is another file now.
@@ -98,10 +110,12 @@ def find_input(given: Path | None, *, recorded: Path | None, sha256: str | None,
     if recorded is None:
         return None
     places = [given] if given is not None else [recorded, film.parent / recorded.name]
-    there = [place for place in places if place.is_file()]
+    there = [place for place in places if place.exists()]
     if not there:
-        raise BadInput(f"The {what} {places[0]} that {film} was made from is not there; say where with --{what}.")
+        raise BadInput(
+            f"The {what} {places[0]} that {film} was made from is not there; say where with {SAY_WHERE[what]}."
+        )
     for place in there:
-        if sha256 is None or picture_sha256(place) == sha256:
+        if sha256 is None or file_sha256(place) == sha256:
             return place
     raise BadInput(f"{there[0]} is not the {what} that {film} was made from: its content is another.")

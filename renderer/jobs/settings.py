@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from renderer.errors import UsageError, nearest
 from renderer.frame import Size
-from renderer.jobs.values import FrameSize, Number, Rate, Spec, Weights, Whole, Within, WithinOrAuto
+from renderer.jobs.values import Box, FrameSize, Number, Rate, Spec, Weights, Whole, Within, WithinOrAuto
 from renderer.motion.schedule import Schedule, parse
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -73,13 +73,16 @@ class DreamSettings(Group):
     layers: Weights = Field(
         {}, max_length=64, description="layer or layer:channel to weight; empty: the network's own mix"
     )
-    objective: Literal["square", "mean"] = Field("square", description="what of the activations is maximised")
+    objective: Literal["square", "mean"] = Field("mean", description="what of the activations is maximised")
     octaves: Whole = Field(4, ge=1, le=20, description="scales, from coarse to fine")
     octave_ratio: Number = Field(1.4, gt=1, le=4, description="from one scale to the next")
-    steps: Whole = Field(2, ge=0, le=1000, description="gradient steps per octave and frame")
+    steps: Whole = Field(1, ge=0, le=1000, description="gradient steps per octave and frame")
     first_steps: Whole = Field(12, ge=0, le=10_000, description="gradient steps per octave of the first frame")
+    late_octaves: Whole | None = Field(
+        None, ge=1, le=20, description="how many of the scales, the finest, later frames are dreamed on; empty: all"
+    )
     step_size: Number = Field(
-        0.012, ge=0, le=1, description="part of the full range that a step moves, at 24 frames a second"
+        0.02, ge=0, le=1, description="part of the full range that a step moves, at 24 frames a second"
     )
     strength: Annotated[Spec, Within(-10, 100)] = Field(1.0, description="multiplies step_size")
     jitter: Whole = Field(16, ge=0, le=1024, description="largest random shift of the picture before a step, pixels")
@@ -112,6 +115,40 @@ class CameraSettings(Group):
     )
 
 
+class CarrySettings(Group):
+    """How a frame of a video gets the dream of the frame before it."""
+
+    mode: Literal["flow", "none", "blend", "blend-loop", "blend-random"] = Field(
+        "flow", description="moved as the film moves, not at all, or mixed with the frame"
+    )
+    half_life: Number = Field(
+        1.0, ge=0.01, le=3600, description="seconds in which half of a carried dream fades, were it not dreamed anew"
+    )
+    level: Number = Field(
+        1.0, ge=0, le=10, description="strength that the carried dream is held to, part of a full one's; 0: not held"
+    )
+    blend: Number = Field(0.5, ge=0, le=1, description="share of the frame in a blend")
+    flow: Literal["rough", "fine", "finer", "judge"] = Field(
+        "fine", description="how finely motion is found; judge is what steadiness is measured with"
+    )
+
+
+class VideoSettings(Group):
+    """Which part of a video is dreamed over, and where."""
+
+    start: Number = Field(0.0, ge=0, le=1e6, description="second of the video to begin at")
+    end: Number | None = Field(None, gt=0, le=1e6, description="second of the video to end at; empty: its end")
+    cuts: bool = Field(True, description="whether cuts are looked for; the dream begins anew at each")
+    threshold: Number = Field(
+        3.0, ge=0.5, le=100, description="how much more a cut changes than the frames around it; higher finds fewer"
+    )
+    box: Box | None = Field(
+        None, description="where to dream: LEFT,TOP,WIDTH,HEIGHT as parts of the frame; empty: everywhere"
+    )
+    feather: Number = Field(0.03, ge=0, le=1, description="softness of the edges of box and mask, part of the height")
+    keep_colour: bool = Field(False, description="whether only brightness is dreamed and colours stay the video's")
+
+
 class GovernorSettings(Group):
     """What keeps a long zoom from drifting to glare, murk, grey or blur; "auto" keeps what the first canvas has."""
 
@@ -138,6 +175,7 @@ class EncodeSettings(Group):
     quality: Number | None = Field(
         None, ge=0, le=100, description="on the codec's own scale, like CRF 17 for h264; without one, a good choice"
     )
+    compare: bool = Field(False, description="whether the video is shown beside the dream, at its left")
 
 
 class Settings(Group):
@@ -150,6 +188,8 @@ class Settings(Group):
     dream: DreamSettings = DreamSettings()
     camera: CameraSettings = CameraSettings()
     governor: GovernorSettings = GovernorSettings()
+    carry: CarrySettings = CarrySettings()
+    video: VideoSettings = VideoSettings()
     encode: EncodeSettings = EncodeSettings()
 
     @property

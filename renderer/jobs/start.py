@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -54,19 +55,32 @@ def fit(picture: Frame, size: Size, *, how: str) -> Frame:
     return np.pad(resized, margins, mode="symmetric")
 
 
-def picture_sha256(picture: Path | None) -> str | None:
-    """Return the sha256 of a picture's file in hex, None for no picture.
+def hashes_of(inputs: Mapping[str, Path]) -> dict[str, str]:
+    """Return the sha256 of each file in hex, by the same names; of a folder, that of the files in it.
+
+    Raises:
+        BadInput: one cannot be read.
+    """
+    return {name: file_sha256(path, what=name) for name, path in inputs.items()}
+
+
+def file_sha256(path: Path, *, what: str = "file") -> str:
+    """Return the sha256 of a file in hex; of a folder, that of the names and contents in it.
 
     Raises:
         BadInput: it cannot be read.
     """
-    if picture is None:
-        return None
+    if not path.exists():
+        raise BadInput(f"The {what} {path} does not exist.")
     try:
-        with picture.open("rb") as file:
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.is_file())
+            listed = "".join(f"{file.name}\0{file_sha256(file, what=what)}\n" for file in files)
+            return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+        with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise BadInput(f"The picture {picture} cannot be read: {error.strerror}.") from error
+        raise BadInput(f"The {what} {path} cannot be read: {error.strerror}.") from error
 
 
 def _resize(picture: Frame, size: Size, *, box: tuple[float, float, float, float] | None = None) -> Frame:

@@ -13,11 +13,12 @@ import numpy as np
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.frame import Frame, Size
 from renderer.jobs import runtime
-from renderer.jobs.film import Listener, assemble
+from renderer.jobs.film import Listener
 from renderer.jobs.outputs import check_not_input
+from renderer.jobs.parts import assemble
 from renderer.jobs.recipe import write_recipe
 from renderer.jobs.settings import Settings, build, flatten, pixel_key
-from renderer.jobs.start import fit, picture_sha256
+from renderer.jobs.start import fit, hashes_of
 from renderer.media.files import check_output
 from renderer.media.images import image_suffix, read_image, write_image
 from renderer.media.source import noise
@@ -110,18 +111,19 @@ class Recorder:
 
     def __init__(self, ascent: Ascent, *, columns: int) -> None:
         self.shots: list[Shot] = []
+        self.channels = ascent.channels
         self._ascent, self._columns = ascent, columns
         self._octave = -1
 
-    def climb(self, picture: Frame, *, shifts: Any, sizes: Any) -> Climb:
+    def climb(self, picture: Frame, *, shifts: Any, sizes: Any, **maps: Any) -> Climb:
         """Climb as `Ascent.climb` does."""
         if self._columns == 1:
-            return self._ascent.climb(picture, shifts=shifts, sizes=sizes)
+            return self._ascent.climb(picture, shifts=shifts, sizes=sizes, **maps)
         self._octave += 1
         values: list[Any] = []
         stretches = np.array_split(np.arange(len(shifts)), min(self._columns, max(1, len(shifts))))
         for stretch in stretches:
-            climbed = self._ascent.climb(picture, shifts=shifts[stretch], sizes=sizes[stretch])
+            climbed = self._ascent.climb(picture, shifts=shifts[stretch], sizes=sizes[stretch], **maps)
             picture = climbed.picture
             values.extend(climbed.values)
             if len(stretch):
@@ -179,13 +181,14 @@ def _dream(dreamer: Dreamer, start: Frame) -> tuple[Frame, float]:
 
 def _recipe(still: Still, settings: Settings, network: Any) -> dict[str, Any]:
     environment = {**runtime.environment(), "precision": network.precision}
-    picture_hash = picture_sha256(still.picture)
-    inputs = {"kind": "still", "picture": picture_hash, "weights": network.weights_sha256}
+    paths = {} if still.picture is None else {"picture": still.picture}
+    hashes = hashes_of(paths)
+    inputs = {"kind": "still", **hashes, "weights": network.weights_sha256}
     return write_recipe(
         settings,
         kind="still",
-        picture=still.picture,
-        picture_hash=picture_hash,
+        inputs={name: (path, hashes[name]) for name, path in paths.items()},
+        facts={},
         weights_sha256=network.weights_sha256,
         environment=environment,
         pixel_key=pixel_key(settings, inputs=inputs, environment=environment),

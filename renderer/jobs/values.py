@@ -62,6 +62,26 @@ def parse_size(value: Any) -> Size:
         raise ValueError(str(error).rstrip(".")) from None
 
 
+def parse_box(value: Any) -> tuple[float, float, float, float]:
+    """Read `LEFT,TOP,WIDTH,HEIGHT` as parts of the frame, or four numbers.
+
+    Raises:
+        ValueError: not four numbers, or a box that is not inside the frame.
+    """
+    problem = "must be LEFT,TOP,WIDTH,HEIGHT as parts of the frame, like 0.25,0.2,0.5,0.6"
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or len(parts) != 4 or any(isinstance(part, bool) for part in parts):
+        raise ValueError(problem)
+    try:
+        left, top, width, height = (float(part) for part in parts)
+    except (TypeError, ValueError):
+        raise ValueError(problem) from None
+    slack = 1 + 1e-6
+    if not (min(left, top) >= 0 and min(width, height) > 0 and left + width <= slack and top + height <= slack):
+        raise ValueError(problem + ", inside it")
+    return left, top, width, height
+
+
 def parse_layers(value: Any) -> Any:
     """Read a layer mix from `A,B`, `A:1,B:0.5` or a list of names; a mapping is left for the field to check."""
     if isinstance(value, str):
@@ -156,6 +176,7 @@ def _plain(value: Any) -> Any:
 
 Rate = Annotated[Fraction, PlainValidator(parse_rate), PlainSerializer(str)]
 FrameSize = Annotated[Size, PlainValidator(parse_size), PlainSerializer(str)]
+Box = Annotated[tuple[float, float, float, float], PlainValidator(parse_box), PlainSerializer(list)]
 Whole = Annotated[int, BeforeValidator(refuse_bool)]
 Number = Annotated[float, BeforeValidator(refuse_bool)]
 Weights = Annotated[dict[str, Number], BeforeValidator(parse_layers)]

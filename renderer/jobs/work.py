@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from renderer.errors import BadInput, EnvironmentProblem, UsageError
 from renderer.jobs import runtime
 from renderer.jobs.recipe import write_recipe
 from renderer.jobs.settings import flatten, pixel_key
-from renderer.jobs.start import picture_sha256
+from renderer.jobs.start import file_sha256, hashes_of
 from renderer.media.store import Store
 
 if TYPE_CHECKING:
@@ -20,14 +21,14 @@ if TYPE_CHECKING:
 def key_of(film: Film) -> str:
     """Name the film apart from the machine: what the user decided."""
     weights = film.settings.network.weights
-    inputs = {"kind": "zoom", "picture": picture_sha256(film.picture), "weights": weights and picture_sha256(weights)}
-    return pixel_key(film.settings, inputs=inputs, environment={})
+    hashes = {**hashes_of(film.inputs), "weights": weights and file_sha256(weights)}
+    return pixel_key(film.settings, inputs={"kind": film.kind, **hashes}, environment={})
 
 
 def open_done(film: Film, film_key: str) -> Store | None:
     """Open the work of a film whose frames are all there, so that only the encoding is left; None if there is none."""
     old = existing(film.folder)
-    if old is None or not old.done or old.meta.get("film_key") != film_key or old.count != film.settings.frame_count:
+    if old is None or not old.done or old.meta.get("film_key") != film_key:
         return None
     store = Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=str(old.meta["pixel_key"]), meta=old.meta)
     if store.done:
@@ -36,7 +37,13 @@ def open_done(film: Film, film_key: str) -> Store | None:
     return None
 
 
-def open_store(film: Film, film_key: str, network: Network, listener: Listener) -> Store:
+def known(film: Film, film_key: str) -> Mapping[str, Any]:
+    """Return the recipe of unfinished work on the same film; empty where there is none."""
+    old = existing(film.folder)
+    return old.meta if old is not None and old.meta.get("film_key") == film_key else {}
+
+
+def open_store(film: Film, film_key: str, network: Network, facts: Mapping[str, Any], listener: Listener) -> Store:
     """Open the work folder for this film, and refuse the work of another film or another machine."""
     settings = film.settings
     if film.weights_sha256 not in (None, network.weights_sha256):
@@ -45,14 +52,14 @@ def open_store(film: Film, film_key: str, network: Network, listener: Listener) 
             f"{network.weights_sha256[:16]}..., then {str(film.weights_sha256)[:16]}...); give those with --weights."
         )
     environment = {**runtime.environment(), "precision": network.precision}
-    picture_hash = picture_sha256(film.picture)
-    inputs = {"kind": "zoom", "picture": picture_hash, "weights": network.weights_sha256}
+    hashes = hashes_of(film.inputs)
+    inputs = {"kind": film.kind, **hashes, "weights": network.weights_sha256}
     key = pixel_key(settings, inputs=inputs, environment=environment)
     recipe = write_recipe(
         settings,
-        kind="zoom",
-        picture=film.picture,
-        picture_hash=picture_hash,
+        kind=film.kind,
+        inputs={name: (path, hashes[name]) for name, path in film.inputs.items()},
+        facts=facts,
         weights_sha256=network.weights_sha256,
         environment=environment,
         pixel_key=key,
@@ -87,8 +94,12 @@ def check_unfinished(film: Film, film_key: str) -> None:
         for k in now
         if before.get(k) != now[k] and not k.startswith("encode.") and k != "network.weights"
     ]
-    if (old.meta.get("picture") or {}).get("sha256") != picture_sha256(film.picture):
-        changed.append("it began with another picture")
+    held, hashes = old.meta.get("inputs") or {}, hashes_of(film.inputs)
+    changed += [
+        f"it was made from another {name}"
+        for name in {**held, **hashes}
+        if (held.get(name) or {}).get("sha256") != hashes.get(name)
+    ]
     raise UsageError(
         f"{film.folder} holds an unfinished film with other settings ({', '.join(changed[:4]) or 'other weights'}). "
         "Give the same settings to go on with it, --restart to throw it away, or another name with -o."

@@ -70,6 +70,26 @@ def warp(frame: Frame, matrix: NDArray[np.float64], *, edges: str = "mirror") ->
     return np.array(_warper(edges, near)(np.ascontiguousarray(frame, np.float32), move))
 
 
+def warp_by(layers: NDArray[np.float32], flow: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Read a frame, or any stack of planes, at positions given pixel by pixel, by one Catmull-Rom resample (16 taps).
+
+    Beyond its edges the last pixel goes on; what is read there is for the caller to fade out.
+
+    Args:
+        layers: float32 `(H, W, C)`, any C.
+        flow: float32 `(H, W, 2)`, pixels to the right and down: output pixel p is read at p + flow(p).
+
+    Returns:
+        float32 `(H, W, C)`; bit-equal to `layers` where the flow is 0. Not clipped.
+
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    if layers.ndim != 3 or 0 in layers.shape or flow.shape != (*layers.shape[:2], 2):
+        raise ValueError(f"Expected layers (H, W, C) and a flow (H, W, 2), got {layers.shape} and {flow.shape}.")
+    return np.array(_flow_warper()(np.ascontiguousarray(layers, np.float32), np.ascontiguousarray(flow, np.float32)))
+
+
 def _stays_near(matrix: NDArray[np.float64], width: int, height: int) -> bool:
     """Say whether every tap lies less than one picture outside, so that folding once is enough (nearly always)."""
     right, bottom = width - 1.0, height - 1.0
@@ -88,7 +108,32 @@ def _warper(edges: str, near: bool) -> Callable[[Frame, NDArray[np.float32]], Te
     """Build the compiled resampler. It is traced once; another size is compiled anew, another matrix is not."""
     import tensorflow as tf
 
-    edge = EDGES[edges]
+    def resample(frame: Tensor, move: Tensor) -> Tensor:
+        height, width = tf.shape(frame)[0], tf.shape(frame)[1]
+        columns, rows = tf.range(width)[None, :], tf.range(height)[:, None]
+        right, down = _displacement(move, tf.cast(columns, tf.float32), tf.cast(rows, tf.float32))
+        return _read(frame, right, down, edge=EDGES[edges], near=near)
+
+    signature = [tf.TensorSpec((None, None, 3), tf.float32), tf.TensorSpec((3, 3), tf.float32)]
+    return tf.function(resample, jit_compile=True, input_signature=signature)
+
+
+@cache
+def _flow_warper() -> Callable[[NDArray[np.float32], NDArray[np.float32]], Tensor]:
+    """Build the compiled resampler for a flow."""
+    import tensorflow as tf
+
+    def resample(layers: Tensor, flow: Tensor) -> Tensor:
+        flow = tf.clip_by_value(tf.where(tf.math.is_finite(flow), flow, 0.0), -_FARTHEST, _FARTHEST)
+        return _read(layers, flow[..., 0], flow[..., 1], edge=EDGES["clamp"], near=True)
+
+    signature = [tf.TensorSpec((None, None, None), tf.float32), tf.TensorSpec((None, None, 2), tf.float32)]
+    return tf.function(resample, jit_compile=True, input_signature=signature)
+
+
+def _read(layers: Tensor, right: Tensor, down: Tensor, *, edge: Edge, near: bool) -> Tensor:
+    """Read `(H, W, C)` so far to the right and down of each pixel, `(H, W)` each."""
+    import tensorflow as tf
 
     def index(base: Tensor, tap: int, length: Tensor) -> Tensor:
         place = base + (tap - 1)
@@ -96,24 +141,19 @@ def _warper(edges: str, near: bool) -> Callable[[Frame, NDArray[np.float32]], Te
             place = tf.math.floormod(place, edge.period(length))
         return edge.fold(place, length)
 
-    def resample(frame: Tensor, move: Tensor) -> Tensor:
-        height, width = tf.shape(frame)[0], tf.shape(frame)[1]
-        rows, columns = tf.range(height)[:, None], tf.range(width)[None, :]
-        right, down = _displacement(move, tf.cast(columns, tf.float32), tf.cast(rows, tf.float32))
-        whole_right, whole_down = tf.floor(right), tf.floor(down)
-        column, row = columns + tf.cast(whole_right, tf.int32), rows + tf.cast(whole_down, tf.int32)
-        across, along = _catmull_rom(right - whole_right), _catmull_rom(down - whole_down)
-        columns_of = [index(column, tap, width) for tap in range(4)]
-        rows_of = [index(row, tap, height) * width for tap in range(4)]
-        pixels = tf.reshape(frame, (-1, 3))
-        lines = [
-            tf.add_n([across[i][..., None] * tf.gather(pixels, rows_of[j] + columns_of[i]) for i in range(4)])
-            for j in range(4)
-        ]
-        return tf.add_n([along[j][..., None] * lines[j] for j in range(4)])
-
-    signature = [tf.TensorSpec((None, None, 3), tf.float32), tf.TensorSpec((3, 3), tf.float32)]
-    return tf.function(resample, jit_compile=True, input_signature=signature)
+    height, width = tf.shape(layers)[0], tf.shape(layers)[1]
+    rows, columns = tf.range(height)[:, None], tf.range(width)[None, :]
+    whole_right, whole_down = tf.floor(right), tf.floor(down)
+    column, row = columns + tf.cast(whole_right, tf.int32), rows + tf.cast(whole_down, tf.int32)
+    across, along = _catmull_rom(right - whole_right), _catmull_rom(down - whole_down)
+    columns_of = [index(column, tap, width) for tap in range(4)]
+    rows_of = [index(row, tap, height) * width for tap in range(4)]
+    pixels = tf.reshape(layers, (-1, layers.shape[2] or tf.shape(layers)[2]))
+    lines = [
+        tf.add_n([across[i][..., None] * tf.gather(pixels, rows_of[j] + columns_of[i]) for i in range(4)])
+        for j in range(4)
+    ]
+    return tf.add_n([along[j][..., None] * lines[j] for j in range(4)])
 
 
 def _displacement(move: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

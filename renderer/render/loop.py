@@ -1,16 +1,17 @@
 """The recurrence: the one place that knows about time.
 
 canvas[t] = scene.canvas(t, dream[t-1])
-dream[t]  = governor(dreamer(canvas[t], t))
+dream[t]  = scene.settle(governor(dreamer(canvas[t], t)))
 store.append(dream[t])
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from renderer.dreaming.tone import Governor, Tone, measure
 from renderer.frame import Frame
 from renderer.media.store import Store
 from renderer.render.scenes import Scene
+
+_SCENE = "scene."
 
 COMMIT_SECONDS = 20.0
 """Work, in seconds, that a stop may cost at most."""
@@ -59,7 +62,7 @@ def render(
         dreamer: dreams on it.
         store: keeps the frames, and knows where to go on.
         governor: steers the tone of what was dreamed.
-        frames: length of the film.
+        frames: length of the film, unless the scene ends before.
         rate: frames a second.
         report: called after each frame.
         should_stop: asked after each frame; True commits what is there and returns.
@@ -67,31 +70,43 @@ def render(
     Returns:
         True when the film is complete, False when it was stopped.
     """
-    dream, start = _saved(store)
+    dream, start = _saved(store, scene)
     committed = time.monotonic()
     for index in range(store.next_frame, frames):
         began = time.monotonic()
         canvas = scene.canvas(index, dream)
-        start = start or measure(canvas)
-        dream, strength = dreamer(canvas, frame=index, seconds=float(index / rate))
-        dream = governor(dream, start, frame=index)
+        if canvas is None:
+            if dream is not None and start is not None:
+                store.commit(_state(dream, start, scene))
+            break
+        start = start or measure(canvas.picture)
+        dream, strength = dreamer(
+            canvas.picture, frame=index, seconds=float(index / rate), full=canvas.full, where=canvas.where
+        )
+        dream = scene.settle(governor(dream, start, frame=index))
         store.append(dream)
         now = time.monotonic()
         report(FrameReport(index=index, total=frames, strength=strength, seconds=now - began))
         stop = should_stop()
         # The first frame costs as much as many others: it is kept at once.
         if stop or index in (0, frames - 1) or now - committed > COMMIT_SECONDS:
-            store.commit({"dream": dream, **asdict(start)})
+            store.commit(_state(dream, start, scene))
             committed = now
         if stop and index + 1 < frames:
             return False
     return True
 
 
-def _saved(store: Store) -> tuple[Frame | None, Tone | None]:
-    """Return the last dream and the tone of the first canvas, as they were committed."""
-    state = store.state()
+def _state(dream: Frame, start: Tone, scene: Scene) -> dict[str, Any]:
+    """Put together what the next frame is made from."""
+    return {"dream": dream, **asdict(start), **{f"{_SCENE}{name}": value for name, value in scene.state().items()}}
+
+
+def _saved(store: Store, scene: Scene) -> tuple[Frame | None, Tone | None]:
+    """Return the last dream and the tone of the first canvas as they were committed; the scene gets its part back."""
+    state: Mapping[str, Any] | None = store.state()
     if state is None:
         return None, None
     tone = {field.name: float(np.asarray(state[field.name])) for field in fields(Tone)}
+    scene.restore({name.removeprefix(_SCENE): value for name, value in state.items() if name.startswith(_SCENE)})
     return np.asarray(state["dream"], np.float32), Tone(**tone)

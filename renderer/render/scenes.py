@@ -1,35 +1,78 @@
-"""What is given to the dreamer at each frame. A film is `canvas[t] = scene.canvas(t, dream[t-1])`."""
+"""What is given to the dreamer at each frame, and what becomes of the dream."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from renderer.frame import Frame, Size
 from renderer.motion.camera import Camera
 from renderer.motion.resample import warp
+from renderer.render.carry import Carry
+from renderer.render.footage import Footage, Shot
+from renderer.render.layer import keep_chroma, stay_visible, within
+
+Plane = NDArray[np.float32]
 
 
-class Scene(Protocol):
-    """Gives the canvas of each frame, from its number and the dream before it."""
+@dataclass(frozen=True, kw_only=True)
+class Canvas:
+    """What is given to the dreamer.
 
-    def canvas(self, frame: int, dream: Frame | None) -> Frame:
-        """Return the canvas `(H, W, 3)` of a frame; `dream` is the one before, None at frame 0."""
+    Attributes:
+        picture: `(H, W, 3)`.
+        full: whether nothing is dreamed on it yet, so that it needs a full dream.
+        where: `(H, W)`, how strongly to dream, 1 as usual; None for 1 everywhere.
+    """
+
+    picture: Frame
+    full: bool = False
+    where: Plane | None = None
+
+
+class Scene:
+    """Gives the canvas of each frame, from its number and the dream before it.
+
+    What a scene remembers beside the dream must come back from `state` through `restore`, exact to the bit, or a film
+    that was stopped would not go on to the same bytes.
+    """
+
+    def canvas(self, frame: int, dream: Frame | None) -> Canvas | None:
+        """Return the canvas of a frame; None where the film ends. `dream` is the one before, None at frame 0."""
+        raise NotImplementedError
+
+    def settle(self, dream: Frame) -> Frame:
+        """Return what becomes of the dream `(H, W, 3)` on the canvas that was given last."""
+        return dream
+
+    def state(self) -> Mapping[str, Any]:
+        """Return what is remembered: names with arrays and numbers."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Remember again."""
+
+    def close(self) -> None:
+        """Let go of files and threads."""
 
 
 @dataclass(frozen=True)
-class StillScene:
+class StillScene(Scene):
     """A film of one picture."""
 
     picture: Frame
 
-    def canvas(self, frame: int, dream: Frame | None) -> Frame:  # noqa: ARG002 a still has no time
+    def canvas(self, frame: int, dream: Frame | None) -> Canvas:
         """Return the picture, or the dream so far."""
-        return self.picture if dream is None else dream
+        return Canvas(picture=self.picture if dream is None else dream, full=frame == 0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZoomScene:
+class ZoomScene(Scene):
     """A camera that moves through its own dream.
 
     Attributes:
@@ -44,9 +87,58 @@ class ZoomScene:
     edges: str
     rate: float
 
-    def canvas(self, frame: int, dream: Frame | None) -> Frame:
+    def canvas(self, frame: int, dream: Frame | None) -> Canvas:
         """Return the dream before, seen by the camera one frame later."""
         if dream is None:
-            return self.start
+            return Canvas(picture=self.start, full=True)
         matrix = self.camera.matrix((frame - 1) / self.rate, frame / self.rate, size=Size.of(dream))
-        return warp(dream, matrix, edges=self.edges)
+        return Canvas(picture=warp(dream, matrix, edges=self.edges))
+
+
+class VideoScene(Scene):
+    """A film that is dreamed over, frame by frame.
+
+    Args:
+        footage: its frames, and how they move.
+        carry: how a frame gets the dream of the one before it.
+        keep_colour: whether colours stay the source's, and only brightness is dreamed.
+    """
+
+    def __init__(self, footage: Footage, carry: Carry, *, keep_colour: bool = False) -> None:
+        self.footage, self.carry, self.keep_colour = footage, carry, keep_colour
+        self._shot: Shot | None = None
+
+    def canvas(self, frame: int, dream: Frame | None) -> Canvas | None:
+        """Return the next source frame with what is carried onto it; None where the footage ends."""
+        shot = self._shot = self.footage.shot(frame)
+        if shot is None:
+            return None
+        if dream is None or shot.cut:
+            self.carry.begin()
+            return Canvas(picture=shot.source, full=True, where=shot.where)
+        carried = self.carry.onto(shot, dream)
+        return Canvas(picture=carried.picture, full=carried.full, where=carried.where)
+
+    def settle(self, dream: Frame) -> Frame:
+        """Keep the source's colours if wanted, balance the layer, and keep it within what can be seen."""
+        assert self._shot is not None
+        source, where = self._shot.source, self._shot.where
+        dream = keep_chroma(dream, source) if self.keep_colour else dream
+        settled = self.carry.settle(self._shot, dream)
+        if where is not None:
+            settled = within(where, settled, source)
+        settled = stay_visible(settled, source)
+        # Bent at black and white, each colour for itself, it is no longer the source's.
+        return keep_chroma(settled, source) if self.keep_colour else settled
+
+    def state(self) -> Mapping[str, Any]:
+        """Return what the carrying remembers."""
+        return self.carry.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Give it back."""
+        self.carry.restore(state)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self.footage.close()

@@ -1,0 +1,96 @@
+"""`dreamreel video`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from renderer.cli.options import (
+    VIDEO_FLAGS,
+    AllowEnvChange,
+    DryRun,
+    Given,
+    KeepStore,
+    Out,
+    Overwrite,
+    Restart,
+    WorkDir,
+    command,
+)
+from renderer.cli.terminal import Terminal
+from renderer.jobs import defaults
+
+
+def add(app: typer.Typer) -> None:
+    """Register the command."""
+
+    @command(app, flags=VIDEO_FLAGS, settings=True, defaults=defaults.VIDEO)
+    def video(
+        terminal: Terminal,
+        given: Given,
+        clip: Annotated[
+            Path, typer.Argument(metavar="CLIP", help="A film, an animated picture or a folder of pictures.")
+        ],
+        *,
+        out: Out,
+        size: Annotated[
+            str | None,
+            typer.Option("--size", metavar="WxH", help="Pixels. [that of CLIP, at most 1920 on its longer side]"),
+        ] = None,
+        fps: Annotated[
+            str | None, typer.Option("--fps", metavar="RATE", help="Frames a second. [just that of CLIP]")
+        ] = None,
+        mask: Annotated[
+            Path | None,
+            typer.Option("--mask", metavar="FILE", help="A picture or video: dream where it is bright."),
+        ] = None,
+        cuts: Annotated[
+            Path | None,
+            typer.Option("--cuts", metavar="FILE", help="Times of the cuts, one a line; without it they are found."),
+        ] = None,
+        keep_colour: Annotated[
+            bool, typer.Option("--keep-colour", help="Dream brightness only; colours stay those of CLIP.")
+        ] = False,
+        compare: Annotated[bool, typer.Option("--compare", help="Show CLIP beside the dream, at its left.")] = False,
+        overwrite: Overwrite = False,
+        keep_store: KeepStore = False,
+        work_dir: WorkDir = None,
+        restart: Restart = False,
+        allow_env_change: AllowEnvChange = False,
+        dry_run: DryRun = False,
+    ) -> None:
+        """Dream over a video, as steady as the video itself; its sound is kept.
+
+        Stop it whenever you like: the same command goes on where it stopped.
+        """
+        extra = {
+            "film__size": ("--size", size),
+            "film__fps": ("--fps", fps),
+            "video__keep_colour": ("--keep-colour", keep_colour or None),
+            "encode__compare": ("--compare", compare or None),
+        }
+        resolved = given.resolve(**{key: value for key, value in extra.items() if value[1] is not None})
+        from renderer.jobs.film import make_film
+        from renderer.jobs.video import video_film
+
+        film = video_film(
+            resolved,
+            clip,
+            out,
+            mask=mask,
+            cuts=cuts,
+            overwrite=overwrite,
+            keep_store=keep_store,
+            work_dir=work_dir,
+            restart=restart,
+            allow_env_change=allow_env_change,
+        )
+        if dry_run:
+            from renderer.jobs.plan import make_plan
+
+            plan = make_plan(film, listener=terminal)
+            terminal.result(plan.text(), event="plan", **plan.values())
+            return
+        terminal.film(make_film(film, listener=terminal, should_stop=terminal.stopper))
