@@ -128,6 +128,14 @@ def add(app: typer.Typer) -> None:
         hold_out: Annotated[
             int, typer.Option("--hold-out", metavar="N", help="Leave every Nth picture out, for measuring.")
         ] = 0,
+        match_from: Annotated[
+            float,
+            typer.Option(
+                "--match-from",
+                metavar="SHARE",
+                help="Part of the time after which gradients are matched too: nearer to the teacher. [never]",
+            ),
+        ] = 1.0,
         seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of pictures and first weights.")] = 0,
         overwrite: Overwrite = False,
     ) -> None:
@@ -152,7 +160,7 @@ def add(app: typer.Typer) -> None:
             photos=photos,
             hold_out=hold_out,
             out=out,
-            settings=DistillSettings(minutes=minutes, seed=seed),
+            settings=DistillSettings(minutes=minutes, match_from=match_from, seed=seed),
             overwrite=overwrite,
         )
         terminal.stopper.graceful = True

@@ -1,14 +1,14 @@
 """Distil a network: teach the small student to answer as the first blocks of a big one do.
 
-Three things make the student dream well, not only answer well.
+Two things make the student dream well, not only answer well.
 
 - On-policy chains. A pool of pictures that the student itself keeps dreaming is part of every batch, labelled by
   the teacher with what is really in them; without it the student falls into stripes wherever it has never been.
-- Gradient matching. In the second part the student also learns the direction in which the teacher would change a
-  picture (the cosine between the two networks' input gradients of a dream objective; compare Czarnecki et al. 2017,
-  "Sobolev training"), for whole layers and for random groups of channels.
 - No batch norm (see `StandardisedConvolution`), and a slow average of the weights, which is also what dreams in the
   chains, so that the network that explores is the one that will be used.
+
+If asked, the student also learns the direction in which the teacher would change a picture: the cosine between the two
+networks' input gradients of a dream objective (compare Czarnecki et al. 2017, "Sobolev training").
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class DistillSettings:
         visits: after how many visits of two steps a chain begins again from a new picture.
         learning_rate: peak of the cosine.
         average: decay of the slow average of the weights, per step.
-        match_from: part of the time after which gradients are matched too.
+        match_from: part of the time after which gradients are matched too; 1 for never. Matched gradients raise what
+            the teacher sees in the student's dreams, and draw the dreams towards stripes and meshes.
         match_weight: weight of the gradient loss; the feature loss is about 1 at the beginning.
         head_weights: weights of the feature loss at `patterns`, `parts`, `objects`.
         seed: of the pictures and the first weights.
@@ -59,8 +60,8 @@ class DistillSettings:
     visits: int = 24
     learning_rate: float = 3e-3
     average: float = 0.998
-    match_from: float = 0.4
-    match_weight: float = 1.5
+    match_from: float = 1.0
+    match_weight: float = 0.5
     head_weights: tuple[float, float, float] = (0.6, 1.0, 1.0)
     seed: int = 0
 
@@ -260,14 +261,10 @@ class Distillation:
         return training_picture(self.photos, self.settings.size, self.rng)
 
     def _random_objective(self) -> list[NDArray[np.float32]]:
-        """Weigh the channels of one head, all alike or a random group of them, and their squares or themselves.
-
-        Returns:
-            Weights `(2, channels)` for each head: of the activations, and of their squares.
-        """
+        """Weigh the channels of one head: all alike, or a random group of them."""
         head = self.rng.choice(3, p=[0.2, 0.4, 0.4])
-        masks = [np.zeros((2, m.shape[0]), np.float32) for m in self.means]
-        row = masks[head][self.rng.integers(2)]
+        masks = [np.zeros(mean.shape[0], np.float32) for mean in self.means]
+        row = masks[head]
         if self.rng.random() < 0.5:
             row[:] = 1
         else:
@@ -348,16 +345,15 @@ class Distillation:
 
 
 def _dream_objective(activations: Sequence[tf.Tensor], masks: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Return `mean(m0 * a + m1 * a^2)` over positions and channels, summed over the heads, for each picture `(N,)`."""
+    """Return the weighted mean square activation, summed over the heads, for each picture `(N,)`."""
     floats = [tf.cast(activation, tf.float32) for activation in activations]
-    values = [m[0] * a + m[1] * tf.square(a) for a, m in zip(floats, masks, strict=True)]
-    return tf.add_n([tf.reduce_mean(value, (1, 2, 3)) for value in values])
+    return tf.add_n([tf.reduce_mean(m * tf.square(a), (1, 2, 3)) for a, m in zip(floats, masks, strict=True)])
 
 
 def _mean_cosine(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Mean cosine of gradients `(N, H, W, 3)`, as they are and at a half and a quarter of their size, where dreams gather."""
+    """Mean cosine of gradients `(N, H, W, 3)`, as they are and at half size, where dreams gather."""
     cosines = []
-    for pool in (1, 2, 4):
+    for pool in (1, 2):
         x, y = (tf.nn.avg_pool2d(g, pool, pool, "VALID") if pool > 1 else g for g in (a, b))
         dot = tf.reduce_sum(x * y, (1, 2, 3))
         squares = tf.reduce_sum(x * x, (1, 2, 3)) * tf.reduce_sum(y * y, (1, 2, 3))

@@ -92,7 +92,7 @@ class DreamSettings(Group):
     bands: Whole = Field(4, ge=1, le=10, description="bands of the laplacian normalisation")
     smoothing: Number = Field(0.0, ge=0, le=50, description="blur of the gradient, pixels (sigma)")
     variety: Number = Field(
-        0.6, ge=0, le=2, description="how far channels come to the fore and step back over time; 0: all alike, always"
+        1.0, ge=0, le=2, description="how far channels come to the fore and step back over time; 0: all alike, always"
     )
     variety_period: Number = Field(8.0, ge=0.1, le=3600, description="seconds in which a channel comes and goes")
 
@@ -181,7 +181,7 @@ class EncodeSettings(Group):
 class Settings(Group):
     """Every setting of a film."""
 
-    seed: Whole = Field(0, ge=0, le=2**31 - 1, description="of all randomness")
+    seed: Whole = Field(7, ge=0, le=2**31 - 1, description="of all randomness")
     network: NetworkSettings = NetworkSettings()
     film: FilmSettings = FilmSettings()
     start: StartSettings = StartSettings()
