@@ -62,7 +62,7 @@ def test_one_trace_serves_all_sizes(tiny_network):
     for height, width, steps in [(32, 48, 2), (45, 31, 3), (64, 64, 1)]:
         canvas = np.full((height, width, 3), 0.5, np.float32)
         ascent.climb(canvas, shifts=np.zeros((steps, 2), np.int32), sizes=np.zeros(steps, np.float32))
-    assert ascent._climb.experimental_get_tracing_count() == 1
+    assert ascent._step.experimental_get_tracing_count() == 1
 
 
 def test_no_steps_leave_the_picture_alone(tiny_network, picture):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -127,12 +128,12 @@ class Dreamer:
         )
         lengths = np.full(steps, length, np.float32)
         emphasis = {name: self.drift.weights(name, n, seconds) for name, n in self.ascent.channels.items()}
-        detail: Frame | None = None
+        below: tuple[Frame, Frame] | None = None  # the octave before: its base, and the dream on it
         sizes = octave_sizes(size, octaves=self.octaves, ratio=self.octave_ratio, smallest=self.smallest)
         left_out = 0 if full or self.late_octaves is None else max(0, len(sizes) - max(1, self.late_octaves))
         for octave, scaled in list(enumerate(sizes))[left_out:]:
             base = resize(canvas, scaled)
-            start = base if detail is None else base + resize(detail, scaled)
+            start = base if below is None else cv2.add(base, resize(cv2.subtract(below[1], below[0]), scaled))
             climbed = self.ascent.climb(
                 pad_to(start, self.smallest),
                 shifts=self._shifts(frame, octave, steps),
@@ -141,7 +142,7 @@ class Dreamer:
                 emphasis=emphasis,
             )
             dream = climbed.picture[: scaled.height, : scaled.width]
-            detail = dream - base
+            below = base, np.ascontiguousarray(dream)
             yield OctaveReport(octave=octave, size=scaled, picture=dream, values=tuple(map(float, climbed.values)))
 
     def _shifts(self, frame: int, octave: int, steps: int) -> np.ndarray:

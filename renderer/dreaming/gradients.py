@@ -7,6 +7,7 @@ of scale), so that a step size means the same whatever the network. A new normal
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -37,11 +38,12 @@ def by_rms(gradient: tf.Tensor, bands: int) -> tf.Tensor:
 
 
 def by_laplacian(gradient: tf.Tensor, bands: int) -> tf.Tensor:
-    """Give every octave band of the gradient the same power, then divide the sum by its root mean square.
+    """Give every octave band of the gradient the same power.
 
     After Mordvintsev's Laplacian-normalised gradient (TensorFlow 1 notebook, 2015). Broad strokes are no longer drowned
-    by fine ones: large, soft, colourful shapes. The pyramid here averages 4x4 windows at stride 2 and goes up
-    bilinearly, which costs a third of binomial convolutions and looks alike.
+    by fine ones: large, soft, colourful shapes. Here the pyramid averages 4x4 windows at stride 2 and goes up
+    bilinearly, and a band's power is taken as the difference of the powers of the levels above and below it, so that
+    the bands need not be made one by one; it looks alike at a fraction of the cost.
 
     Args:
         gradient: `(H, W, 3)`.
@@ -50,12 +52,15 @@ def by_laplacian(gradient: tf.Tensor, bands: int) -> tf.Tensor:
     levels = [gradient[None]]
     for _ in range(bands - 1):
         levels.append(tf.nn.avg_pool2d(levels[-1], 4, 2, "SAME"))
-    merged = levels[-1] * _inverse_rms(levels[-1])
-    for fine, coarse in zip(levels[-2::-1], levels[:0:-1], strict=True):
-        size = tf.shape(fine)[1:3]
-        band = fine - tf.image.resize(coarse, size)
-        merged = tf.image.resize(merged, size) + band * _inverse_rms(band)
-    return by_rms(merged[0], bands)
+    powers = [tf.reduce_mean(tf.square(level)) for level in levels]
+    bare = [tf.maximum(fine - coarse, 1e-4 * fine) for fine, coarse in itertools.pairwise(powers)]
+    gains = [1.0 / (tf.sqrt(power) + TINY) for power in [*bare, powers[-1]]]
+    # sum over k of gain_k * (level_k - up(level_k+1)), gathered level by level
+    factors = [gains[0], *(fine - coarse for coarse, fine in itertools.pairwise(gains))]
+    merged = factors[-1] * levels[-1]
+    for level, factor in zip(levels[-2::-1], factors[-2::-1], strict=True):
+        merged = tf.image.resize(merged, tf.shape(level)[1:3]) + factor * level
+    return merged[0] / np.float32(np.sqrt(bands))  # bands hardly overlap: their powers add
 
 
 def smooth(gradient: tf.Tensor, sigma: float) -> tf.Tensor:

@@ -92,11 +92,11 @@ class Governor:
         new_luma += found.luma + part * (wanted.luma - found.luma)
         gain = _gain(wanted.sharpness, found.sharpness, part)
         new_luma += (gain - 1.0) * (_detail(luma) if gain > 1.0 else luma - cv2.GaussianBlur(luma, (0, 0), 1.0))
-        chroma = np.float32(_gain(wanted.saturation, found.saturation, part))
-        governed = dream * chroma
-        governed += (new_luma - chroma * luma)[..., None]
+        chroma = _gain(wanted.saturation, found.saturation, part)
+        shift = cv2.cvtColor(cv2.addWeighted(new_luma, 1.0, luma, -chroma, 0.0), cv2.COLOR_GRAY2RGB)
+        governed = cv2.addWeighted(dream, chroma, shift, 1.0, 0.0, dst=shift)
         if self.noise > 0:
-            governed += self._noise(dream.shape[:2], frame)
+            governed = cv2.add(governed, self._noise(dream.shape[:2], frame), dst=governed)
         return shoulder(governed, self.knee)
 
     def wanted(self, start: Tone, seconds: float) -> Tone:
@@ -119,11 +119,13 @@ def shoulder(frame: Frame, knee: float) -> Frame:
 
     Beyond the edge m the value is m + knee * tanh((x - m) / knee), which ends `HEADROOM` away from 0 and 1.
     """
-    reach = np.float32(knee)
-    for edge, sign in ((1.0 - HEADROOM - knee, 1.0), (HEADROOM + knee, -1.0)):
-        beyond = (frame - np.float32(edge)) * np.float32(sign)
-        mask = beyond > 0
-        frame[mask] = np.float32(edge) + np.float32(sign) * reach * np.tanh(beyond[mask] / reach)
+    low, high = np.float32(HEADROOM + knee), np.float32(1 - HEADROOM - knee)
+    middle = np.clip(frame, low, high)
+    frame -= middle
+    frame *= np.float32(1 / knee)
+    np.tanh(frame, out=frame)  # of everything: choosing the few pixels beyond the knee takes longer
+    frame *= np.float32(knee)
+    frame += middle
     return frame
 
 

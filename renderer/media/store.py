@@ -1,8 +1,9 @@
 """Keep the frames of a film on disk, lossless, so that a stopped film goes on with the same bytes.
 
-A work folder holds `film.json` (size, rate, key, recipe), a journal, closed segments (FFV1 in Matroska) and checkpoints
-(npz), each checkpoint belonging to the end of one segment. What counts is what the journal names and what still has the
-length and the SHA-256 noted there; everything else is debris of a kill and is dropped. One process writes at a time.
+A work folder holds `film.json` (size, rate, key, recipe), a journal, closed segments (MagicYUV in Matroska) and
+checkpoints (npz), each checkpoint belonging to the end of one segment. What counts is what the journal names and what
+still has the length and the SHA-256 noted there; everything else is debris of a kill and is dropped. One process
+writes at a time.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from renderer.media.ledger import FILM, JOURNAL, Segment, last_key, make_film, r
 
 _RATE = Fraction(25)  # Of every segment: Matroska rounds times to 1 ms. The film's own rate stands in film.json.
 _THREADS = str(min(4, os.cpu_count() or 1))
-# Rice codes: on noisy frames half the time of the range coder at 0.98 of its size. Four slices give each thread one.
-_CODEC = "-c:v ffv1 -level 3 -coder rice -context 0 -g 1 -slices 4 -slicecrc 1 -pix_fmt bgr0".split()  # noqa: SIM905
+# Lossless, each frame on its own. Measured on dreams of 640x360: a quarter of the processor time of FFV1 with Rice
+# codes (2.7 ms to write a frame, 3.7 ms to read it), at 1.14 of its size. Whether a segment is whole, its hash says.
+_CODEC = "-c:v magicyuv -pred median -pix_fmt gbrp".split()  # noqa: SIM905
 _MUXER = ["-an", "-fps_mode", "passthrough", "-bitexact", "-f", "matroska"]
 _LEAST = 16  # Pixels a side: four slices need some. Smaller frames are padded, and cropped on reading.
 _RESERVE = 32 << 20  # Bytes that must stay free besides room for the next checkpoint.
