@@ -67,7 +67,7 @@ class Governor:
     """
 
     target: Tone | None
-    half_life: float = 0.12
+    half_life: float = 0.07
     memory: float = 2.0
     noise: float = 0.02
     knee: float = 0.08

@@ -153,7 +153,7 @@ class GovernorSettings(Group):
     """What keeps a long zoom from drifting to glare, murk, grey or blur; "auto" keeps what the first canvas has."""
 
     amount: Number = Field(1.0, ge=0, le=10, description="how firmly the frame is held; 0 turns the governor off")
-    half_life: Number = Field(0.12, ge=0.01, le=600, description="seconds in which half of a deviation is taken back")
+    half_life: Number = Field(0.07, ge=0.01, le=600, description="seconds in which half of a deviation is taken back")
     memory: Number = Field(
         2.0,
         ge=0.01,
@@ -163,7 +163,7 @@ class GovernorSettings(Group):
     luma: Target = Field(0.45, description="mean brightness")
     contrast: Target = Field(0.2, description="standard deviation of brightness")
     saturation: Target = Field(0.45, description="mean saturation")
-    sharpness: Target = Field(0.1, description="standard deviation of the Laplacian of brightness")
+    sharpness: Target = Field(0.08, description="standard deviation of the Laplacian of brightness")
     noise: Number = Field(0.02, ge=0, le=1, description="fresh noise a second, so that patterns never freeze")
     knee: Number = Field(0.08, ge=0.001, le=0.5, description="distance from black and white where extremes are bent")
 
