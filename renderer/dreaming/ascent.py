@@ -61,11 +61,9 @@ class Ascent:
         self.channels = {layer: int(self._activations.output[layer].shape[-1]) for layer in objective.layers}
         self._check_channels()
         self._normalise, self._bands, self._smoothing = NORMALISERS[normalise], bands, smoothing
-        vector = tf.TensorSpec((2,), tf.int32)
         signature = [
             tf.TensorSpec((None, None, 3), tf.float32),
-            vector,
-            vector,
+            tf.TensorSpec((2,), tf.int32),
             tf.TensorSpec((), tf.float32),
             tf.TensorSpec((None, None, 1), tf.float32),
             {layer: tf.TensorSpec((count,), tf.float32) for layer, count in self.channels.items()},
@@ -94,12 +92,10 @@ class Ascent:
         if emphasis is None:
             emphasis = {layer: np.ones(count, np.float32) for layer, count in self.channels.items()}
         weights = {layer: tf.constant(values) for layer, values in emphasis.items()}
-        current, map_tensor, here, values = tf.constant(picture), tf.constant(map_), np.zeros(2, np.int32), []
+        current, map_tensor, values = tf.constant(picture), tf.constant(map_), []
         for shift, size in zip(shifts, sizes, strict=True):
-            current, value = self._step(current, shift - here, shift, size, map_tensor, weights)
+            current, value = self._step(current, shift, size, map_tensor, weights)
             values.append(value)
-            here = shift
-        current = tf.roll(current, -here, (0, 1)) if here.any() else current
         return Climb(picture=current.numpy(), values=np.array([value.numpy() for value in values], np.float32))
 
     def value(self, picture: Frame) -> float:
@@ -119,19 +115,12 @@ class Ascent:
         return self.objective(self._activations(picture[None]), emphasis)
 
     def _one_step(
-        self,
-        picture: tf.Tensor,
-        roll: tf.Tensor,
-        shift: tf.Tensor,
-        size: tf.Tensor,
-        where: tf.Tensor,
-        emphasis: dict[str, tf.Tensor],
+        self, picture: tf.Tensor, shift: tf.Tensor, size: tf.Tensor, where: tf.Tensor, emphasis: dict[str, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Take a step on a picture that is rolled already, from the last step's shift to this one's."""
-        picture = tf.roll(picture, roll, (0, 1))
-        value, gradient = self.gradient(picture, emphasis)
+        """Take a step on a picture while it is rolled by `shift`."""
+        value, gradient = self.gradient(tf.roll(picture, shift, (0, 1)), emphasis)
         step = self._normalise(smooth(gradient, self._smoothing), self._bands)
-        return picture + size * step * tf.roll(where, shift, (0, 1)), value
+        return picture + size * where * tf.roll(step, -shift, (0, 1)), value
 
     def _check_channels(self) -> None:
         for term in self.objective.terms:
