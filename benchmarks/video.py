@@ -251,13 +251,15 @@ def _stream(settings: Settings, frames: list[Frame], motions: list[Motion] | Non
     """Dream over frames as the loop does, rounded as the store has them, with motion that is found or known."""
     from renderer.frame import from_8bit
     from renderer.jobs.parts import open_dreamer
-    from renderer.motion.flow import motion_between
+    from renderer.motion.flow import MotionFinder
     from renderer.render.carry import CarrySettings, make_carry
     from renderer.render.footage import Footage
     from renderer.render.scenes import VideoScene
 
+    find = MotionFinder(settings.carry.flow)
+
     def motion(index: int, now: Frame, before: Frame) -> Motion:
-        return motions[index] if motions else motion_between(now, before, kind=settings.carry.flow)
+        return motions[index] if motions else find(now, before)
 
     _, dreamer = open_dreamer(settings)
     chosen = settings.carry

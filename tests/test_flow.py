@@ -6,7 +6,7 @@ import pytest
 
 from renderer.errors import UsageError
 from renderer.motion import flow as flows
-from renderer.motion.flow import FLOWS
+from renderer.motion.flow import FLOWS, MotionFinder
 
 HEIGHT, WIDTH = 72, 96
 
@@ -48,7 +48,7 @@ def test_flow_says_where_each_pixel_was_in_the_frame_before(kind):
 
 def test_the_frame_before_read_along_the_flow_is_the_frame():
     current, previous = moved(2.5, 1.25)
-    motion = flows.motion_between(current, previous, kind="fine")
+    motion = MotionFinder("fine")(current, previous)
     inner = (slice(12, -12), slice(12, -12))
     left = np.abs(flows.warp_by(previous, motion.flow) - current)[inner].mean()
     assert left < 0.15 * np.abs(previous - current)[inner].mean()
@@ -57,14 +57,14 @@ def test_the_frame_before_read_along_the_flow_is_the_frame():
 
 def test_frames_that_do_not_move_have_no_flow_and_full_trust():
     frame = photo()
-    motion = flows.motion_between(frame, frame, kind="fine")
+    motion = MotionFinder("fine")(frame, frame)
     assert np.abs(motion.flow).max() < 0.05
     assert motion.trust.min() == 1.0
 
 
 def test_what_enters_the_frame_is_not_trusted():
     current, previous = moved(8.0, 0.0)
-    motion = flows.motion_between(current, previous, kind="fine")
+    motion = MotionFinder("fine")(current, previous)
     assert motion.trust[:, -7:].max() == 0.0
     assert motion.trust[16:-16, 16:-24].mean() > 0.9
 
@@ -75,7 +75,7 @@ def test_what_a_passing_thing_uncovers_is_not_trusted():
     current, previous = photo(1), photo(1)
     previous[20:48, 30:58] = thing
     current[20:48, 37:65] = thing
-    motion = flows.motion_between(current, previous, kind="fine")
+    motion = MotionFinder("fine")(current, previous)
     assert motion.trust[22:46, 30:36].mean() < 0.1
     assert motion.trust[:, :20].mean() > 0.95
 
@@ -103,7 +103,8 @@ def test_trust_does_not_reach_into_what_is_not_trusted():
     there[:, :40, 0] = -6  # reads from beyond the left edge in the first columns
     back = constant_flow(0, 0)
     back[:, :40, 0] = 6
-    trusted = flows.trust(there, back)
+    same = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    trusted = flows.trust(there, flows.consistent(there, back, margin=0.5), pictures=(same, same))
     assert trusted[:, :6].max() == 0.0
     assert trusted.min() >= 0
     assert trusted.max() <= 1

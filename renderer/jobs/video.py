@@ -95,12 +95,13 @@ class VideoFilm(Film):
             raise BadInput(f"{self.clip} holds no frame to dream on.")
         masks = Masks(settings, self.mask)
         network, dreamer = open_dreamer(settings)
-        from renderer.motion.flow import motion_between
+        from renderer.motion.flow import MotionFinder
         from renderer.render.carry import CarrySettings, make_carry
         from renderer.render.footage import Footage
         from renderer.render.scenes import VideoScene
 
         chosen = settings.carry
+        finder = MotionFinder(chosen.flow)
         carry = make_carry(
             chosen.mode,
             CarrySettings(
@@ -114,7 +115,7 @@ class VideoFilm(Film):
         footage = Footage(
             lambda start: pictures(clip, masks, settings, start),
             cuts=frozenset(facts["cuts"]),
-            motion=(lambda _, now, before: motion_between(now, before, kind=chosen.flow)) if carry.moves else None,
+            motion=(lambda _, now, before: finder(now, before)) if carry.moves else None,
         )
         return Parts(
             network=network,

@@ -5,6 +5,8 @@ A new mode is one class or function, and one line in `CARRIES` at the foot.
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from renderer.dreaming.over_time import Value, value_at
 from renderer.errors import UsageError, nearest
 from renderer.frame import Frame
 from renderer.motion.flow import warp_by
@@ -49,7 +52,7 @@ class Carried:
 
 @dataclass(frozen=True, kw_only=True)
 class CarrySettings:
-    """What the modes need to know.
+    """What the modes need to know; half-life, level and blend may be functions of seconds.
 
     Attributes:
         rate: frames a second.
@@ -60,10 +63,14 @@ class CarrySettings:
     """
 
     rate: float
-    half_life: float = 1.0
-    level: float = 1.0
-    blend: float = 0.5
+    half_life: Value = 1.0
+    level: Value = 1.0
+    blend: Value = 0.5
     seed: int = 0
+
+    def at(self, value: Value, frame: int) -> float:
+        """Return one of these at a frame."""
+        return value_at(value, frame / self.rate)
 
 
 class Carry:
@@ -136,9 +143,12 @@ class FlowCarry(Carry):
         layers = cv2.merge([*cv2.split(cv2.subtract(dream, shot.previous)), self._ripe])
         moved = warp_by(layers, shot.motion.flow)
         kept = shot.motion.trust if shot.where is None else shot.motion.trust * reach(shot.where)
-        gain = np.float32(2 ** (-1 / (self.settings.rate * self.settings.half_life)))
-        self._ripe = np.clip(moved[..., 3] * kept, 0, 1)
-        picture = shot.source + (gain * kept)[..., None] * moved[..., :3]
+        half_life = self.settings.at(self.settings.half_life, shot.index)
+        gain = np.float32(2 ** (-1 / (self.settings.rate * half_life)))
+        *layer, ripe = cv2.split(moved)
+        self._ripe = np.clip(ripe * kept, 0, 1)
+        kept = kept * gain
+        picture = cv2.add(shot.source, cv2.merge([plane * kept for plane in layer]))
         return Carried(picture=picture, full=False, where=_times(filling(self._ripe), shot.where))
 
     def settle(self, shot: Shot, dream: Frame) -> Frame:
@@ -147,16 +157,17 @@ class FlowCarry(Carry):
         wide = np.ones(layer.shape[:2], np.float32) if shot.where is None else reach(shot.where)
         if self._ripe is None:
             self._ripe = wide
-            self._wanted = self._held_to(strength(layer, wide))
+            self._wanted = strength(layer, wide)
             return dream
-        if self.settings.level > 0:
-            dream = shot.source + balanced(layer, self._ripe, wanted=self._wanted)
+        level = self.settings.at(self.settings.level, shot.index)
+        if level > 0:
+            dream = shot.source + balanced(layer, self._ripe, wanted=_held_to(self._wanted, level))
         filled = np.float32(1 - 2 ** (-1 / (self.settings.rate * FILL_HALF_LIFE)))
         self._ripe = np.asarray((self._ripe + (1 - self._ripe) * filled) * wide, np.float32)
         return dream
 
     def state(self) -> Mapping[str, Any]:
-        """Return how ripe each pixel is, and what the layer is held to."""
+        """Return how ripe each pixel is, and how strong the layer was when it was a full dream."""
         if self._ripe is None:
             return {}
         return {"ripe": self._ripe, "bands": np.array(self._wanted.bands), "mean": np.array(self._wanted.mean)}
@@ -168,18 +179,17 @@ class FlowCarry(Carry):
             self._ripe = np.asarray(state["ripe"], np.float32)
             self._wanted = Strength(tuple(map(float, state["bands"])), tuple(map(float, state["mean"])))
 
-    def _held_to(self, full: Strength) -> Strength:
-        level = self.settings.level
-        parts = tuple(level * share * found for share, found in zip(LEVELS, full.bands, strict=True))
-        return Strength(parts, tuple(level * value for value in full.mean))
-
 
 def filling(ripe: Plane) -> Plane | None:
     """Return how strongly to dream `(H, W)`, from the share of a full dream that is there; None for 1 everywhere."""
     if ripe.min() > 0.999:
         return None
-    shares, factors = zip(*FILLING, strict=True)
-    return np.interp(ripe, shares, factors).astype(np.float32)
+    # The least of the lines through its points is what a table says whose slopes fall from point to point.
+    lines = [
+        ripe * np.float32((b - a) / (to - begin)) + np.float32(a - begin * (b - a) / (to - begin))
+        for (begin, a), (to, b) in itertools.pairwise(FILLING)
+    ]
+    return np.asarray(functools.reduce(cv2.min, lines), np.float32)
 
 
 def make_carry(name: str, settings: CarrySettings) -> Carry:
@@ -191,6 +201,11 @@ def make_carry(name: str, settings: CarrySettings) -> Carry:
     if name not in CARRIES:
         raise UsageError(f"There is no way {name!r} to carry a dream{nearest(name, CARRIES)}")
     return CARRIES[name](settings)
+
+
+def _held_to(full: Strength, level: float) -> Strength:
+    parts = tuple(level * share * found for share, found in zip(LEVELS, full.bands, strict=True))
+    return Strength(parts, tuple(level * value for value in full.mean))
 
 
 def _times(first: Plane | None, second: Plane | None) -> Plane | None:
@@ -213,7 +228,7 @@ _SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 CARRIES: dict[str, Callable[[CarrySettings], Carry]] = {
     "flow": FlowCarry,
     "none": Carry,
-    "blend": _blend(lambda settings, _: settings.blend),
+    "blend": _blend(lambda settings, frame: settings.at(settings.blend, frame)),
     "blend-loop": _blend(lambda _, frame: _there_and_back(_SHARES, frame)),
     "blend-random": _blend(
         lambda settings, frame: float(np.random.default_rng([settings.seed, frame]).choice(_SHARES))

@@ -71,9 +71,8 @@ def balanced(layer: Frame, weight: Plane, *, wanted: Strength) -> Frame:
     result = parts[-1] * np.float32(gains[-1])
     for band, gain in zip(parts[:-1], gains[:-1], strict=True):
         result = cv2.scaleAdd(band, gain, result)
-    shift = np.array(wanted.mean, np.float32) - np.array(cv2.mean(result, mask)[:3], np.float32)
-    result += weight[..., None] * (np.float32(PART) * shift)
-    return np.asarray(result, np.float32)
+    shift = PART * (np.array(wanted.mean) - cv2.mean(result, mask)[:3])
+    return np.asarray(cv2.add(result, cv2.merge([weight * np.float32(value) for value in shift])), np.float32)
 
 
 def stay_visible(dream: Frame, source: Frame) -> Frame:
@@ -81,13 +80,14 @@ def stay_visible(dream: Frame, source: Frame) -> Frame:
 
     A layer that grows where nobody can see it would never come back.
     """
-    bend = np.float32(KNEE)
-    top, bottom = np.maximum(source, np.float32(1 - KNEE)), np.minimum(source, bend)
-    over, under = dream > top, dream < bottom
-    bent = dream.copy()
-    bent[over] = top[over] + bend * np.tanh((dream[over] - top[over]) / bend)
-    bent[under] = bottom[under] - bend * np.tanh((bottom[under] - dream[under]) / bend)
-    return bent
+    top, bottom = np.maximum(source, np.float32(1 - KNEE)), np.minimum(source, np.float32(KNEE))
+    kept = cv2.max(cv2.min(dream, top), bottom)
+    beyond = cv2.subtract(dream, kept)
+    if not cv2.hasNonZero(beyond.reshape(len(beyond), -1)):
+        return dream
+    beyond *= np.float32(1 / KNEE)
+    np.tanh(beyond, out=beyond)  # of everything: choosing the few pixels that need it takes longer
+    return np.asarray(cv2.scaleAdd(beyond, KNEE, kept), np.float32)
 
 
 def reach(where: Plane) -> Plane:
