@@ -31,7 +31,7 @@ from renderer.frame import Size, from_8bit, to_8bit
 from renderer.jobs.atlas import shown, soft_noise
 from renderer.jobs.runtime import prepare as prepare_runtime
 from renderer.jobs.runtime import processor, thread_count
-from renderer.jobs.settings import DreamSettings
+from renderer.jobs.settings import Settings
 from renderer.media.sheets import contact_sheet
 from renderer.media.source import NOISES, noise
 
@@ -238,7 +238,8 @@ def stripes(bench: Bench) -> list[Figure]:
     largest share of a picture's power (mean left out, R, G and B together, as 8 bits show it) in a single frequency
     beyond the lowest 1/16 of the spectrum, over all pictures; and how many pictures are not finite.
     """
-    photos, recipe = bench.held_out(288), DreamSettings()
+    photos, settings = bench.held_out(288), Settings()
+    recipe = settings.dream
     kinds = sorted(NOISES)
     noises = [noise(kinds[i % len(kinds)], size=Size(288, 288), seed=bench.seed + i) for i in range(bench.noises)]
     starts = np.concatenate([photos, np.stack(noises)]) if noises else photos
@@ -248,7 +249,7 @@ def stripes(bench: Bench) -> list[Figure]:
         list(mix),
         scales=[recipe.octave_ratio**-k for k in reversed(range(recipe.octaves))],
         steps=4 * recipe.first_steps,
-        step_size=recipe.step_size,
+        step_size=settings.schedule("dream.step_size")(0.0),
         jitter=recipe.jitter,
         normalise=recipe.normalise,
         bands=recipe.bands,

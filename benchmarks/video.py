@@ -9,15 +9,21 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.clips import COLOURS, Crossing, bar_errors, bars, crossing, with_sound
+from benchmarks.endurance import add_resume_options, growth, resumed
 from benchmarks.tools import ROOT, Command, Figure, below, network_flags, show, tell
 from renderer.frame import Frame, Size, to_8bit
 from renderer.jobs.settings import Settings
 from renderer.motion.flow import Motion
+
+if TYPE_CHECKING:
+    from renderer.dreaming.dreamer import Dreamer
+    from renderer.jobs.video import VideoFilm
+    from renderer.render.scenes import Scene
 
 RIVALS = {"none": ["--carry", "none"], "blend 0.5": ["--carry", "blend", "--blend", "0.5"]}
 
@@ -139,54 +145,79 @@ def still(options: argparse.Namespace) -> Iterator[Figure]:
 
 
 def cost(options: argparse.Namespace) -> Iterator[Figure]:
-    """Time frames carried by flow against frames dreamed alone, and what they wait for beside the network."""
+    """Time frames carried by flow against frames dreamed alone, and against frames whose motion is there already."""
     size = Size.parse(options.size)
     for network in options.networks:
-        times = {mode: _timed(options, network, size, mode) for mode in ("flow", "none")}
-        share = times["flow"]["frame"] / times["none"]["frame"]
-        name = f"{network}: time of a frame, part of none's"
-        yield Figure(name, "at most 0.35", f"{share:.3f}, {1000 * times['flow']['frame']:.0f} ms", share <= 0.35)
-        around = times["flow"]["canvas"] + times["flow"]["settle"] + times["flow"]["store"]
-        part = around / times["flow"]["frame"]
-        yield below(
-            f"{network}: decode, flow, carry and store, part of a frame", part, 0.15, form="{:.1%}", asked="under"
+        flow, ready, none = (
+            _timed(options, network, size, mode, ready=ready)
+            for mode, ready in (("flow", False), ("flow", True), ("none", False))
         )
-        parts = ", ".join(f"{name} {1000 * value:.1f}" for name, value in times["flow"].items())
-        yield Figure(f"{network}: of which, ms", "", parts, None)
+        share = flow["frame"] / none["frame"]
+        name = f"{network}: time of a frame, part of none's"
+        yield Figure(name, "at most 0.35", f"{share:.3f}, {1000 * flow['frame']:.0f} ms", share <= 0.35)
+        part = 1 - ready["frame"] / flow["frame"]
+        yield below(f"{network}: flow, decode and store, part of a frame", part, 0.15, form="{:.1%}", asked="under")
+        for name, times in (("a frame", flow), ("with motion found before", ready)):
+            parts = ", ".join(f"{part} {1000 * value:.1f}" for part, value in times.items())
+            yield Figure(f"{network}: {name}, ms", "", parts, None)
 
 
-def _timed(options: argparse.Namespace, network: str, size: Size, mode: str) -> dict[str, float]:
-    """Return medians of the seconds that the parts of a frame take in the loop's thread, with the real decoder."""
+def _timed(options: argparse.Namespace, network: str, size: Size, mode: str, *, ready: bool) -> dict[str, float]:
+    """Return medians of the seconds that the parts of a frame take in the loop's thread.
+
+    With the real decoder, flow and store, which work beside it on the same processor; or, `ready`, with frames and
+    motion that lie in memory, and no store.
+    """
     from renderer.jobs.video import VideoFilm
     from renderer.media.store import Store
 
-    tell(f"cost: {network}, carry {mode}")
+    count = options.rounds + 4
     settings = _settings(network, options, size, **{"carry.mode": mode})
     film = VideoFilm(settings=settings, out=Path("none.mp4"), clip=options.clip)
-    parts = film.parts({"cuts": []})
+    scene, dreamer = _scene(film, count, ready=ready)
+    tell(f"cost: {network}, carry {mode}{', motion found before' if ready else ''}")
     times: dict[str, list[float]] = {name: [] for name in ("canvas", "dream", "settle", "store", "frame")}
     dream = None
     with (
         tempfile.TemporaryDirectory() as folder,
         Store.open(Path(folder), size=size, rate=settings.rate, pixel_key="benchmark", meta={}) as store,
     ):
-        for index in range(options.rounds + 4):
+        for index in range(count):
             marks = [time.perf_counter()]
-            canvas = parts.scene.canvas(index, dream)
+            canvas = scene.canvas(index, dream)
             assert canvas is not None
             marks.append(time.perf_counter())
-            dream, _ = parts.dreamer(canvas.picture, frame=index, seconds=0.0, full=canvas.full, where=canvas.where)
+            dream, _ = dreamer(canvas.picture, frame=index, seconds=0.0, full=canvas.full, where=canvas.where)
             marks.append(time.perf_counter())
-            dream = parts.scene.settle(dream)
+            dream = scene.settle(dream)
             marks.append(time.perf_counter())
-            store.append(dream)
+            if not ready:
+                store.append(dream)
             marks.append(time.perf_counter())
             if index >= 4:  # the first ones load and compile
                 for name, began, ended in zip(times, marks, marks[1:], strict=False):
                     times[name].append(ended - began)
                 times["frame"].append(marks[-1] - marks[0])
-    parts.scene.close()
+    scene.close()
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _scene(film: VideoFilm, count: int, *, ready: bool) -> tuple[Scene, Dreamer]:
+    """Build what renders a clip; `ready` with its first frames and their motion in memory."""
+    from renderer.render.footage import Footage
+    from renderer.render.scenes import VideoScene
+
+    parts = film.parts({"cuts": []})
+    scene = parts.scene
+    assert isinstance(scene, VideoScene)
+    if ready:
+        shots = [shot for index in range(count) if (shot := scene.footage.shot(index)) is not None]
+        pictures = [(shot.source, None) for shot in shots]
+        motions = {shot.index: shot.motion for shot in shots if shot.motion is not None}
+        scene.close()
+        footage = Footage(lambda start: iter(pictures[start:]), motion=lambda index, _, __: motions[index])
+        scene = VideoScene(footage, scene.carry)
+    return scene, parts.dreamer
 
 
 def sound(options: argparse.Namespace) -> Iterator[Figure]:
@@ -194,7 +225,7 @@ def sound(options: argparse.Namespace) -> Iterator[Figure]:
     from renderer.jobs.lipsync import times_of
     from renderer.jobs.metrics import measure_film
 
-    cases = {"variable rate": {"variable": True}, "24000/1001": {}}
+    cases: dict[str, dict[str, Any]] = {"variable rate": {"variable": True}, "24000/1001": {}}
     with tempfile.TemporaryDirectory() as folder:
         for name, more in cases.items():
             clip = with_sound(Path(folder, "clip.mp4"), seconds=options.sound_seconds, **more)
@@ -233,6 +264,33 @@ def colour(options: argparse.Namespace) -> Iterator[Figure]:
             yield below(f"colour bars, {name}: mean error of a channel", worst, 1.5, asked="under")
 
 
+SMALL = ["--size", "96x54", "--octaves", "1", "--first-steps", "2"]
+
+
+def resume(options: argparse.Namespace) -> Iterator[Figure]:
+    """Kill a dreamed video at random moments, go on each time, and compare it with an uninterrupted one."""
+    with tempfile.TemporaryDirectory() as folder:
+        clip = _long_clip(options.clip, Path(folder, "clip.mp4"), frames=options.resume_frames)
+        yield from resumed(["video", str(clip), *SMALL], options)
+
+
+def memory(options: argparse.Namespace) -> Iterator[Figure]:
+    """Watch what a long dreamed video's process holds at frame 100 and at its last."""
+    frames = options.memory_frames
+    with tempfile.TemporaryDirectory() as folder:
+        clip = _long_clip(options.clip, Path(folder, "clip.mp4"), frames=frames)
+        yield growth(["video", str(clip), *SMALL], size=SMALL[1], frames=frames)
+
+
+def _long_clip(clip: Path, out: Path, *, frames: int) -> Path:
+    """Repeat a clip, small, until it has so many frames."""
+    from renderer.media.ffmpeg import run
+
+    size = SMALL[1].replace("x", ":")
+    run(["-stream_loop", "-1", "-i", str(clip), "-frames:v", str(frames), "-an", "-vf", f"scale={size}", str(out)])
+    return out
+
+
 def _settings(network: str, options: argparse.Namespace, size: Size, **more: Any) -> Settings:
     from renderer.jobs import defaults
     from renderer.jobs.settings import build
@@ -265,7 +323,12 @@ def _stream(settings: Settings, frames: list[Frame], motions: list[Motion] | Non
     chosen = settings.carry
     carry = make_carry(
         chosen.mode,
-        CarrySettings(rate=float(settings.rate), half_life=chosen.half_life, level=chosen.level, blend=chosen.blend),
+        CarrySettings(
+            rate=float(settings.rate),
+            half_life=settings.schedule("carry.half_life"),
+            level=settings.schedule("carry.level"),
+            blend=settings.schedule("carry.blend"),
+        ),
     )
     footage = Footage(lambda start: iter([(frame, None) for frame in frames[start:]]), motion=motion)
     scene = VideoScene(footage, carry)
@@ -287,6 +350,8 @@ FIGURES = {
     "cost": cost,
     "sound": sound,
     "colour": colour,
+    "resume": resume,
+    "memory": memory,
 }
 
 
@@ -307,6 +372,9 @@ def main() -> None:
     parser.add_argument("--still-size", default="320x180", help="of the still shot")
     parser.add_argument("--rounds", type=int, default=24, help="frames timed by cost")
     parser.add_argument("--sound-seconds", type=float, default=60.0, help="length of the clips with sound")
+    parser.add_argument("--memory-frames", type=int, default=10_000, help="of the clip of memory, a multiple of 100")
+    parser.add_argument("--keep", help="resume: a folder for the films, instead of throwing them away")
+    add_resume_options(parser)
     options = parser.parse_args()
     options.clip = options.clip or options.shared / "data" / "clips" / "video.mp4"
     chosen = FIGURES.values() if options.figure == "all" else [FIGURES[options.figure]]

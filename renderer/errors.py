@@ -1,11 +1,13 @@
 """The errors a user can meet: what happened, what was found and expected, what to do.
 
-Every message is one or two plain sentences, shown without a traceback. `exit_code` is what the command line ends with.
+Every message is one or two plain sentences, shown without a traceback. `exit_code` is what the command line ends with;
+`passing` says whether the cause may have gone when the same is tried once more.
 """
 
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -13,6 +15,7 @@ class DreamreelError(Exception):
     """A failure that a user can understand and mend."""
 
     exit_code = 1
+    passing = False
 
 
 class UsageError(DreamreelError):
@@ -43,6 +46,7 @@ class DiskProblem(DreamreelError):
     """The disk is full, or a folder cannot be written."""
 
     exit_code = 6
+    passing = True
 
 
 class Interrupted(DreamreelError):
@@ -53,6 +57,24 @@ class Interrupted(DreamreelError):
     def __init__(self, message: str, *, exit_code: int = 130) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def known_error(error: Exception) -> DreamreelError | None:
+    """Return what a user can mend of an error that came from a library or the system, None for a bug."""
+    if isinstance(error, DreamreelError):
+        return error
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return EnvironmentProblem("There is not enough memory for this; choose a smaller --size or fewer --octaves.")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None), errno.EROFS):
+        where = f" ({error.filename})" if error.filename else ""
+        return DiskProblem(f"The disk cannot be written: {error.strerror}{where}.")
+    return None
+
+
+def bug(error: Exception) -> DreamreelError:
+    """Return the error that stands for one that nobody foresaw."""
+    line = (str(error).strip() or "no details").splitlines()[0][:300]
+    return DreamreelError(f"This is a bug in Dreamreel: {type(error).__name__}: {line}.")
 
 
 def nearest(name: str, known: Iterable[str], *, limit: int = 3) -> str:

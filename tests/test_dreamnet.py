@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
 from renderer.dreaming.distill import Distillation, DistillSettings
 from renderer.dreaming.dreamnet import HEADS, TAPS, StandardisedConvolution, build_dreamnet
-from renderer.dreaming.networks import BUNDLED_WEIGHTS
+from renderer.dreaming.networks import BUNDLED_WEIGHTS, Network
 from renderer.dreaming.pictures import coloured_noise, training_picture
+from renderer.dreaming.registry import network_spec
 
 SETTINGS = DistillSettings(minutes=0.0, size=75, fresh=2, chained=1, chains=4, visits=2)
 
@@ -49,6 +52,31 @@ def test_a_standardised_convolution_equals_its_plain_one(residual):
     plain.build(data.shape)
     plain.set_weights([layer.plain_kernel(layer.raw, layer.gain), layer.bias])
     np.testing.assert_allclose(layer(data), plain(data), atol=1e-5)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_standardised_convolution_can_begin_from_a_plain_one(residual):
+    layers = [StandardisedConvolution(4, 3, name="conv", padding="same", residual=residual) for _ in range(2)]
+    data = np.random.default_rng(0).random((1, 9, 9, 4), np.float32)
+    for layer in layers:
+        layer(data)
+    first, second = layers
+    first.gain.assign([0.5, 1, 2, 3])
+    second.begin_from(np.asarray(first.plain_kernel(first.raw, first.gain)), np.float32([0.1, 0.2, 0.3, 0.4]))
+    first.bias.assign([0.1, 0.2, 0.3, 0.4])
+    np.testing.assert_allclose(second(data), first(data), atol=1e-4)
+
+
+def test_a_training_can_begin_from_an_earlier_student(trained, tiny_network, photos, tmp_path):
+    earlier = trained[0].plain
+    start = Network("dreamnet", earlier, spec=network_spec("dreamnet"), weights_sha256="earlier")
+    layers, other = ("shallow", "middle", "deep"), replace(SETTINGS, seed=1)
+    begun = Distillation(tiny_network, layers, photos, other, checkpoint=tmp_path / "state.npz", start=start)
+    picture = np.random.default_rng(3).random((1, 75, 75, 3), np.float32)
+    for tap, activations in begun.plain(picture).items():
+        np.testing.assert_allclose(activations, earlier(picture)[tap], atol=2e-3)
+    fresh = Distillation(tiny_network, layers, photos, other, checkpoint=tmp_path / "other.npz")
+    assert np.abs(fresh.plain(picture)["objects"] - earlier(picture)["objects"]).max() > 0.01
 
 
 def test_training_pictures_are_pictures(photos):

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from renderer.cli.main import app
 from renderer.errors import BadInput, DreamreelError, UsageError
-from renderer.jobs import presets
-from renderer.jobs.presets import builtin_folder, describe, load_preset, new_preset, preset_files, resolve
+from renderer.frame import Size
+from renderer.jobs import defaults, presets, toml
+from renderer.jobs.film import Film
+from renderer.jobs.looks import check_preset, describe, look_of, new_preset
+from renderer.jobs.presets import COMMANDS, builtin_folder, load_preset, preset_files, resolve
+from renderer.jobs.still import Still, make_still
+from renderer.jobs.video import VideoFilm
+from renderer.media.encode import encode
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +37,7 @@ def write(folder: Path, name: str, text: str) -> str:
 def test_every_preset_of_ours_makes_sense_and_says_what_it_looks_like(path):
     preset = load_preset(path.stem)
     resolve(presets=[path.stem])
+    assert check_preset(path.stem).problems == ()
     assert len(preset.about) > 20
     assert preset.values
 
@@ -84,13 +94,18 @@ def test_an_unknown_preset_is_answered_with_the_nearest():
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("[camera\n", "not valid TOML"),
-        ("[camera]\nzom = 1\n", "no setting 'camera.zom'.*camera.zoom"),
-        ("[nonsense]\na = 1\n", "no setting"),
-        ("camera = 3\n", "group of settings"),
-        ("extends = 3\n", "extends must be"),
+        ("[camera\n", "bad.toml is not valid TOML.*line 1"),
+        ("# x\n[camera]\nzom = 1\n", "bad.toml, line 3: There is no setting 'camera.zom'.*camera.zoom"),
+        ("[nonsense]\na = 1\n", "line 1: There is no setting 'nonsense'"),
+        ("camera = 3\n", "line 1: camera is a group of settings"),
+        ("extends = 3\n", "line 1: extends must be"),
+        ('for = "vidoe"\n', "line 1: for is 'vidoe'; did you mean 'video'"),
+        ("\nfor = [1]\n", "line 2: for must be"),
         ("a = " + "[" * 5000 + "]" * 5000, "nested too deeply|no setting|not valid"),
-        ("[camera]\nzoom = nan\n", "preset 'bad': camera.zoom is nan"),
+        ("[camera]\nzoom = nan\n", "bad.toml, line 2: camera.zoom is nan"),
+        ('[camera]\nzoom = { "0s" = 1, "4x" = 2 }\n', "bad.toml, line 2: camera.zoom: .*'4x'"),
+        ('[dream.layers]\nparts = 1\nobjects = "1/t"\n', r"line 3: dream.layers \(objects\): .*no value at 0 s"),
+        ("[dream]\nlayers = { parts = 1e9 }\n", r"line 2: dream.layers \(parts\) is 1000000000.0: must be"),
         ("[__class__]\na = 1\n", "no setting"),
     ],
 )
@@ -102,7 +117,7 @@ def test_a_preset_with_a_mistake_is_refused_with_the_place(tmp_path, text, what)
 def test_a_file_that_is_no_text_or_too_large_is_no_preset(tmp_path):
     binary, large = tmp_path / "binary.toml", tmp_path / "large.toml"
     binary.write_bytes(b"\xff\xfe\x00")
-    large.write_bytes(b"#" * (presets.MAX_BYTES + 1))
+    large.write_bytes(b"#" * (toml.MAX_BYTES + 1))
     for path in (binary, large):
         with pytest.raises(BadInput, match="no preset"):
             load_preset(str(path))
@@ -147,7 +162,7 @@ def test_a_new_preset_gives_the_settings_it_was_made_from(user_folder):
     new_preset("mine", made)
     assert resolve(presets=["mine"]).settings == made.settings
     assert "mine" in preset_files()
-    assert [name for name, about, _ in describe(preset_files()) if about] == list(preset_files())
+    assert [name for name, about, _, _ in describe(preset_files()) if about] == list(preset_files())
     with pytest.raises(UsageError, match="already"):
         new_preset("mine", made)
 
@@ -156,3 +171,158 @@ def test_a_new_preset_gives_the_settings_it_was_made_from(user_folder):
 def test_a_preset_has_a_plain_name(wrong):
     with pytest.raises(UsageError, match="named with letters"):
         new_preset(wrong, resolve())
+
+
+def test_check_tells_every_mistake_of_a_file_with_its_line(tmp_path):
+    name = write(
+        tmp_path,
+        "bad",
+        'for = "cinema"\nextends = "./base.toml"\n[camera]\nzom = 1\nrotate = "sin("\n[film]\nfps = 0\nseconds = -1\n'
+        '[network]\nname = "dreamet"\n',
+    )
+    write(tmp_path, "base", "[governor]\nluma = 7\n")
+    checked = check_preset(name)
+    found = sorted(problem.partition(": ")[0].rpartition("/")[2] for problem in checked.problems)
+    lines = [f"bad.toml, line {line}" for line in (1, 4, 5, 7, 8, 10)]
+    assert found == sorted([*lines, "base.toml, line 2"])
+    assert "did you mean 'dreamnet'" in "".join(checked.problems)
+
+
+def test_check_goes_on_after_a_bad_preset_and_ends_with_4(tmp_path):
+    bad = write(tmp_path, "bad", "[camera]\nzoom = -1\nrotate = true\n")
+    done = CliRunner().invoke(app, ["presets", "check", bad, "meadow", str(tmp_path / "none.toml")])
+    assert done.exit_code == 4
+    first, second, good, missing = done.stdout.splitlines()
+    assert ("line 2: camera.zoom" in first, "line 3: camera.rotate" in second) == (True, True)
+    assert good.startswith("meadow: good") and "no preset file" in missing
+    assert CliRunner().invoke(app, ["presets", "check", "meadow"]).exit_code == 0
+
+
+def test_an_error_over_time_names_the_line_of_the_preset_that_it_came_from(tmp_path):
+    base = write(tmp_path, "base", "\n[camera]\nzoom = '2 - t'\n")
+    top = write(tmp_path, "top", 'extends = "./base.toml"\n[film]\nseconds = 9\n')
+    with pytest.raises(UsageError, match=r"base\.toml, line 3: camera\.zoom: .* allowed is"):
+        resolve(presets=[top])
+    assert resolve(presets=[base], sets=["film.seconds=1"]).places["camera.zoom"].endswith("base.toml, line 3")
+    with pytest.raises(UsageError, match=r"^--set: camera\.zoom: "):
+        resolve(presets=[base], sets=["camera.zoom=1/t"])
+
+
+def test_what_is_said_again_is_no_longer_blamed_on_the_preset(tmp_path):
+    base = write(tmp_path, "base", "[dream.layers]\nparts = 1\nobjects = 2\n")
+    with pytest.raises(UsageError, match=r"^--set: dream\.layers \(parts\)"):
+        resolve(presets=[base], sets=['dream.layers={parts="1/t"}'])
+    with pytest.raises(UsageError, match=r"base\.toml, line 2: dream\.layers \(parts\)"):
+        resolve(presets=[write(tmp_path, "base", "[dream.layers]\nparts = '1/t'\nobjects = 2\n")])
+
+
+def test_a_preset_for_another_command_is_used_with_a_note(tmp_path, user_folder):
+    write(user_folder, "river", '# Flows.\nfor = "video"\n[dream]\nstrength = 0.5\n')
+    write(user_folder, "brook", 'extends = "river"\n[dream]\nsteps = 2\n')
+    assert load_preset("brook").commands == ("video",)
+    made = resolve(presets=["brook"], command="zoom")
+    assert made.settings.dream.strength == 0.5
+    assert made.notes == ("The preset 'brook' is meant for video, not for zoom; it is used all the same.",)
+    told = CliRunner().invoke(app, ["zoom", "-o", str(tmp_path / "x.foo"), "--preset", "brook"]).stderr
+    assert told.startswith(made.notes[0])
+    assert resolve(presets=["brook"], command="video").notes == ()
+    assert resolve(presets=["menagerie"], command="video").notes == ()
+
+
+def test_list_shows_the_presets_for_a_command(user_folder):
+    write(user_folder, "river", '# Flows.\nfor = ["video"]\n')
+    names = {
+        name: [
+            line.split()[0] for line in CliRunner().invoke(app, ["presets", "list", "--for", name]).stdout.splitlines()
+        ]
+        for name in COMMANDS
+    }
+    assert ("river" in names["video"], "river" in names["zoom"], "menagerie" in names["still"]) == (True, False, True)
+    wrong = CliRunner().invoke(app, ["presets", "list", "--for", "vidoe"])
+    assert (wrong.exit_code, "'video'" in wrong.stderr) == (2, True)
+
+
+def test_show_begins_from_the_defaults_of_the_command_that_a_preset_is_for(user_folder):
+    write(user_folder, "river", '# Flows.\nfor = ["video"]\n[dream]\nstrength = 0.5\n')
+
+    def shown(*args):
+        return json.loads(CliRunner().invoke(app, ["presets", "show", "--json", *args]).stdout)
+
+    assert shown("river")["settings"]["camera.zoom"] == defaults.VIDEO["camera.zoom"]
+    assert shown("river", "--for", "zoom")["settings"]["camera.zoom"] == 1.5
+    told = shown("river")
+    assert (told["origins"]["dream.strength"], told["origins"]["seed"]) == ("preset 'river'", "default")
+    assert told["places"]["dream.strength"].endswith("river.toml, line 4")
+
+
+def film_made_with(folder: Path, kind: str, *sets: str) -> tuple[Path, presets.Resolved]:
+    """Write a file with the recipe of a film, without dreaming it."""
+    import numpy as np
+
+    from renderer.jobs.recipe import write_recipe
+
+    made = resolve(sets=["film.size=32x16", *sets], defaults=defaults.of_command(kind))
+    recipe = write_recipe(
+        made.settings,
+        kind=kind,
+        inputs={},
+        facts={},
+        weights_sha256="",
+        environment={"dreamreel": "0"},
+        pixel_key="",
+        film_key="",
+    )
+    out = folder / "film.mp4"
+    frames = iter([np.zeros((16, 32, 3), np.uint8)] * 3)
+    encode(frames, out, size=Size(32, 16), rate=made.settings.rate, recipe=recipe, threads=1)
+    return out, made
+
+
+def test_a_preset_from_a_zoom_gives_its_settings_back(tmp_path):
+    film, made = film_made_with(
+        tmp_path, Film.kind, "camera.zoom=1+t/T", 'dream.layers={parts="t", objects=0.5}', "seed=3"
+    )
+    new_preset("again", resolve(presets=[look_of(film)]), about="As it was.")
+    assert (load_preset("again").commands, load_preset("again").about) == (("zoom",), "As it was.")
+    assert resolve(presets=["again"]).settings == made.settings
+
+
+def test_a_preset_from_a_video_leaves_out_what_the_clip_decides(tmp_path):
+    film, _ = film_made_with(
+        tmp_path,
+        VideoFilm.kind,
+        "film.frames=3",
+        "film.fps=7",
+        "video.start=2",
+        "carry.half_life=2",
+        "encode.codec=h264",
+    )
+    done = CliRunner().invoke(app, ["presets", "new", "river", "--from", str(film), "--set", "dream.strength=0.5"])
+    assert done.exit_code == 0, done.output
+    found = load_preset("river")
+    assert dict(found.values) == {"carry.half_life": 2.0, "dream.strength": 0.5}
+    assert found.commands == ("video",)
+
+
+def test_a_preset_from_a_file_without_a_recipe_is_refused(tmp_path):
+    (tmp_path / "x.mp4").write_bytes(b"no film")
+    done = CliRunner().invoke(app, ["presets", "new", "x", "--from", str(tmp_path / "x.mp4")])
+    assert (done.exit_code, "recipe" in done.stderr) == (4, True)
+
+
+def test_a_preset_from_a_picture_dreams_it_again(tmp_path):
+    made = resolve(sets=["film.size=32x32", "dream.octaves=1", "dream.first_steps=1", "start.noise=pink"])
+    make_still(Still(settings=made.settings, out=tmp_path / "x.png"), listener=Quiet())
+    look = look_of(tmp_path / "x.png")
+    assert dict(look.values) == {"dream.octaves": 1, "dream.first_steps": 1, "start.noise": "pink"}
+    assert look.commands == ("still",)
+
+
+class Quiet:
+    """Is told, and says nothing."""
+
+    def stage(self, text):
+        pass
+
+    def note(self, text):
+        pass

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from renderer.errors import UsageError
 from renderer.frame import Size
-from renderer.jobs.settings import Settings, allowed, build, encode_key, fields, flatten, keys, pixel_key
+from renderer.jobs.mistakes import allowed
+from renderer.jobs.settings import Settings, build, encode_key, examine, fields, flatten, keys, pixel_key
 from renderer.jobs.values import Within
 
 
@@ -19,13 +20,15 @@ def test_the_defaults_are_a_film_of_6_seconds_at_640x360_and_24_frames_a_second(
     assert plain == Settings()
 
 
-@pytest.mark.parametrize(("key", "field"), list(fields()))
+@pytest.mark.parametrize(("key", "field"), list(fields().items()))
 def test_every_setting_says_what_it_means_and_has_a_default_that_it_accepts(key, field):
     assert field.description
     assert build({key: flatten(Settings())[key]}) == Settings()
 
 
-@pytest.mark.parametrize(("key", "field"), [(k, f) for k, f in fields() if any(hasattr(m, "le") for m in f.metadata)])
+@pytest.mark.parametrize(
+    ("key", "field"), [(k, f) for k, f in fields().items() if any(hasattr(m, "le") for m in f.metadata)]
+)
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf"), 1e30, -1e30, True, "x", [], {"a": 1}])
 def test_a_number_out_of_range_is_refused_with_its_name_and_what_is_allowed(key, field, wrong):
     with pytest.raises(UsageError) as caught:
@@ -35,7 +38,7 @@ def test_a_number_out_of_range_is_refused_with_its_name_and_what_is_allowed(key,
     assert allowed(field) in message or "true or false" in message
 
 
-@pytest.mark.parametrize("key", [k for k, f in fields() if any(isinstance(m, Within) for m in f.metadata)])
+@pytest.mark.parametrize("key", [k for k, f in fields().items() if any(isinstance(m, Within) for m in f.metadata)])
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), "inf", 1e30, "-1e30", True, None, [], "__class__"])
 def test_a_value_over_time_that_makes_no_sense_is_refused_with_its_name(key, wrong):
     with pytest.raises(UsageError, match=key):
@@ -78,13 +81,17 @@ def test_sizes_that_are_none_are_refused(wrong):
         ("parts:20:0.8", {"parts:20": 0.8}),
         (["a", "b:2"], {"a": 1.0, "b": 2.0}),
         ({"a": 2}, {"a": 2.0}),
+        ("a:1-t/T,b:7:max(0, t)", {"a": "1-t/T", "b:7": "max(0, t)"}),
+        ({"a": "t/T", "b": {"0s": 1, "4s": 0}}, {"a": "t/T", "b": {"0s": 1, "4s": 0}}),
     ],
 )
 def test_layers_are_a_mix_of_names_and_weights(written, mix):
     assert build({"dream.layers": written}).dream.layers == mix
 
 
-@pytest.mark.parametrize("wrong", ["a:x", "a,a", ":1", {"a": float("nan")}, 5, [3]])
+@pytest.mark.parametrize(
+    "wrong", ["a:x", "a,a", ":1", {"a": float("nan")}, 5, [3], {"a": True}, {"a": 1e4}, {"a": "1/t"}, {"a": {"4x": 1}}]
+)
 def test_layers_that_are_no_mix_are_refused(wrong):
     with pytest.raises(UsageError, match=r"dream\.layers"):
         build({"dream.layers": wrong})
@@ -117,6 +124,39 @@ def test_a_schedule_is_looked_at_over_the_whole_film():
     assert build({"camera.zoom": "1.5 - t", "film.seconds": 1}).schedule("camera.zoom")(1.0) == pytest.approx(0.5)
 
 
+def test_every_mistake_is_found_and_the_first_is_told_with_how_many_there_are_beside_it():
+    wrong = {"camera.zoom": "1 - t", "camera.zom": 1, "film.fps": 0, "dream.layers": {"a": "1/t", "b": "sin"}}
+    settings, found = examine(wrong, origins={"camera.zoom": "--zoom", "dream.layers.b": "x.toml, line 3"})
+    assert settings is None
+    assert [sentence.partition(" is ")[0].partition(": Sched")[0] for sentence in found] == [
+        "There", "film.fps", "dream.layers (a)", "x.toml, line 3: dream.layers (b)", "--zoom: camera.zoom"
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match=r"no setting 'camera.zom'.*\(4 more of the settings are wrong too\.\)$"):
+        build(wrong)
+    assert examine({"seed": 3}) == (build({"seed": 3}), [])
+
+
+def test_what_changes_during_the_film_is_told_apart_from_what_stays():
+    made = build(
+        {
+            "camera.zoom": "1 + t",
+            "camera.rotate": "2*pi",
+            "dream.layers": {"a": 1, "b": "t/T"},
+            "governor.luma": "auto",
+            "carry.half_life": {"0s": 1, "100%": 4},
+        }
+    )
+    assert made.over_time().keys() == {"camera.zoom", "dream.layers.b", "carry.half_life"}
+    assert made.over_time()["carry.half_life"](3.0) == 2.5
+    assert {name: schedule(6.0) for name, schedule in made.schedules("dream.layers").items()} == {"a": 1.0, "b": 1.0}
+
+
+def test_a_target_takes_auto_and_nothing_that_only_looks_like_it():
+    assert build({"governor.luma": "auto"}).governor.luma == "auto"
+    with pytest.raises(UsageError, match=r"governor\.luma: .*unknown name 'atuo'"):
+        build({"governor.luma": "atuo"})
+
+
 def test_settings_survive_json():
     made = build(
         {
@@ -124,7 +164,7 @@ def test_settings_survive_json():
             "film.size": "33x17",
             "camera.zoom": {"0s": 1.2, "4s": 2, "ease": "smooth"},
             "camera.rotate": "sin(t)",
-            "dream.layers": "a:0.5",
+            "dream.layers": {"a": 0.5, "b": "t/T", "c": {"0s": 0, "2s": 1}},
             "governor.luma": "auto",
             "network.weights": "w.h5",
         }
@@ -191,7 +231,7 @@ def test_choices_are_those_that_the_code_below_knows():
     from renderer.media.source import NOISES
     from renderer.motion.resample import EDGES
 
-    known = dict(fields())
+    known = fields()
     assert allowed(known["start.noise"]) == "one of " + ", ".join(NOISES)
     assert allowed(known["camera.edges"]) == "one of " + ", ".join(EDGES)
 
@@ -200,6 +240,6 @@ def test_ways_of_normalising_and_objectives_are_those_that_the_dreamer_knows():
     from renderer.dreaming.gradients import NORMALISERS
     from renderer.dreaming.objective import KINDS
 
-    known = dict(fields())
+    known = fields()
     assert set(allowed(known["dream.normalise"]).removeprefix("one of ").split(", ")) == set(NORMALISERS)
     assert set(allowed(known["dream.objective"]).removeprefix("one of ").split(", ")) == set(KINDS)

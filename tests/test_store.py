@@ -178,7 +178,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 import test_store as t
-from renderer.media import checkpoint, disk, journal, store
+from renderer.media import checkpoint, disk, journal, segments, store
 
 folder, point, at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
@@ -203,11 +203,11 @@ def half_a_line(self, entry):
     die()
 
 match point:
-    case "mid-frame": nth_call(store.PipeWriter, "write", after=die)
+    case "mid-frame": nth_call(segments.PipeWriter, "write", after=die)
     case "before the state": nth_call(checkpoint, "save", before=die)
     case "state unsealed": nth_call(checkpoint, "save", after=die)
-    case "segment unsealed": nth_call(store.PipeWriter, "close", before=die)
-    case "before the renames": nth_call(store.PipeWriter, "close", after=die)
+    case "segment unsealed": nth_call(segments.PipeWriter, "close", before=die)
+    case "before the renames": nth_call(segments.PipeWriter, "close", after=die)
     case "between the renames": nth_call(disk, "replace", before=die)
     case "between rename and journal": nth_call(journal.Journal, "append", before=die)
     case "mid-journal": nth_call(journal.Journal, "append", before=half_a_line)
@@ -560,7 +560,7 @@ def test_a_killed_encoder_is_named_and_the_film_goes_on_from_the_last_commit(mom
         render(store, 4)
         store.append(nth(4))
         assert store._writer is not None
-        os.kill(store._writer._child.process.pid, signal.SIGKILL)
+        os.kill(store._writer._writer._child.process.pid, signal.SIGKILL)
         with pytest.raises(FfmpegFailed, match="SIGKILL"):
             while moment == "append":
                 store.append(nth(4))

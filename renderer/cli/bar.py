@@ -1,11 +1,13 @@
-"""The progress bar of a terminal; imported only where there is one."""
+"""The progress bars of a terminal; imported only where there is one."""
 
 from __future__ import annotations
 
 import os
+from typing import TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from renderer.jobs.outputs import span
 
@@ -14,17 +16,7 @@ class Bar:
     """One line that shows how a film comes along: stage, bar, frame, frames a second, time left, dream strength."""
 
     def __init__(self) -> None:
-        # A stream of its own: stderr is led away for a moment while TensorFlow loads, and the bar goes on.
-        self._stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
-        self._progress = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[reading]}"),
-            console=Console(file=self._stream),
-            expand=True,
-            transient=True,
-        )
+        self._stream, self._progress = _bars()
         self._task = self._progress.add_task("", total=None, reading="")
         self._progress.start()
 
@@ -54,3 +46,57 @@ class Bar:
         """Take the bar away."""
         self._progress.stop()
         self._stream.close()
+
+
+class BatchBars:
+    """A line for a batch, and one under it for each film at work."""
+
+    def __init__(self) -> None:
+        self._stream, self._progress = _bars()
+        self._batch = self._progress.add_task("batch", total=None, reading="")
+        self._films: dict[str, TaskID] = {}
+        self._progress.start()
+
+    def batch(self, ended: int, films: int, *, failed: int) -> None:
+        """Show how many films are through, and how many of these failed."""
+        reading = f"film {ended}/{films}" + (f" · {failed} failed" if failed else "")
+        self._progress.update(self._batch, completed=ended, total=films, reading=reading)
+
+    def film(self, name: str, done: float, total: float | None, *, text: str, reading: str) -> None:
+        """Show how far a film is; without a total, that something is going on."""
+        title = f"{escape(name)}: {escape(text)}"
+        if name not in self._films:
+            self._films[name] = self._progress.add_task(title, total=total, reading=reading)
+        task = self._films[name]
+        if total is None:
+            self._progress.reset(task, total=None, description=title, reading=reading)
+        else:
+            self._progress.update(task, completed=done, total=total, description=title, reading=reading)
+
+    def end(self, name: str) -> None:
+        """Take the line of a film away."""
+        if name in self._films:
+            self._progress.remove_task(self._films.pop(name))
+
+    def note(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
+    def close(self) -> None:
+        """Take the bars away."""
+        self._progress.stop()
+        self._stream.close()
+
+
+def _bars() -> tuple[TextIO, Progress]:
+    # A stream of its own: stderr is led away for a moment while TensorFlow loads, and the bars go on.
+    stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+    return stream, Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[reading]}"),
+        console=Console(file=stream),
+        expand=True,
+        transient=True,
+    )

@@ -7,17 +7,8 @@ from typing import Annotated
 
 import typer
 
-from renderer.cli.options import (
-    ENCODE_FLAGS,
-    AllowEnvChange,
-    Given,
-    KeepStore,
-    Out,
-    Overwrite,
-    Restart,
-    WorkDir,
-    command,
-)
+from renderer.cli.making import Making
+from renderer.cli.options import ENCODE_FLAGS, Given, Out, Overwrite, command
 from renderer.cli.terminal import Terminal
 
 
@@ -64,11 +55,7 @@ def add(app: typer.Typer) -> None:
         weights: Annotated[
             Path | None, typer.Option("--weights", metavar="FILE", help="The network's weights, if they have moved.")
         ] = None,
-        overwrite: Overwrite = False,
-        keep_store: KeepStore = False,
-        work_dir: WorkDir = None,
-        restart: Restart = False,
-        allow_env_change: AllowEnvChange = False,
+        making: Making,
     ) -> None:
         """Render a film again from the recipe inside it."""
         chosen = given.resolve().settings.encode
@@ -80,17 +67,15 @@ def add(app: typer.Typer) -> None:
             out,
             given={"picture": image, "clip": clip, "mask": mask, "cuts": cuts, "weights": weights},
             encoding=Encoding(codec=chosen.codec, quality=chosen.quality),
-            overwrite=overwrite,
-            keep_store=keep_store,
-            work_dir=work_dir,
-            restart=restart,
-            allow_env_change=allow_env_change,
+            **making.options(),
         )
         if recipe.kind == "still":
             from renderer.jobs.still import Still, make_still
 
             done = make_still(
-                Still(settings=again.settings, out=out, picture=again.picture, own_size=False, overwrite=overwrite),
+                Still(
+                    settings=again.settings, out=out, picture=again.picture, own_size=False, overwrite=making.overwrite
+                ),
                 listener=terminal,
             )
             terminal.result(f"{done.path}: {done.size}", event="still", path=str(done.path))

@@ -124,6 +124,14 @@ def add(app: typer.Typer) -> None:
             str | None,
             typer.Option("--layers", metavar="A,B,C", help="Three layers of the teacher, shallow to deep."),
         ] = None,
+        start: Annotated[
+            str | None,
+            typer.Option(
+                "--start",
+                metavar="NET",
+                help="Begin from its weights: dreamnet, or a .keras file of an earlier training. [random ones]",
+            ),
+        ] = None,
         minutes: Annotated[float, typer.Option("--minutes", metavar="N", help="How long to train.")] = 120.0,
         hold_out: Annotated[
             int, typer.Option("--hold-out", metavar="N", help="Leave every Nth picture out, for measuring.")
@@ -157,6 +165,7 @@ def add(app: typer.Typer) -> None:
             teacher=teacher,
             weights=weights,
             layers=tuple(layers.split(",")) if layers else (),
+            start=start,
             photos=photos,
             hold_out=hold_out,
             out=out,

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from renderer.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from renderer.jobs.presets import Resolved
+    from renderer.jobs.presets import Preset, Resolved
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,25 @@ VIDEO_FLAGS = tuple(flag for flag in FLAGS if FLAGS[flag].key.partition(".")[0] 
 ALL_FLAGS = tuple(FLAGS)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Given:
-    """What the user gave of presets, `--set` and flags."""
+    """What the user gave a command of presets, `--set` and flags; `note` tells what should be known of it."""
 
-    presets: Sequence[str] = ()
-    sets: Sequence[str] = ()
-    flags: dict[str, tuple[str, Any]] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
+    command: str
+    presets: Sequence[str]
+    sets: Sequence[str]
+    flags: Mapping[str, tuple[str, Any]]
+    defaults: Mapping[str, Any]
+    note: Callable[[str], None]
 
-    def resolve(self, **extra: tuple[str, Any]) -> Resolved:
-        """Stack all of it into settings; `extra` are further flags, `group__name` -> flag and value.
+    def resolve(
+        self, extra: Mapping[str, tuple[str, Any]] = MappingProxyType({}), *, below: Sequence[Preset] = ()
+    ) -> Resolved:
+        """Stack all of it into settings.
+
+        Args:
+            extra: further flags, dotted name -> flag and value; those whose value is None were not given.
+            below: presets under those that were given.
 
         Raises:
             UsageError, BadInput: something that makes no sense.
@@ -108,10 +116,19 @@ class Given:
         from renderer.errors import UsageError
         from renderer.jobs.presets import resolve
 
-        flags = {**self.flags, **{key.replace("__", "."): value for key, value in extra.items()}}
+        flags = {**self.flags, **{key: given for key, given in extra.items() if given[1] is not None}}
         if "film.seconds" in flags and "film.frames" in flags:
             raise UsageError("--seconds and --frames say the same thing; give one of them.")
-        return resolve(presets=self.presets, sets=self.sets, flags=flags, defaults=self.defaults)
+        resolved = resolve(
+            presets=[*below, *self.presets],
+            sets=self.sets,
+            flags=flags,
+            defaults=self.defaults,
+            command=self.command,
+        )
+        for note in resolved.notes:
+            self.note(note)
+        return resolved
 
 
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="The file to write; its ending says the format.")]
@@ -144,7 +161,8 @@ def command(
         settings: whether it takes `--preset` and `--set`.
         defaults: dotted name -> what it takes in place of a setting's own default.
 
-    The function's first parameter is a `Terminal`; its second, where it takes flags or settings, is `Given`.
+    The function's first parameter is a `Terminal`; its second, where it takes flags or settings, is `Given`. A
+    parameter whose type is a dataclass stands for an option each of its fields.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -152,14 +170,21 @@ def command(
         takes_given = bool(flags or settings)
         shared = _parameters(flags, settings=settings, defaults=defaults)
         kept = own[2 if takes_given else 1 :]
-        parameters = [*kept, *shared]
+        parameters = [*(option for parameter in kept for option in _unpacked(parameter)), *shared]
 
         def run(**values: Any) -> None:
             terminal = Terminal(json=values.pop("json"), quiet=values.pop("quiet"), verbose=values.pop("verbose"))
-            mine = {parameter.name: values[parameter.name] for parameter in kept}
-            given = [_given(flags, values, defaults)] if takes_given else []
+            mine = {parameter.name: _packed(parameter, values) for parameter in kept}
+            given = Given(
+                command=name or function.__name__,
+                presets=values.get("preset") or (),
+                sets=values.get("set_") or (),
+                flags={FLAGS[f].key: (f, values[_name(f)]) for f in flags if values[_name(f)] is not None},
+                defaults=defaults,
+                note=terminal.note,
+            )
             with terminal.guard():
-                function(terminal, *given, **mine)
+                function(terminal, *([given] if takes_given else []), **mine)
 
         run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -172,9 +197,22 @@ def command(
     return register
 
 
-def _given(flags: Sequence[str], values: dict[str, Any], defaults: Mapping[str, Any]) -> Given:
-    found = {FLAGS[flag].key: (flag, values[_name(flag)]) for flag in flags if values[_name(flag)] is not None}
-    return Given(presets=values.get("preset") or (), sets=values.get("set_") or (), flags=found, defaults=defaults)
+def _unpacked(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    kind = parameter.annotation
+    if not is_dataclass(kind):
+        return [parameter]
+    hints = get_type_hints(kind, include_extras=True)
+    return [
+        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
+        for f in fields(kind)
+    ]
+
+
+def _packed(parameter: inspect.Parameter, values: Mapping[str, Any]) -> Any:
+    kind = parameter.annotation
+    if not is_dataclass(kind):
+        return values[parameter.name]
+    return kind(**{f.name: values[f.name] for f in fields(kind)})  # type: ignore[operator]
 
 
 def _parameters(flags: Sequence[str], *, settings: bool, defaults: Mapping[str, Any]) -> list[inspect.Parameter]:

@@ -37,12 +37,7 @@ def add(app: typer.Typer) -> None:
         overwrite: Overwrite = False,
     ) -> None:
         """Dream on one picture, IMAGE or noise, and write it as png, jpg, webp or tiff."""
-        extra = {}
-        if size is not None:
-            extra["film__size"] = ("--size", size)
-        if steps is not None:
-            extra["dream__first_steps"] = ("--steps", steps)
-        resolved = given.resolve(**extra)
+        resolved = given.resolve({"film.size": ("--size", size), "dream.first_steps": ("--steps", steps)})
         from renderer.jobs.still import Still, make_still
 
         job = Still(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import sys
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from renderer.cli.stopping import StopNow, Stopper
-from renderer.errors import DiskProblem, DreamreelError, EnvironmentProblem, Interrupted
+from renderer.errors import Interrupted, known_error
 
 if TYPE_CHECKING:
     from renderer.cli.bar import Bar
@@ -63,12 +62,25 @@ class Terminal:
             except Exception as error:
                 self._explain(error)
             finally:
-                self._close_bar()
+                self.close()
 
     def result(self, text: str, **values: Any) -> None:
         """Print a result on stdout: a line for people, or its values as JSON."""
-        self._close_bar()
+        self.close()
         print(json.dumps(values, ensure_ascii=False, default=str) if self.json else text, flush=True)
+
+    def failure(self, text: str, **values: Any) -> None:
+        """Print on stderr what failed while other things went on; with JSON its values on stdout too."""
+        if self.json:
+            self.result("", event="failed", **values)
+        self.close()
+        print(text, file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away; it comes back with the next stage."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
     def film(self, result: Result) -> None:
         """Print the line that ends a film."""
@@ -91,6 +103,7 @@ class Terminal:
 
     def stage(self, text: str) -> None:
         """Tell what is being done now."""
+        self._told = time.monotonic()
         if self._bar is None and not self.quiet and sys.stderr.isatty():
             from renderer.cli.bar import Bar
 
@@ -158,16 +171,11 @@ class Terminal:
             self._told = time.monotonic()
             self.note(f"Minute {progress.share * minutes:.1f} of {minutes:g}: {reading}.")
 
-    def _close_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-
     def _explain(self, error: Exception) -> None:
         if self.verbose:
-            self._close_bar()
+            self.close()
             traceback.print_exc()
-        known = _known(error)
+        known = known_error(error)
         if known is None:
             line = (str(error).strip() or "no details").splitlines()[0][:300]
             hint = "" if self.verbose else " Run it again with -v for the traceback."
@@ -176,21 +184,8 @@ class Terminal:
         self._fail(str(known), code)
 
     def _fail(self, message: str, code: int) -> NoReturn:
-        self._close_bar()
+        self.close()
         if self.json:
             print(json.dumps({"event": "error", "exit_code": code, "message": message}, ensure_ascii=False), flush=True)
         print(f"dreamreel: {message}", file=sys.stderr, flush=True)
         raise typer.Exit(code)
-
-
-def _known(error: Exception) -> DreamreelError | None:
-    """Return what a user can mend of an error that came from a library or the system, None for a bug."""
-    if isinstance(error, DreamreelError):
-        return error
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return EnvironmentProblem("There is not enough memory for this; choose a smaller --size or fewer --octaves.")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        return DiskProblem(
-            f"The disk cannot be written: {error.strerror}{f' ({error.filename})' if error.filename else ''}."
-        )
-    return None

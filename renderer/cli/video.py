@@ -7,18 +7,8 @@ from typing import Annotated
 
 import typer
 
-from renderer.cli.options import (
-    VIDEO_FLAGS,
-    AllowEnvChange,
-    DryRun,
-    Given,
-    KeepStore,
-    Out,
-    Overwrite,
-    Restart,
-    WorkDir,
-    command,
-)
+from renderer.cli.making import Making, Planning, make_or_plan
+from renderer.cli.options import VIDEO_FLAGS, Given, Out, command
 from renderer.cli.terminal import Terminal
 from renderer.jobs import defaults
 
@@ -54,43 +44,21 @@ def add(app: typer.Typer) -> None:
             bool, typer.Option("--keep-colour", help="Dream brightness only; colours stay those of CLIP.")
         ] = False,
         compare: Annotated[bool, typer.Option("--compare", help="Show CLIP beside the dream, at its left.")] = False,
-        overwrite: Overwrite = False,
-        keep_store: KeepStore = False,
-        work_dir: WorkDir = None,
-        restart: Restart = False,
-        allow_env_change: AllowEnvChange = False,
-        dry_run: DryRun = False,
+        making: Making,
+        planning: Planning,
     ) -> None:
         """Dream over a video, as steady as the video itself; its sound is kept.
 
         Stop it whenever you like: the same command goes on where it stopped.
         """
         extra = {
-            "film__size": ("--size", size),
-            "film__fps": ("--fps", fps),
-            "video__keep_colour": ("--keep-colour", keep_colour or None),
-            "encode__compare": ("--compare", compare or None),
+            "film.size": ("--size", size),
+            "film.fps": ("--fps", fps),
+            "video.keep_colour": ("--keep-colour", keep_colour or None),
+            "encode.compare": ("--compare", compare or None),
         }
-        resolved = given.resolve(**{key: value for key, value in extra.items() if value[1] is not None})
-        from renderer.jobs.film import make_film
+        resolved = given.resolve(extra)
         from renderer.jobs.video import video_film
 
-        film = video_film(
-            resolved,
-            clip,
-            out,
-            mask=mask,
-            cuts=cuts,
-            overwrite=overwrite,
-            keep_store=keep_store,
-            work_dir=work_dir,
-            restart=restart,
-            allow_env_change=allow_env_change,
-        )
-        if dry_run:
-            from renderer.jobs.plan import make_plan
-
-            plan = make_plan(film, listener=terminal)
-            terminal.result(plan.text(), event="plan", **plan.values())
-            return
-        terminal.film(make_film(film, listener=terminal, should_stop=terminal.stopper))
+        film = video_film(resolved, clip, out, mask=mask, cuts=cuts, **making.options())
+        make_or_plan(film, planning, terminal=terminal)

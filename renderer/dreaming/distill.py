@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import keras
@@ -25,6 +26,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from renderer.dreaming.dreamnet import StandardisedConvolution, build_dreamnet
+from renderer.dreaming.emphasis import SPREAD
 from renderer.dreaming.folding import rebuild
 from renderer.dreaming.networks import Network
 from renderer.dreaming.pictures import training_picture
@@ -54,8 +56,8 @@ class DistillSettings:
 
     minutes: float = 120.0
     size: int = 171
-    fresh: int = 8
-    chained: int = 4
+    fresh: int = 10
+    chained: int = 6
     chains: int = 256
     visits: int = 24
     learning_rate: float = 3e-3
@@ -79,6 +81,18 @@ class DistillProgress:
     gradient_cosine: float
 
 
+class Wish(NamedTuple):
+    """What a picture is dreamed towards.
+
+    Attributes:
+        weights: of the channels of each head, `(channels,)`.
+        linear: 1 for the mean of the activations, 0 for that of their squares.
+    """
+
+    weights: list[NDArray[np.float32]]
+    linear: np.float32
+
+
 class Distillation:
     """A training that can be stopped anywhere and goes on from its last checkpoint.
 
@@ -88,6 +102,8 @@ class Distillation:
         photos: uint8 `(H, W, 3)` RGB photographs.
         settings: how to train.
         checkpoint: file that holds the state of the training.
+        start: a network whose weights the student begins with, wherever it has a layer of the same name and shape;
+            None for random ones.
 
     Raises:
         UsageError: the checkpoint is of a training with another teacher, other pictures or settings.
@@ -101,6 +117,7 @@ class Distillation:
         settings: DistillSettings,
         *,
         checkpoint: Path,
+        start: Network | None = None,
     ) -> None:
         self.photos, self.settings, self.checkpoint = photos, settings, checkpoint
         self._teacher = teacher.activations(layers)
@@ -110,6 +127,7 @@ class Distillation:
             teacher.weights_sha256,
             *layers,
             len(photos),
+            start and start.weights_sha256,
             replace(settings, minutes=0.0, match_from=0.0),
         ]
         self._key = repr(parts)
@@ -129,6 +147,8 @@ class Distillation:
             layer = self.student.get_layer(f"{head}_conv")
             layer.bias.assign(mean)
             layer.gain.assign(0.3 * scale)
+        if start is not None:
+            self._begin_from(start.model)
         self.weights = list(self.student.trainable_variables)
         self.averages = [tf.Variable(w, trainable=False) for w in self.weights]
         self.optimizer = keras.optimizers.Adam(settings.learning_rate, beta_2=0.99, global_clipnorm=1.0)
@@ -206,6 +226,13 @@ class Distillation:
         np.savez(temporary, key=self._key, step=self.step, elapsed=self.elapsed, **state)
         temporary.replace(self.checkpoint)
 
+    def _begin_from(self, model: keras.Model) -> None:
+        known = {layer.name: layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)}
+        for layer in self.student.layers:
+            found = known.get(layer.name)
+            if found is not None and found.kernel.shape == layer.raw.shape:
+                layer.begin_from(*(np.asarray(w, np.float32) for w in found.get_weights()))
+
     def _restore(self) -> None:
         if not self.checkpoint.exists():
             return
@@ -260,28 +287,31 @@ class Distillation:
     def _fresh_picture(self) -> NDArray[np.float32]:
         return training_picture(self.photos, self.settings.size, self.rng)
 
-    def _random_objective(self) -> list[NDArray[np.float32]]:
-        """Weigh the channels of one head: all alike, or a random group of them."""
+    def _random_objective(self) -> Wish:
+        """Wish for one head: all its channels alike, all at random as a film does, or a random group of them."""
         head = self.rng.choice(3, p=[0.2, 0.4, 0.4])
-        masks = [np.zeros(mean.shape[0], np.float32) for mean in self.means]
-        row = masks[head]
-        if self.rng.random() < 0.5:
+        weights = [np.zeros(mean.shape[0], np.float32) for mean in self.means]
+        row, kind = weights[head], self.rng.random()
+        if kind < 0.35:
             row[:] = 1
+        elif kind < 0.65:
+            row[:] = np.exp(SPREAD * self.rng.standard_normal(len(row)))
+            row /= row.mean()
         else:
             group = min(2 ** int(self.rng.integers(0, 7)), len(row))
             row[self.rng.choice(len(row), group, replace=False)] = len(row) / group
-        return masks
+        return Wish(weights, np.float32(self.rng.random() < 0.5))
 
     def _training_step(self, match: bool) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         settings = self.settings
 
         @tf.function
-        def step(batch: tf.Tensor, masks: list[tf.Tensor], decay: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        def step(batch: tf.Tensor, wish: Wish, decay: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             batch = tf.ensure_shape(batch, (None, settings.size, settings.size, 3))
-            targets, wanted = self._answer(self._teacher_heads, batch, masks, match)
+            targets, wanted = self._answer(self._teacher_heads, batch, wish, match)
             targets = [tf.stop_gradient(t) for t in targets]
             with tf.GradientTape() as tape:
-                answers, found = self._answer(self._student_heads, batch, masks, match)
+                answers, found = self._answer(self._student_heads, batch, wish, match)
                 loss = self._feature_loss(answers, targets)
                 cosine = _mean_cosine(found, wanted) if match else tf.zeros(())
                 total = loss + settings.match_weight * (1 - cosine) if match else loss
@@ -294,7 +324,7 @@ class Distillation:
         return step
 
     def _answer(
-        self, network: Callable[[tf.Tensor], Sequence[tf.Tensor]], batch: tf.Tensor, masks: list[tf.Tensor], match: bool
+        self, network: Callable[[tf.Tensor], Sequence[tf.Tensor]], batch: tf.Tensor, wish: Wish, match: bool
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """Return the network's activations and, to match them, the input gradients of the masked objective."""
         if not match:
@@ -302,7 +332,7 @@ class Distillation:
         with tf.GradientTape() as tape:
             tape.watch(batch)
             activations = [tf.cast(a, tf.float32) for a in network(batch)]
-            objective = _dream_objective(activations, masks)
+            objective = _dream_objective(activations, wish)
         return activations, tape.gradient(objective, batch)
 
     def _teacher_heads(self, batch: tf.Tensor) -> list[tf.Tensor]:
@@ -325,15 +355,13 @@ class Distillation:
 
     def _chain_step(self) -> Callable[..., tf.Tensor]:
         @tf.function
-        def dream(
-            pictures: tf.Tensor, masks: list[tf.Tensor], shift: tf.Tensor, size: tf.Tensor, smooth: tf.Tensor
-        ) -> tf.Tensor:
+        def dream(pictures: tf.Tensor, wish: Wish, shift: tf.Tensor, size: tf.Tensor, smooth: tf.Tensor) -> tf.Tensor:
             pictures = tf.roll(pictures, shift, (1, 2))
             for _ in range(2):
                 with tf.GradientTape() as tape:
                     tape.watch(pictures)
                     taps = self.plain(pictures)
-                    objective = _dream_objective([taps[name] for name in HEAD_ORDER], masks)
+                    objective = _dream_objective([taps[name] for name in HEAD_ORDER], wish)
                 gradient = tape.gradient(objective, pictures)
                 broad = tf.nn.avg_pool2d(tf.nn.avg_pool2d(gradient, 5, 1, "SAME"), 5, 1, "SAME")
                 gradient += smooth * broad
@@ -344,10 +372,14 @@ class Distillation:
         return lambda *arguments: dream(*arguments).numpy()
 
 
-def _dream_objective(activations: Sequence[tf.Tensor], masks: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Return the weighted mean square activation, summed over the heads, for each picture `(N,)`."""
-    floats = [tf.cast(activation, tf.float32) for activation in activations]
-    return tf.add_n([tf.reduce_mean(m * tf.square(a), (1, 2, 3)) for a, m in zip(floats, masks, strict=True)])
+def _dream_objective(activations: Sequence[tf.Tensor], wish: Wish) -> tf.Tensor:
+    """Return the weighted mean of the squares, or of the activations, summed over the heads, of each picture `(N,)`."""
+    value = tf.zeros(())
+    for activation, weights in zip(activations, wish.weights, strict=True):
+        raised = tf.cast(activation, tf.float32)
+        raised *= tf.where(wish.linear > 0, tf.ones_like(raised), raised)
+        value += tf.reduce_mean(weights * raised, (1, 2, 3))
+    return value
 
 
 def _mean_cosine(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

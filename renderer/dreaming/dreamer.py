@@ -6,18 +6,19 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.dreaming.ascent import Ascent
+from renderer.dreaming.ascent import shared_ascent
 from renderer.dreaming.emphasis import Drift
 from renderer.dreaming.networks import Network
 from renderer.dreaming.objective import parse_mix
 from renderer.dreaming.octaves import octave_sizes, pad_to, resize
+from renderer.dreaming.over_time import Value, value_at
 from renderer.errors import EnvironmentProblem
 from renderer.frame import Frame, Size
 
@@ -41,6 +42,8 @@ class OctaveReport:
 class Dreamer:
     """Dreams frames with one network, one mix of layers and one pyramid.
 
+    The weights of `layers`, `step_size`, `strength` and `variety` may be functions of seconds in place of numbers.
+
     Args:
         network: what looks.
         layers: mix `LAYER` or `LAYER:CHANNEL` -> weight; empty for the network's own.
@@ -51,42 +54,44 @@ class Dreamer:
         first_steps: the same for a frame that begins from nothing, as frame 0 does.
         late_octaves: how many of the octaves, the finest, other frames are dreamed on; None for all.
         step_size: length of a step, as a part of the range [0, 1], at 24 frames a second.
-        strength: multiplies `step_size`, at a time in seconds.
+        strength: multiplies `step_size`.
         jitter: largest roll, pixels.
         normalise, bands, smoothing: see `Ascent`.
         variety, variety_period: how far the channels' weights drift, and in how many seconds; see `Drift`.
         rate: frames a second of the film; None for a picture, whose steps have their stated size.
         seed: keys the jitter.
+        around: seconds after which a film comes round; None for one that does not. See `Drift`.
     """
 
     def __init__(
         self,
         network: Network,
         *,
-        layers: Mapping[str, float] | None = None,
+        layers: Mapping[str, Value] | None = None,
         objective: str = "square",
         octaves: int = 4,
         octave_ratio: float = 1.4,
         steps: int = 2,
         first_steps: int = 12,
         late_octaves: int | None = None,
-        step_size: float = 0.012,
-        strength: Callable[[float], float] = lambda _: 1.0,
+        step_size: Value = 0.012,
+        strength: Value = 1.0,
         jitter: int = 16,
         normalise: str = "laplacian",
         bands: int = 4,
         smoothing: float = 0.0,
-        variety: float = 0.0,
+        variety: Value = 0.0,
         variety_period: float = 8.0,
         rate: float | None = None,
         seed: int = 0,
+        around: float | None = None,
     ) -> None:
-        mix = parse_mix(layers or network.spec.mix, kind=objective)
-        self.ascent = Ascent(network, mix, normalise=normalise, bands=bands, smoothing=smoothing)
+        self.objective = parse_mix(layers or network.spec.mix, kind=objective)
+        self.ascent = shared_ascent(network, self.objective, normalise=normalise, bands=bands, smoothing=smoothing)
         self.octaves, self.octave_ratio, self.jitter, self.seed = octaves, octave_ratio, jitter, seed
         self.steps, self.first_steps, self.step_size, self.strength = steps, first_steps, step_size, strength
         self.rate, self.late_octaves = rate, late_octaves
-        self.drift = Drift(amount=variety, period=variety_period, seed=seed)
+        self.drift = Drift(amount=variety, period=variety_period, seed=seed, around=around)
         self.smallest = network.spec.smallest
 
     def __call__(
@@ -123,10 +128,10 @@ class Dreamer:
         """Dream as `__call__` does, octave by octave; the last report holds the dream."""
         size, full = Size.of(canvas), frame == 0 if full is None else full
         steps = self.first_steps if full else self.steps
-        length = (
-            self.step_size * self.strength(seconds) * (1.0 if full or not self.rate else REFERENCE_RATE / self.rate)
-        )
+        length = value_at(self.step_size, seconds) * value_at(self.strength, seconds)
+        length *= 1.0 if full or not self.rate else REFERENCE_RATE / self.rate
         lengths = np.full(steps, length, np.float32)
+        weights = self.objective.weights(seconds)
         emphasis = {name: self.drift.weights(name, n, seconds) for name, n in self.ascent.channels.items()}
         below: tuple[Frame, Frame] | None = None  # the octave before: its base, and the dream on it
         sizes = octave_sizes(size, octaves=self.octaves, ratio=self.octave_ratio, smallest=self.smallest)
@@ -140,6 +145,7 @@ class Dreamer:
                 sizes=lengths,
                 where=None if where is None else pad_to(resize(where, scaled), self.smallest),
                 emphasis=emphasis,
+                weights=weights,
             )
             dream = climbed.picture[: scaled.height, : scaled.width]
             below = base, np.ascontiguousarray(dream)

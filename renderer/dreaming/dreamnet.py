@@ -5,7 +5,9 @@ arithmetic, bottlenecks and residual sums cost more time in their many small ope
 Shallow to deep its taps are `edges`, `textures`, `patterns`, `parts` and `objects`; the last three are heads that
 imitate three layers of the teacher it was distilled from (see `distill`).
 
-The stem is unpadded and symmetric, so a tap's map is centred on the picture.
+The picture is taken down to a quarter in one convolution: at stride 2 the maps are so large that moving them about
+would take longer than all the arithmetic. The way down is unpadded and its kernels are odd, so a tap's map is centred
+on the picture, and can lie exactly on the teacher's.
 """
 
 from __future__ import annotations
@@ -14,13 +16,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers, ops
+from numpy.typing import NDArray
 
 TAPS = ("edges", "textures", "patterns", "parts", "objects")
 """Tap names, shallow to deep, at strides 4, 8, 8, 16, 16."""
 
 HEADS = {"patterns": 288, "parts": 768, "objects": 768}
 """Head -> channels, for a teacher cut at Inception v3's `mixed2`, `mixed4` and `mixed5`."""
+
+TRAINED_SCALE = 0.17
+"""Standard deviation of a trained layer's raw weights. The layer's answer does not depend on it, but the step of the
+training does: raw weights grow while they are trained, and the larger they are, the less a step turns them."""
 
 ConvolutionFactory = Callable[..., layers.Layer]
 
@@ -55,17 +63,16 @@ def build_dreamnet(
 
     picture = keras.Input((None, None, 3), name="picture")
     x = layers.Rescaling(2.0, -1.0, dtype=dtype, name="signed")(picture)
-    x = block(x, 32, 5, "stem", stride=2)
-    x = edges = block(x, 64, 3, "edges", stride=2)
+    x = edges = block(x, 64, 7, "edges", stride=4)
     x = block(x, 128, 3, "fine", stride=2)
     x = textures = block(x, 128, 3, "textures", padding="same", residual=True)
-    x = block(x, 128, 3, "fine_1", padding="same", residual=True)
     taps = {"edges": edges, "textures": textures, "patterns": block(x, heads["patterns"], 1, "patterns")}
     x = block(x, 256, 3, "coarse", stride=2)
     for label in ("coarse_1", "coarse_2", "coarse_3"):
         x = block(x, 256, 3, label, padding="same", residual=True)
     taps["parts"] = block(x, heads["parts"], 1, "parts")
-    x = block(x, 256, 3, "coarse_4", padding="same", residual=True)
+    for label in ("coarse_4", "coarse_5"):
+        x = block(x, 256, 3, label, padding="same", residual=True)
     taps["objects"] = block(x, heads["objects"], 1, "objects")
     return keras.Model(picture, taps, name=name)
 
@@ -116,6 +123,20 @@ class StandardisedConvolution(layers.Layer):
         self.gain = self.add_weight(shape=(self.filters,), initializer=gain, name="gain", autocast=False)
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias", autocast=False)
 
+    def begin_from(self, kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> None:
+        """Take over a plain convolution: the inverse of `plain_kernel`, less each filter's mean, which it cannot have.
+
+        Args:
+            kernel: `(size, size, channels, filters)`.
+            bias: `(filters,)`.
+        """
+        if self.residual:
+            kernel = kernel - np.asarray(self._identity())
+        scale = kernel.std(axis=(0, 1, 2)) + 1e-12
+        self.raw.assign(TRAINED_SCALE * kernel / scale)
+        self.gain.assign(scale * np.sqrt(np.prod(kernel.shape[:3])))
+        self.bias.assign(bias)
+
     def plain_kernel(self, raw: keras.KerasTensor, gain: keras.KerasTensor) -> keras.KerasTensor:
         """Return the kernel `(size, size, channels, filters)` of the equal plain convolution."""
         fan_in = self.size * self.size * raw.shape[2]
@@ -123,9 +144,11 @@ class StandardisedConvolution(layers.Layer):
         variance = ops.var(raw, axis=(0, 1, 2), keepdims=True)
         kernel = (raw - mean) * (gain * ops.rsqrt(variance * fan_in + 1e-8))
         if self.residual:
-            centre = ops.pad(ops.eye(self.filters)[None, None], [(self.size // 2,) * 2] * 2 + [(0, 0)] * 2)
-            kernel = kernel + centre
+            kernel = kernel + self._identity()
         return kernel
+
+    def _identity(self) -> keras.KerasTensor:
+        return ops.pad(ops.eye(self.filters)[None, None], [(self.size // 2,) * 2] * 2 + [(0, 0)] * 2)
 
     def call(self, x: keras.KerasTensor) -> keras.KerasTensor:
         kernel = ops.cast(self.plain_kernel(self.raw, self.gain), x.dtype)

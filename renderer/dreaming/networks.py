@@ -6,6 +6,7 @@ is part of the graph.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import warnings
@@ -124,6 +125,25 @@ def load_network(name: str, *, weights: Path | None = None, precision: str = "au
         model, path = _load_application(name, spec, weights)
     resolved = best_precision() if precision == "auto" else precision
     return Network(name, model, spec=spec, precision=resolved, weights_sha256=_sha256(path))
+
+
+def shared_network(name: str, *, weights: Path | None = None, precision: str = "auto") -> Network:
+    """Open a network as `load_network` does; the one that was opened last is given again if the same is asked for.
+
+    So a batch of films loads it once. It is for looking with, not for training. A weights file that has changed
+    meanwhile is read anew.
+
+    Raises:
+        UsageError, EnvironmentProblem: as `load_network`.
+    """
+    stamp = (found.st_mtime_ns, found.st_size) if weights and weights.is_file() and (found := weights.stat()) else None
+    return _last_network(name, weights, precision, stamp)
+
+
+@functools.lru_cache(maxsize=1)
+def _last_network(name: str, weights: Path | None, precision: str, stamp: tuple[int, int] | None) -> Network:
+    del stamp
+    return load_network(name, weights=weights, precision=precision)
 
 
 def best_precision() -> str:

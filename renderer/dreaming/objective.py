@@ -2,8 +2,8 @@
 
     0.2 * channel_square("parts", 20) + square("objects")
 
-An objective turns activations into one number, which the ascent maximises. A new kind is one function and one line
-in `KINDS` at the foot.
+An objective turns activations into one number, which the ascent maximises. The weights of its terms may change over
+time, so that a film goes over from one to another. A new kind is one function and one line in `KINDS` at the foot.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
+from renderer.dreaming.over_time import Value, value_at
 from renderer.errors import UsageError, nearest
 
 Activations = Mapping[str, tf.Tensor]
@@ -23,12 +26,15 @@ Kind = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 @dataclass(frozen=True)
 class Term:
-    """One layer's part of an objective: `weight * kind(activation)`, of one channel or of all."""
+    """One layer's part of an objective: `weight * kind(activation)`, of one channel or of all.
+
+    The weight is a number, or a function of seconds.
+    """
 
     kind: str
     layer: str
     channel: int | None = None
-    weight: float = 1.0
+    weight: Value = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,28 +48,36 @@ class Objective:
         """Names of the layers that it reads, each once."""
         return tuple(dict.fromkeys(term.layer for term in self.terms))
 
-    def __call__(self, activations: Activations, emphasis: Activations | None = None) -> tf.Tensor:
+    def weights(self, seconds: float = 0.0) -> NDArray[np.float32]:
+        """Return the weights of the terms `(terms,)` at a time in seconds."""
+        return np.array([value_at(term.weight, seconds) for term in self.terms], np.float32)
+
+    def __call__(
+        self, activations: Activations, emphasis: Activations | None = None, weights: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Compute the objective, a float32 scalar.
 
         Args:
             activations: `(N, h, w, channels)` by layer.
             emphasis: weights of the channels `(channels,)` by layer; None weighs all alike. Terms of one channel
                 do not heed it.
+            weights: of the terms `(terms,)`; None for those at 0 seconds.
         """
         values = []
-        for term in self.terms:
+        weights = tf.constant(self.weights()) if weights is None else weights
+        for index, term in enumerate(self.terms):
             activation = tf.cast(activations[term.layer], tf.float32)
-            weights = tf.ones(()) if emphasis is None else emphasis[term.layer]
+            channels = tf.ones(()) if emphasis is None else emphasis[term.layer]
             if term.channel is not None:
-                activation, weights = activation[..., term.channel : term.channel + 1], tf.ones(())
-            values.append(term.weight * KINDS[term.kind](activation, weights))
+                activation, channels = activation[..., term.channel : term.channel + 1], tf.ones(())
+            values.append(weights[index] * KINDS[term.kind](activation, channels))
         return tf.add_n(values)
 
     def __add__(self, other: Objective) -> Objective:
         return Objective(self.terms + other.terms)
 
     def __rmul__(self, factor: float) -> Objective:
-        terms = (Term(t.kind, t.layer, t.channel, factor * t.weight) for t in self.terms)
+        terms = (Term(t.kind, t.layer, t.channel, _times(factor, t.weight)) for t in self.terms)
         return Objective(tuple(terms))
 
     def __neg__(self) -> Objective:
@@ -83,11 +97,17 @@ def mean(layer: str, channel: int | None = None) -> Objective:
     return Objective((Term("mean", layer, channel),))
 
 
-def parse_mix(mix: Mapping[str, float], *, kind: str) -> Objective:
+def _times(factor: float, weight: Value) -> Value:
+    if callable(weight):
+        return lambda seconds: factor * weight(seconds)
+    return factor * weight
+
+
+def parse_mix(mix: Mapping[str, Value], *, kind: str) -> Objective:
     """Build an objective from a layer mix.
 
     Args:
-        mix: `LAYER` or `LAYER:CHANNEL` -> weight; a negative weight pushes that layer down.
+        mix: `LAYER` or `LAYER:CHANNEL` -> weight, which may change over time; a negative one pushes that layer down.
         kind: key of `KINDS`.
 
     Raises:
@@ -102,9 +122,9 @@ def parse_mix(mix: Mapping[str, float], *, kind: str) -> Objective:
         layer, colon, channel = name.partition(":")
         if colon and not channel.isdecimal():
             raise UsageError(f"In the layer mix, {name!r} should be LAYER or LAYER:CHANNEL, like 'parts:12'.")
-        if not math.isfinite(weight):
+        if not callable(weight) and not math.isfinite(weight):
             raise UsageError(f"The weight of layer {name!r} is {weight}; it must be a finite number.")
-        terms.append(Term(kind, layer, int(channel) if colon else None, float(weight)))
+        terms.append(Term(kind, layer, int(channel) if colon else None, weight))
     return Objective(tuple(terms))
 
 

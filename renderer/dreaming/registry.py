@@ -73,7 +73,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         application=None,
         preprocessing="unit",
         layers=("edges", "textures", "patterns", "parts", "objects"),
-        mix={"parts": 1.0, "objects": 1.0},
+        mix={"objects": 1.0},
         smallest=48,
     ),
     "inception_v3": _application(

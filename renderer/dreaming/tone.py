@@ -7,12 +7,14 @@ band-limited noise keeps patterns from freezing.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from renderer.dreaming.over_time import Value, value_at
 from renderer.frame import Frame
 
 LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
@@ -57,37 +59,43 @@ class Governor:
     """Steers the tone of a film.
 
     Attributes:
-        target: where the tone tends; `None` leaves every frame as it is.
-        half_life: seconds in which half the distance to the target is made good.
+        target: where the tone tends, always or at a time in seconds; `None` leaves every frame as it is.
+        amount: how firmly it is held; 0 leaves the frame as it is. May change over time.
+        half_life: seconds in which half the distance to the target is made good, at an amount of 1.
         memory: half-life, seconds, in which a seed picture's own tone gives way to `target`; 0 begins with `target`.
-        noise: standard deviation of the noise added in a second of film.
+        noise: standard deviation of the noise added in a second of film. May change over time.
         knee: distance from 0 and 1 at which the soft shoulder begins.
         rate: frames a second.
         seed: keys the noise.
     """
 
-    target: Tone | None
+    target: Tone | Callable[[float], Tone] | None
+    amount: Value = 1.0
     half_life: float = 0.07
     memory: float = 2.0
-    noise: float = 0.02
+    noise: Value = 0.02
     knee: float = 0.08
     rate: float = 24.0
     seed: int = 0
 
-    def __call__(self, dream: Frame, start: Tone, *, frame: int) -> Frame:
+    def __call__(self, dream: Frame, start: Tone, *, frame: int, age: float | None = None) -> Frame:
         """Return the governed frame `(H, W, 3)`.
 
         Args:
             dream: `(H, W, 3)`.
             start: tone of the film's first canvas.
             frame: its number.
+            age: seconds from this canvas to the frame, if not as many as its number says: films that come round draw
+                near it again.
         """
-        if self.target is None:
+        seconds = frame / self.rate
+        amount, noise = value_at(self.amount, seconds), value_at(self.noise, seconds)
+        if self.target is None or amount <= 0:
             return dream
         luma = luma_of(dream)
         found = _measure(dream, luma)
-        wanted = self.wanted(start, frame / self.rate)
-        part = 1.0 - 2.0 ** (-1.0 / (self.rate * self.half_life))
+        wanted = self.wanted(start, seconds, age=age)
+        part = 1.0 - 2.0 ** (-amount / (self.rate * self.half_life))
         new_luma = (luma - found.luma) * _gain(wanted.contrast, found.contrast, part)
         new_luma += found.luma + part * (wanted.luma - found.luma)
         gain = _gain(wanted.sharpness, found.sharpness, part)
@@ -95,22 +103,23 @@ class Governor:
         chroma = _gain(wanted.saturation, found.saturation, part)
         shift = cv2.cvtColor(cv2.addWeighted(new_luma, 1.0, luma, -chroma, 0.0), cv2.COLOR_GRAY2RGB)
         governed = cv2.addWeighted(dream, chroma, shift, 1.0, 0.0, dst=shift)
-        if self.noise > 0:
-            governed = cv2.add(governed, self._noise(dream.shape[:2], frame), dst=governed)
+        if noise > 0:
+            governed = cv2.add(governed, self._noise(dream.shape[:2], frame, noise), dst=governed)
         return shoulder(governed, self.knee)
 
-    def wanted(self, start: Tone, seconds: float) -> Tone:
+    def wanted(self, start: Tone, seconds: float, *, age: float | None = None) -> Tone:
         """Return the tone aimed at after some seconds of a film that began with the tone `start`."""
         assert self.target is not None
-        kept = 2.0 ** (-seconds / self.memory) if self.memory > 0 else 0.0
-        target, begin = asdict(self.target), asdict(start)
-        return replace(self.target, **{k: target[k] + kept * (begin[k] - target[k]) for k in target})
+        kept = 2.0 ** (-(seconds if age is None else age) / self.memory) if self.memory > 0 else 0.0
+        aim = self.target(seconds) if callable(self.target) else self.target
+        target, begin = asdict(aim), asdict(start)
+        return replace(aim, **{k: target[k] + kept * (begin[k] - target[k]) for k in target})
 
-    def _noise(self, shape: tuple[int, ...], frame: int) -> Frame:
+    def _noise(self, shape: tuple[int, ...], frame: int, noise: float) -> Frame:
         height, width = shape
         rng = np.random.Generator(np.random.SFC64([self.seed, frame, 0x6E]))
         coarse = rng.standard_normal((height // 4 + 2, width // 4 + 2, 3), np.float32)
-        coarse *= np.float32(self.noise / np.sqrt(self.rate))
+        coarse *= np.float32(noise / np.sqrt(self.rate))
         return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

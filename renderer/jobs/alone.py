@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class Alone:
         seconds = float(look.index / self.subject.rate)
         dream, _ = self._dreamer(source, frame=look.index, seconds=seconds, full=True)
         alone = Look(look.index, to_8bit(stay_visible(dream, source)))
-        value = self._dreamer.ascent.value
+        value = partial(self._dreamer.ascent.value, seconds=seconds)
         return {
             "seconds": seconds,
             "activation": {"film": value(from_8bit(look.pixels)), "alone": value(from_8bit(alone.pixels))},

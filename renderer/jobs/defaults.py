@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+ZOOM: dict[str, Any] = {
+    # Every frame is dreamed on the last one: with larger steps everything ends in ribs.
+    "dream.step_size": 0.008,
+}
+"""Of `dreamreel zoom`."""
+
 VIDEO: dict[str, Any] = {
     # A camera moves only if it is asked to, and the tone is the film's own.
     "camera.zoom": 1.0,
@@ -17,3 +23,8 @@ VIDEO: dict[str, Any] = {
     "dream.variety": 0.0,
 }
 """Of `dreamreel video`."""
+
+
+def of_command(command: str) -> dict[str, Any]:
+    """Return where a command begins from other values: "zoom", "video" or "still"."""
+    return {"zoom": ZOOM, "video": VIDEO}.get(command, {})

@@ -33,6 +33,7 @@ class Lesson:
         teacher: name of a network of the registry.
         weights: its weights, if not its own.
         layers: three of its layers, shallow to deep; empty for the registry's choice.
+        start: what the student's weights begin from, "dreamnet" or a .keras file; None for random ones.
         photos: folder of pictures.
         hold_out: leave out every so-manieth picture, from the first in sorted order; 0 for none.
         out: the network to write, .keras.
@@ -43,6 +44,7 @@ class Lesson:
     teacher: str
     weights: Path | None
     layers: tuple[str, ...]
+    start: str | None
     photos: Path
     hold_out: int
     out: Path
@@ -77,7 +79,7 @@ def check(lesson: Lesson) -> None:
     """Refuse what cannot end well.
 
     Raises:
-        UsageError, BadInput: the output, the folder of pictures, or the number of layers.
+        UsageError, BadInput: the output, the folder of pictures, the network to begin from, or the number of layers.
     """
     if lesson.out.suffix != ".keras":
         raise UsageError(f"{lesson.out} should end in .keras: that is what a network is written as.")
@@ -88,6 +90,8 @@ def check(lesson: Lesson) -> None:
             raise UsageError(f"{path} exists already; give --overwrite to replace it.")
     if not lesson.photos.is_dir():
         raise BadInput(f"{lesson.photos} is no folder of pictures.")
+    if lesson.start not in (None, "dreamnet") and not Path(lesson.start).is_file():
+        raise BadInput(f"There is no network {lesson.start} to begin from; give a .keras file, or dreamnet.")
     if lesson.layers and len(lesson.layers) != 3:
         raise UsageError(
             f"A student learns from three layers of its teacher, shallow to deep, not {len(lesson.layers)}."
@@ -113,7 +117,8 @@ def teach(lesson: Lesson, *, listener: Listener, should_stop: Callable[[], bool]
         raise BadInput(f"There is no picture to learn from in {lesson.photos}.")
     layers = lesson.layers or teacher.spec.taught or teacher.spec.layers[-3:]
     listener.stage("preparing the training")
-    distillation = Distillation(teacher, layers, photos, lesson.settings, checkpoint=lesson.checkpoint)
+    start = _start(lesson)
+    distillation = Distillation(teacher, layers, photos, lesson.settings, checkpoint=lesson.checkpoint, start=start)
     if distillation.step:
         listener.note(f"Going on from step {distillation.step}.")
     listener.stage("training")
@@ -142,6 +147,12 @@ def dream_sheet(teacher: Network, layer: str, student: Path, photos: list[Pixels
             yield dreamer(start, frame=0, seconds=0.0)[0], name
 
     return sectioned_sheet([Section(tiles=row(start)) for start in starts], columns=3, cell=size, title=student.stem)
+
+
+def _start(lesson: Lesson) -> Network | None:
+    if lesson.start is None:
+        return None
+    return load_network("dreamnet", weights=None if lesson.start == "dreamnet" else Path(lesson.start))
 
 
 def _photos(lesson: Lesson, listener: Listener) -> Iterator[Pixels]:

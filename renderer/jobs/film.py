@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from renderer.frame import Pixels, Size
 from renderer.jobs import runtime
 from renderer.jobs.outputs import check_not_input, check_room, path_size, work_folder
 from renderer.jobs.parts import Parts, assemble
+from renderer.jobs.rendering import FilmRenderer, frames_there, render_here
 from renderer.jobs.settings import Settings, encode_key, flatten
 from renderer.jobs.start import first_canvas
 from renderer.jobs.work import check_unfinished, key_of, known, open_done, open_store
@@ -93,6 +93,14 @@ class Film:
         """
         del known, listener
         return {}
+
+    def beginnings(self, facts: Mapping[str, Any]) -> list[int]:
+        """Return the frames beside the first that need nothing of the frames before them, ascending.
+
+        From each of them on the film can be rendered apart from what comes before.
+        """
+        del facts
+        return []
 
     def parts(self, facts: Mapping[str, Any]) -> Parts:
         """Build what renders it.
@@ -172,13 +180,20 @@ def check(film: Film) -> None:
         raise EnvironmentProblem(f"The weights file {weights} does not exist.")
 
 
-def make_film(film: Film, *, listener: Listener, should_stop: Callable[[], bool] = lambda: False) -> Result:
+def make_film(
+    film: Film,
+    *,
+    listener: Listener,
+    should_stop: Callable[[], bool] = lambda: False,
+    renderer: FilmRenderer = render_here,
+) -> Result:
     """Make a film, or go on with one that was stopped.
 
     Args:
         film: what to make.
         listener: is told how it comes along.
         should_stop: asked after each frame; True commits what is there and ends with `Interrupted`.
+        renderer: who renders the frames.
 
     Raises:
         Interrupted: it was stopped; the same call goes on.
@@ -195,13 +210,12 @@ def make_film(film: Film, *, listener: Listener, should_stop: Callable[[], bool]
     if store is None:
         check_unfinished(film, film_key)
         facts = film.facts(known(film, film_key), listener)
-        listener.stage("loading TensorFlow and the network")
-        parts = film.parts(facts)
-        store = open_store(film, film_key, parts.network, facts, listener)
-        resumed_at = store.count
+        rendering = renderer(film, facts, listener)
+        store = open_store(film, film_key, rendering.maker, facts, listener)
+        resumed_at = frames_there(store)
     with store:
         if not store.done:
-            _render(film, parts, store, listener, should_stop)
+            rendering.render(store, listener=listener, should_stop=should_stop)
         finish(
             store,
             film.out,
@@ -273,31 +287,6 @@ def finished_recipe(recipe: Mapping[str, Any], *, settings: Settings, out: Path)
     chosen = {k: v for k, v in flatten(settings).items() if k.startswith("encode.")}
     key = encode_key(settings, pixels=str(recipe.get("pixel_key", "")), suffix=out.suffix.lower())
     return {**recipe, "settings": {**recipe.get("settings", {}), **chosen}, "encode_key": key}
-
-
-def _render(film: Film, parts: Parts, store: Store, listener: Listener, should_stop: Callable[[], bool]) -> None:
-    from renderer.render.loop import render
-
-    total = film.settings.frame_count
-    listener.rendering(done=store.count, total=total)
-    with contextlib.closing(parts.scene):
-        complete = render(
-            parts.scene,
-            parts.dreamer,
-            store,
-            governor=parts.governor,
-            frames=total,
-            rate=film.settings.rate,
-            report=listener.frame,
-            should_stop=should_stop,
-        )
-    if not complete:
-        raise Interrupted(f"Stopped after frame {store.count} of {total}; the same command goes on from here.")
-    for note in parts.notes():
-        listener.note(note)
-    if not store.count:
-        raise BadInput("There was not one frame to dream on.")
-    store.mark_done()
 
 
 def _already_finished(film: Film) -> Result | None:

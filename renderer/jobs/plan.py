@@ -98,9 +98,10 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
     from renderer.dreaming.octaves import octave_sizes
 
     listener.stage("measuring")
-    frame_seconds, loading = _measure(parts, began)
+    frame_seconds, loading = measure_frame(parts, began)
     size, count, dream = settings.film.size, settings.frame_count, settings.dream
     first = frame_seconds * dream.first_steps / max(1, dream.steps)
+    run_up = parts.scene.ring.run_up if parts.scene.ring else 0
     bytes_a_pixel = STORE_BYTES_A_PIXEL + FILE_BYTES_A_PIXEL
     octaves = octave_sizes(size, octaves=dream.octaves, ratio=dream.octave_ratio, smallest=parts.network.spec.smallest)
     environment = runtime.environment()
@@ -115,12 +116,12 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
         disk=int(count * size.width * size.height * bytes_a_pixel) + 72 * size.width * size.height,
         disk_free=free_bytes(next(p for p in (film.folder, *film.folder.absolute().parents) if p.is_dir())),
         frame_seconds=frame_seconds,
-        seconds=loading + first + frame_seconds * (count - 1),
+        seconds=loading + first + frame_seconds * (count - 1 + run_up),
     )
 
 
-def _measure(parts: Parts, began: float) -> tuple[float, float]:
-    """Dream a frame twice, the first time to warm up; return seconds a frame, and seconds until the first one began."""
+def measure_frame(parts: Parts, began: float) -> tuple[float, float]:
+    """Dream a frame three times, the first to warm up; return seconds a frame, and seconds from `began` until then."""
     from renderer.dreaming.tone import measure
 
     first = parts.scene.canvas(0, None)

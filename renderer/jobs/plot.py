@@ -54,6 +54,15 @@ def draw_plot(report: Report, path: Path) -> None:
         axes.legend(fontsize=7, loc="upper right")
     if panels:
         axes.set_xlabel("seconds")
+    write_figure(figure, path)
+
+
+def write_figure(figure: Any, path: Path) -> None:
+    """Write a matplotlib figure as a PNG.
+
+    Raises:
+        DiskProblem: it cannot be written.
+    """
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=110)
     with replacing(path) as part, writing(path):

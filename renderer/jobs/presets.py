@@ -1,28 +1,28 @@
 """Named looks: partial settings in TOML files, stacked with flags into the settings of a film.
 
 A preset comes from a file, the user's folder or Dreamreel's own, in this order; the first comment of the file says
-what it looks like, `extends = "NAME"` (or a list) names what it builds on. Presets are data: they run no code.
+what it looks like, `extends = "NAME"` (or a list) names what it builds on, `for = ["zoom"]` the commands that it is
+meant for. Presets are data: they run no code.
 """
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
-from renderer.errors import BadInput, DiskProblem, UsageError, nearest
-from renderer.jobs.settings import Settings, build, check_key, flatten, keys
-
-MAX_BYTES = 1 << 20
-"""Largest preset file: more is a mistake, or malice."""
+from renderer.errors import UsageError, nearest
+from renderer.jobs.settings import Settings, build, check_key, fields, keys, unknown
+from renderer.jobs.toml import Document, from_value
 
 MAX_DEPTH = 16
 """Longest chain of `extends`."""
+
+COMMANDS = ("zoom", "video", "still")
+"""What a preset can be meant for."""
 
 EITHER = {"film.seconds": "film.frames", "film.frames": "film.seconds"}
 """Two ways of saying one thing: whichever is said last takes the other back."""
@@ -36,24 +36,40 @@ class Preset:
         name: as it was asked for.
         path: its file.
         about: its first comment, on one line.
+        commands: those of `COMMANDS` that it is meant for; empty for all.
         values: dotted name -> value.
         origins: dotted name -> the preset or file that set it.
+        places: dotted name, also of a part of a value -> file and line, as the beginning of an error.
     """
 
     name: str
     path: Path
     about: str
+    commands: tuple[str, ...]
     values: Mapping[str, Any]
     origins: Mapping[str, str]
+    places: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """Settings, and where each value came from: "default", a preset, "--set", or a flag."""
+    """Settings, and where each value came from.
+
+    Attributes:
+        settings: all of them.
+        origins: dotted name -> "default", a preset, a film, "--set", or a flag.
+        places: the same for errors, with file and line; not of defaults.
+        presets: their names.
+        commands: those that the last preset which says so is meant for; empty for all.
+        notes: what the user should know.
+    """
 
     settings: Settings
     origins: Mapping[str, str]
+    places: Mapping[str, str] = field(default_factory=dict)
     presets: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def builtin_folder() -> Path:
@@ -87,106 +103,142 @@ def load_preset(name: str) -> Preset:
         UsageError: unknown, in circles, or with a setting that does not exist.
         BadInput: a file that cannot be read as TOML.
     """
-    return _load(name, folder=Path(), above=())
+    problems: list[str] = []
+    preset = read_preset(name, problems=problems)
+    if problems:
+        raise UsageError(problems[0] + (f" ({len(problems) - 1} more problems.)" if len(problems) > 1 else ""))
+    return preset
 
 
-def resolve(
-    *,
-    presets: Sequence[str] = (),
-    sets: Sequence[str] = (),
-    flags: Mapping[str, tuple[str, Any]] | None = None,
-    defaults: Mapping[str, Any] | None = None,
-) -> Resolved:
-    """Stack defaults, presets, `--set` and flags; each overrides what comes before it.
+def read_preset(name: str, *, problems: list[str], folder: Path = Path(), above: tuple[Path, ...] = ()) -> Preset:
+    """Read a preset as `load_preset` does, leaving out what is wrong with single lines of it.
 
     Args:
-        presets: names or files, the last one wins.
-        sets: `KEY=VALUE` with a dotted name; the value as TOML has it, or plain text.
-        flags: dotted name -> the flag it was given by, and its value.
-        defaults: dotted name -> what a command takes in place of a setting's own default.
+        name: see `load_preset`.
+        problems: gets a sentence for each.
+        folder: where a path is meant from.
+        above: files that extend it.
 
     Raises:
-        UsageError, BadInput: a value, name or file that makes no sense.
+        UsageError, BadInput: there is nothing to read.
     """
-    values: dict[str, Any] = dict(defaults or {})
-    origins: dict[str, str] = {}
-    for name in presets:
-        preset = load_preset(name)
-        for key, value in preset.values.items():
-            _put(values, origins, key, value, origin=preset.origins[key])
-    for text in sets:
-        key, value = _parse_set(text, values)
-        _put(values, origins, key, value, origin="--set")
-    for key, (flag, value) in (flags or {}).items():
-        _put(values, origins, key, value, origin=flag)
-    settings = build(values, origins=origins)
-    return Resolved(settings=settings, origins={k: origins.get(k, "default") for k in keys()}, presets=tuple(presets))
-
-
-def new_preset(name: str, resolved: Resolved, *, folder: Path | None = None) -> Path:
-    """Write what differs from the defaults as a new preset.
-
-    Args:
-        name: letters, digits, - and _.
-        resolved: the settings to keep.
-        folder: where; the user's folder if None.
-
-    Returns:
-        The file.
-
-    Raises:
-        UsageError: a name that cannot be, or is taken.
-        DiskProblem: the folder cannot be written.
-    """
-    if not name or not all(c.isalnum() or c in "-_" for c in name) or len(name) > 60:
-        raise UsageError(f"A preset is named with letters, digits, - and _, not {name!r}.")
-    path = (folder or user_folder()) / f"{name}.toml"
-    if path.exists() or (folder is None and name in preset_files()):
-        raise UsageError(f"There is a preset {name!r} already: {preset_files().get(name, path)}.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(to_toml(resolved, about="What this looks like."), encoding="utf-8")
-    except OSError as error:
-        raise DiskProblem(f"The preset {path} cannot be written: {error.strerror}.") from error
-    return path
-
-
-def to_toml(resolved: Resolved, *, about: str) -> str:
-    """Write the settings that do not have their default value as a preset file."""
-    lines = [f"# {about}"]
-    group = None
-    for key, value in flatten(resolved.settings).items():
-        if resolved.origins[key] == "default" or value is None:
-            continue
-        head, _, name = key.rpartition(".")
-        if head != group and head:
-            lines += ["", f"[{head}]"]
-        group = head
-        lines.append(f"{name} = {_toml_value(value)}")
-    return "\n".join(lines) + "\n"
-
-
-def _load(name: str, *, folder: Path, above: tuple[Path, ...]) -> Preset:
     path = _find(name, folder=folder, above=above)
     if path in above or len(above) >= MAX_DEPTH:
         chain = " -> ".join(p.stem for p in (*above, path))
         raise UsageError(f"The presets extend each other in circles, or too deeply: {chain}.")
-    text = _read(path)
-    table = _parse(text, path)
-    extends = table.pop("extends", [])
-    bases = [extends] if isinstance(extends, str) else extends
-    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
-        raise UsageError(f"{path}: extends must be the name of a preset, or a list of names.")
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for base_name in bases:
-        base = _load(base_name, folder=path.parent, above=(*above, path))
-        for key, value in base.values.items():
-            _put(values, origins, key, value, origin=base.origins[key])
-    origin = f"preset {path.stem!r}"
-    for key, value in _flat(table, path).items():
-        _put(values, origins, key, value, origin=origin)
-    return Preset(name=name, path=path, about=_about(text), values=values, origins=origins)
+    document = Document.read(path, what="preset")
+    table, stack, commands = dict(document.table), _Stack({}), list[str]()
+    for base_name in _names(table, "extends", document, problems):
+        base = read_preset(base_name, problems=problems, folder=path.parent, above=(*above, path))
+        stack.add(base)
+        commands = list(base.commands) or commands
+    commands = _names(table, "for", document, problems, known=COMMANDS) or commands
+    flat, wrong = _by_name(table, folder=path.parent)
+    problems += [f"{document.place(key)}: {sentence}" for key, sentence in wrong]
+    for key, value in flat.items():
+        inner = {k: document.place(k) for k in document.lines if k == key or k.startswith(f"{key}.")}
+        stack.put(key, value, origin=f"preset {path.stem!r}", places=inner)
+    return Preset(
+        name=name,
+        path=path,
+        about=_about(document.text),
+        commands=tuple(commands),
+        values=stack.values,
+        origins=stack.origins,
+        places=stack.places,
+    )
+
+
+def check_command(name: str) -> str:
+    """Return the name of a command that presets can be meant for.
+
+    Raises:
+        UsageError: it is another.
+    """
+    if name not in COMMANDS:
+        raise UsageError(f"Presets are for zoom, video or still, not for {name[:100]!r}{nearest(name[:100], COMMANDS)}")
+    return name
+
+
+def resolve(
+    *,
+    presets: Sequence[str | Preset] = (),
+    sets: Sequence[str] = (),
+    flags: Mapping[str, tuple[str, Any]] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> Resolved:
+    """Stack defaults, presets, `--set` and flags; each overrides what comes before it.
+
+    Args:
+        presets: names, files or presets that were read, the last one wins.
+        sets: `KEY=VALUE` with a dotted name; the value as TOML has it, or plain text.
+        flags: dotted name -> the flag it was given by, and its value.
+        defaults: dotted name -> what a command takes in place of a setting's own default.
+        command: what it is for; presets that are meant for something else are told of in `notes`.
+
+    Raises:
+        UsageError, BadInput: a value, name or file that makes no sense.
+    """
+    stack, names, notes = _Stack(dict(defaults or {})), list[str](), list[str]()
+    commands: tuple[str, ...] = ()
+    for given in presets:
+        preset = load_preset(given) if isinstance(given, str) else given
+        stack.add(preset)
+        names.append(preset.name)
+        commands = preset.commands or commands
+        if preset.commands and command in COMMANDS and command not in preset.commands:
+            meant = " and ".join(preset.commands)
+            notes.append(
+                f"The preset {preset.name!r} is meant for {meant}, not for {command}; it is used all the same."
+            )
+    for text in sets:
+        key, value = _parse_set(text, stack.values)
+        stack.put(key, value, origin="--set")
+    for key, (flag, value) in (flags or {}).items():
+        stack.put(key, value, origin=flag)
+    return Resolved(
+        settings=build(stack.values, origins=stack.places),
+        origins={key: stack.origins.get(key, "default") for key in keys()},
+        places=stack.places,
+        presets=tuple(names),
+        commands=commands,
+        notes=tuple(notes),
+    )
+
+
+class _Stack:
+    """Values on top of each other, each with where it came from."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values, self.origins, self.places = values, dict[str, str](), dict[str, str]()
+
+    def put(self, key: str, value: Any, *, origin: str, places: Mapping[str, str] | None = None) -> None:
+        for old in {key, EITHER.get(key, key)}:
+            self.values.pop(old, None)
+            self.origins.pop(old, None)
+            self.places = {k: v for k, v in self.places.items() if k != old and not k.startswith(f"{old}.")}
+        self.values[key], self.origins[key] = value, origin
+        self.places |= {key: origin, **(places or {})}
+
+    def add(self, preset: Preset) -> None:
+        for key, value in preset.values.items():
+            places = {k: v for k, v in preset.places.items() if k == key or k.startswith(f"{key}.")}
+            self.put(key, value, origin=preset.origins[key], places=places)
+
+
+def _names(
+    table: dict[str, Any], key: str, document: Document, problems: list[str], *, known: Sequence[str] = ()
+) -> list[str]:
+    """Take a name or a list of names out of a table."""
+    value = table.pop(key, [])
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        problems.append(f"{document.place(key)}: {key} must be a name in quotes, or a list of names.")
+        return []
+    wrong = [name for name in names if known and name not in known]
+    problems += [f"{document.place(key)}: {key} is {name[:100]!r}{nearest(name[:100], known)}" for name in wrong]
+    return [name for name in names if name not in wrong]
 
 
 def _find(name: str, *, folder: Path, above: tuple[Path, ...]) -> Path:
@@ -204,44 +256,41 @@ def _find(name: str, *, folder: Path, above: tuple[Path, ...]) -> Path:
     return own.resolve() if above and path == above[-1] and own.is_file() else path
 
 
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise BadInput(f"{path} is no preset: it is larger than {MAX_BYTES >> 20} MB.")
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadInput(f"{path} is no preset: it is not text in UTF-8.") from None
-    except OSError as error:
-        raise BadInput(f"The preset {path} cannot be read: {error.strerror}.") from error
+def flat_settings(table: Mapping[str, Any], *, source: str, folder: Path) -> dict[str, Any]:
+    """Name the settings in a table of TOML by group and field; what lies deeper belongs to the value.
+
+    Args:
+        table: groups with their settings, or dotted names.
+        source: where it stands, for errors.
+        folder: where a path in it is meant from.
+
+    Raises:
+        UsageError: there is no such setting.
+    """
+    flat, wrong = _by_name(table, folder=folder)
+    if wrong:
+        raise UsageError(f"{source}: {wrong[0][1]}")
+    return flat
 
 
-def _parse(text: str, path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise BadInput(f"{path} is not valid TOML: {reason.rstrip('.')}.") from None
-
-
-def _flat(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Name the values of a preset by group and field; what lies deeper belongs to the value."""
+def _by_name(table: Mapping[str, Any], *, folder: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Name the settings in a table; also tell the names that are none, each with a sentence."""
     groups = {key.partition(".")[0] for key in keys() if "." in key}
     flat: dict[str, Any] = {}
+    wrong: list[tuple[str, str]] = []
     for name, value in table.items():
         if name in groups and isinstance(value, Mapping):
             flat |= {f"{name}.{inner}": inner_value for inner, inner_value in value.items()}
         elif name in groups:
-            raise UsageError(f"{path}: {name} is a group of settings: write [{name}] and its settings below.")
+            wrong.append((name, f"{name} is a group of settings: write [{name}] and its settings below."))
         else:
             flat[name] = value
-    for key in flat:
-        check_key(key, origin=str(path))
+    wrong += [(key, unknown(key)) for key in flat if key not in fields()]
+    flat = {key: value for key, value in flat.items() if key in fields()}
     weights = flat.get("network.weights")
-    if isinstance(weights, str):  # a path in a file is meant from where the file lies
-        flat["network.weights"] = str(path.parent / Path(weights).expanduser())
-    return flat
+    if isinstance(weights, str):
+        flat["network.weights"] = str(folder / Path(weights).expanduser())
+    return flat, wrong
 
 
 def _about(text: str) -> str:
@@ -253,61 +302,14 @@ def _about(text: str) -> str:
     return " ".join(line for line in lines if line)
 
 
-def _put(values: dict[str, Any], origins: dict[str, str], key: str, value: Any, *, origin: str) -> None:
-    other = EITHER.get(key)
-    if other:
-        values.pop(other, None)
-        origins.pop(other, None)
-    values[key], origins[key] = value, origin
-
-
 def _parse_set(text: str, values: Mapping[str, Any]) -> tuple[str, Any]:
     key, equals, written = text.partition("=")
     key = key.strip()
     if not equals or not key:
         raise UsageError(f"--set takes KEY=VALUE, like camera.zoom=2, not {text[:100]!r}.")
-    value = _value(written)
-    if key not in keys() and key.startswith("dream.layers."):
+    value = from_value(written)
+    if key not in fields() and key.startswith("dream.layers."):
         mix = values.get("dream.layers", {})
         return "dream.layers", {**(mix if isinstance(mix, Mapping) else {}), key.removeprefix("dream.layers."): value}
     check_key(key, origin="--set")
     return key, value
-
-
-def _value(written: str) -> Any:
-    """Read a value as TOML has it; what is no TOML is plain text, and so is a size like 0x90."""
-    if re.match(r"\s*0[xob]", written):
-        return written.strip()
-    try:
-        table = tomllib.loads(f"value = {written}")
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
-        return written.strip()
-    return table["value"] if len(table) == 1 else written.strip()
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_quote(k)} = {_toml_value(v)}" for k, v in value.items()) + " }"
-    return _quote(value) if isinstance(value, str) else repr(value)
-
-
-def _quote(text: str) -> str:
-    def escape(character: str) -> str:
-        if character in '"\\':
-            return "\\" + character
-        return character if character.isprintable() else f"\\u{ord(character):04x}"
-
-    return '"' + "".join(map(escape, text)) + '"'
-
-
-def describe(names: Iterable[str]) -> list[tuple[str, str, Path]]:
-    """List name, first comment and file of presets; one that cannot be read says so in place of its comment."""
-    listed = []
-    files = preset_files()
-    for name in names:
-        try:
-            about = _about(_read(files[name]))
-        except BadInput as error:
-            about = str(error)
-        listed.append((name, about, files[name]))
-    return listed

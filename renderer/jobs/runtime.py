@@ -89,7 +89,7 @@ def environment() -> dict[str, Any]:
 
     gpus = [
         tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
-        for gpu in tf.config.list_physical_devices("GPU")
+        for gpu in tf.config.list_physical_devices("GPU")[:1]  # TensorFlow uses the first, however many there are.
     ]
     return {
         "dreamreel": __version__,

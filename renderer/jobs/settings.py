@@ -10,7 +10,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -18,16 +20,31 @@ from pydantic.fields import FieldInfo
 
 from renderer.errors import UsageError, nearest
 from renderer.frame import Size
-from renderer.jobs.values import Box, FrameSize, Number, Rate, Spec, Weights, Whole, Within, WithinOrAuto
+from renderer.jobs.mistakes import each_within, mistakes, short, within
+from renderer.jobs.values import (
+    Box,
+    FrameSize,
+    Number,
+    Rate,
+    Spec,
+    Unit,
+    Weights,
+    Whole,
+    Within,
+    WithinOrAuto,
+)
+from renderer.motion.ring import Ring
 from renderer.motion.schedule import Schedule, parse
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Ratio = Annotated[Spec, Within(0.001, 1000)]
-Speed = Annotated[Spec, Within(-1000, 1000)]
+Seconds = Annotated[Number, Unit("seconds")]
+Pixels = Annotated[Number, Unit("pixels")]
+Ratio = Annotated[Spec, Within(0.001, 1000), Unit("factor a second")]
+Turn = Annotated[Spec, Within(-36_000, 36_000), Unit("degrees a second")]
+Wide = Annotated[Spec, Within(-1000, 1000), Unit("frame widths a second")]
+High = Annotated[Spec, Within(-1000, 1000), Unit("frame heights a second")]
 Part = Annotated[Spec, Within(0, 1)]
-Place = Annotated[Spec, Within(-10, 10)]
-Turn = Annotated[Spec, Within(-36_000, 36_000)]
-Target = Annotated[float | Literal["auto"], WithinOrAuto(0, 1)]
+Target = Annotated[Spec, WithinOrAuto(0, 1)]
 
 
 class Group(BaseModel):
@@ -49,10 +66,19 @@ class NetworkSettings(Group):
 class FilmSettings(Group):
     """How large, how fast and how long."""
 
-    size: FrameSize = Field(Size(640, 360), description="WIDTHxHEIGHT, pixels")
-    fps: Rate = Field(Fraction(24), description="frames a second, above 0 and up to 240; 23.976 means 24000/1001")
-    seconds: Number = Field(6.0, gt=0, le=86_400, description="length, seconds")
-    frames: Whole | None = Field(None, ge=1, le=10_000_000, description="length, frames; in place of seconds")
+    size: FrameSize = Field(Size(640, 360), description="WIDTHxHEIGHT")
+    fps: Rate = Field(Fraction(24), description="above 0 and up to 240; 23.976 means 24000/1001")
+    seconds: Seconds = Field(6.0, gt=0, le=86_400, description="length")
+    frames: Annotated[Whole, Unit("frames")] | None = Field(
+        None, ge=1, le=10_000_000, description="length, in place of seconds"
+    )
+    loop: bool = Field(False, description="whether a zoom's last frame leads into its first")
+    seam: Seconds = Field(
+        2.0, gt=0, le=3600, description="time at the end of a loop in which it turns into its beginning; at most half"
+    )
+    run_up: Seconds | None = Field(
+        None, ge=0, le=3600, description="time dreamed before a loop begins; empty: 2 from noise, 0 from a picture"
+    )
 
 
 class StartSettings(Group):
@@ -71,7 +97,9 @@ class DreamSettings(Group):
     """What is amplified, and how strongly."""
 
     layers: Weights = Field(
-        {}, max_length=64, description="layer or layer:channel to weight; empty: the network's own mix"
+        {},
+        max_length=64,
+        description="layer or layer:channel to weight, each may change over time; empty: the network's own mix",
     )
     objective: Literal["square", "mean"] = Field("mean", description="what of the activations is maximised")
     octaves: Whole = Field(4, ge=1, le=20, description="scales, from coarse to fine")
@@ -81,35 +109,37 @@ class DreamSettings(Group):
     late_octaves: Whole | None = Field(
         None, ge=1, le=20, description="how many of the scales, the finest, later frames are dreamed on; empty: all"
     )
-    step_size: Number = Field(
-        0.02, ge=0, le=1, description="part of the full range that a step moves, at 24 frames a second"
-    )
+    step_size: Part = Field(0.02, description="part of the full range that a step moves, at 24 frames a second")
     strength: Annotated[Spec, Within(-10, 100)] = Field(1.0, description="multiplies step_size")
-    jitter: Whole = Field(16, ge=0, le=1024, description="largest random shift of the picture before a step, pixels")
+    jitter: Annotated[Whole, Unit("pixels")] = Field(
+        16, ge=0, le=1024, description="largest random shift of the picture before a step"
+    )
     normalise: Literal["laplacian", "std", "mean", "rms"] = Field(
         "laplacian", description="how gradients are brought to one scale; laplacian: band by band"
     )
     bands: Whole = Field(4, ge=1, le=10, description="bands of the laplacian normalisation")
-    smoothing: Number = Field(0.0, ge=0, le=50, description="blur of the gradient, pixels (sigma)")
-    variety: Number = Field(
-        1.0, ge=0, le=2, description="how far channels come to the fore and step back over time; 0: all alike, always"
+    smoothing: Pixels = Field(0.0, ge=0, le=50, description="blur of the gradient, its sigma")
+    variety: Annotated[Spec, Within(0, 2)] = Field(
+        1.0, description="how far channels come to the fore and step back over time; 0: all alike, always"
     )
-    variety_period: Number = Field(8.0, ge=0.1, le=3600, description="seconds in which a channel comes and goes")
+    variety_period: Seconds = Field(8.0, ge=0.1, le=3600, description="time in which a channel comes and goes")
 
 
 class CameraSettings(Group):
     """How the camera moves through the dream."""
 
-    zoom: Ratio = Field(1.5, description="factor a second; below 1 moves out")
-    rotate: Turn = Field(0.0, description="degrees a second; above 0 the picture turns anticlockwise")
-    pan_x: Speed = Field(0.0, description="frame widths a second, to the right")
-    pan_y: Speed = Field(0.0, description="frame heights a second, down")
-    turn_x: Turn = Field(0.0, description="degrees a second by which the camera turns right, in perspective")
-    turn_y: Turn = Field(0.0, description="degrees a second by which the camera turns down, in perspective")
-    centre_x: Place = Field(0.5, description="point that zoom and rotation keep in place, part of the width")
-    centre_y: Place = Field(0.5, description="the same, part of the height")
+    zoom: Ratio = Field(1.5, description="how fast it comes nearer; below 1 it moves out")
+    rotate: Turn = Field(0.0, description="above 0 the picture turns anticlockwise")
+    pan_x: Wide = Field(0.0, description="how fast the camera goes to the right")
+    pan_y: High = Field(0.0, description="how fast the camera goes down")
+    turn_x: Turn = Field(0.0, description="how fast the camera turns right, in perspective")
+    turn_y: Turn = Field(0.0, description="how fast the camera turns down, in perspective")
+    centre_x: Annotated[Spec, Within(-10, 10), Unit("frame widths")] = Field(
+        0.5, description="point that zoom and rotation keep in place, from the left"
+    )
+    centre_y: Annotated[Spec, Within(-10, 10), Unit("frame heights")] = Field(0.5, description="the same, from the top")
     wander: Part = Field(0.1, description="how far the centre of the zoom drifts, part of the frame")
-    wander_period: Number = Field(9.0, ge=0.1, le=3600, description="seconds that a drift takes")
+    wander_period: Seconds = Field(9.0, ge=0.1, le=3600, description="time that a drift takes")
     edges: Literal["mirror", "reflect", "wrap", "clamp"] = Field(
         "mirror", description="what lies beyond the frame's edges"
     )
@@ -121,13 +151,13 @@ class CarrySettings(Group):
     mode: Literal["flow", "none", "blend", "blend-loop", "blend-random"] = Field(
         "flow", description="moved as the film moves, not at all, or mixed with the frame"
     )
-    half_life: Number = Field(
-        1.0, ge=0.01, le=3600, description="seconds in which half of a carried dream fades, were it not dreamed anew"
+    half_life: Annotated[Spec, Within(0.01, 3600), Unit("seconds")] = Field(
+        1.0, description="time in which half of a carried dream fades, were it not dreamed anew"
     )
-    level: Number = Field(
-        1.0, ge=0, le=10, description="strength that the carried dream is held to, part of a full one's; 0: not held"
+    level: Annotated[Spec, Within(0, 10)] = Field(
+        1.0, description="strength that the carried dream is held to, part of a full one's; 0: not held"
     )
-    blend: Number = Field(0.5, ge=0, le=1, description="share of the frame in a blend")
+    blend: Part = Field(0.5, description="share of the frame in a blend")
     flow: Literal["rough", "fine", "finer", "judge"] = Field(
         "fine", description="how finely motion is found; judge is what steadiness is measured with"
     )
@@ -136,35 +166,34 @@ class CarrySettings(Group):
 class VideoSettings(Group):
     """Which part of a video is dreamed over, and where."""
 
-    start: Number = Field(0.0, ge=0, le=1e6, description="second of the video to begin at")
-    end: Number | None = Field(None, gt=0, le=1e6, description="second of the video to end at; empty: its end")
+    start: Seconds = Field(0.0, ge=0, le=1e6, description="time of the video to begin at")
+    end: Seconds | None = Field(None, gt=0, le=1e6, description="time of the video to end at; empty: its end")
     cuts: bool = Field(True, description="whether cuts are looked for; the dream begins anew at each")
     threshold: Number = Field(
         3.0, ge=0.5, le=100, description="how much more a cut changes than the frames around it; higher finds fewer"
     )
-    box: Box | None = Field(
-        None, description="where to dream: LEFT,TOP,WIDTH,HEIGHT as parts of the frame; empty: everywhere"
+    box: Box | None = Field(None, description="where to dream: LEFT,TOP,WIDTH,HEIGHT; empty: everywhere")
+    feather: Annotated[Number, Unit("frame heights")] = Field(
+        0.03, ge=0, le=1, description="softness of the edges of box and mask"
     )
-    feather: Number = Field(0.03, ge=0, le=1, description="softness of the edges of box and mask, part of the height")
     keep_colour: bool = Field(False, description="whether only brightness is dreamed and colours stay the video's")
 
 
 class GovernorSettings(Group):
     """What keeps a long zoom from drifting to glare, murk, grey or blur; "auto" keeps what the first canvas has."""
 
-    amount: Number = Field(1.0, ge=0, le=10, description="how firmly the frame is held; 0 turns the governor off")
-    half_life: Number = Field(0.07, ge=0.01, le=600, description="seconds in which half of a deviation is taken back")
-    memory: Number = Field(
-        2.0,
-        ge=0.01,
-        le=3600,
-        description="seconds in which half of the first canvas's own tone gives way to the targets",
+    amount: Annotated[Spec, Within(0, 10)] = Field(
+        1.0, description="how firmly the frame is held; 0 turns the governor off"
+    )
+    half_life: Seconds = Field(0.07, ge=0.01, le=600, description="time in which half of a deviation is taken back")
+    memory: Seconds = Field(
+        2.0, ge=0.01, le=3600, description="time in which half of the first canvas's own tone gives way to the targets"
     )
     luma: Target = Field(0.45, description="mean brightness")
     contrast: Target = Field(0.2, description="standard deviation of brightness")
     saturation: Target = Field(0.45, description="mean saturation")
     sharpness: Target = Field(0.08, description="standard deviation of the Laplacian of brightness")
-    noise: Number = Field(0.02, ge=0, le=1, description="fresh noise a second, so that patterns never freeze")
+    noise: Part = Field(0.02, description="fresh noise a second, so that patterns never freeze")
     knee: Number = Field(0.08, ge=0.001, le=0.5, description="distance from black and white where extremes are bent")
 
 
@@ -181,7 +210,7 @@ class EncodeSettings(Group):
 class Settings(Group):
     """Every setting of a film."""
 
-    seed: Whole = Field(7, ge=0, le=2**31 - 1, description="of all randomness")
+    seed: Whole = Field(8, ge=0, le=2**31 - 1, description="of all randomness")
     network: NetworkSettings = NetworkSettings()
     film: FilmSettings = FilmSettings()
     start: StartSettings = StartSettings()
@@ -207,14 +236,53 @@ class Settings(Group):
         """Length of the film, seconds."""
         return float(self.frame_count / self.rate)
 
+    def ring(self, *, from_noise: bool) -> Ring | None:
+        """Say how the film comes round; None for one that does not.
+
+        Args:
+            from_noise: whether it begins with noise. A picture is kept as the first frame if nothing else is asked for.
+        """
+        if not self.film.loop:
+            return None
+        chosen, count = self.film.run_up, self.frame_count
+        run_up = (2.0 if from_noise else 0.0) if chosen is None else chosen
+        seam = min(count // 2, max(1, round(self.film.seam * self.rate)))
+        return Ring(frames=count, seam=seam, run_up=round(run_up * self.rate), rate=self.rate)
+
     def schedule(self, key: str) -> Schedule:
         """Read a setting that may change over time, like `camera.zoom`, for this film's length and rate.
 
         Raises:
             UsageError: it cannot be read, or leaves its range during the film.
         """
-        low, high = next((item.low, item.high) for item in dict(fields())[key].metadata if isinstance(item, Within))
-        return parse(self.value(key), seconds=self.duration, rate=self.rate, low=low, high=high)
+        span = within(fields()[key])
+        assert span is not None, f"{key} does not change over time"
+        return self._read(self.value(key), span)
+
+    def schedules(self, key: str) -> dict[str, Schedule]:
+        """Read a table of values that may change over time, like `dream.layers`.
+
+        Raises:
+            UsageError: one cannot be read, or leaves its range during the film.
+        """
+        span = each_within(fields()[key])
+        assert span is not None, f"{key} is no table of values that change over time"
+        return {name: self._read(spec, span) for name, spec in self.value(key).items()}
+
+    def over_time(self) -> dict[str, Schedule]:
+        """Read all that changes during this film, by dotted name: `camera.zoom`, `dream.layers.parts`."""
+        found: dict[str, Schedule] = {}
+        for key, field in fields().items():
+            if within(field) and self.value(key) != "auto":
+                found[key] = self.schedule(key)
+            elif each_within(field):
+                found |= {f"{key}.{name}": schedule for name, schedule in self.schedules(key).items()}
+        return {key: schedule for key, schedule in found.items() if not schedule.constant}
+
+    def _read(self, spec: Spec, span: Within) -> Schedule:
+        schedule = parse(spec, seconds=self.duration, rate=self.rate, low=span.low, high=span.high)
+        ring = self.ring(from_noise=True)
+        return schedule if ring is None else ring.lead_back(schedule)
 
     def value(self, key: str) -> Any:
         """Return the value of a setting by its dotted name."""
@@ -222,19 +290,21 @@ class Settings(Group):
         return getattr(getattr(self, group) if group else self, name)
 
 
-def fields() -> Iterator[tuple[str, FieldInfo]]:
-    """List every setting: its dotted name and its field."""
+@cache
+def fields() -> Mapping[str, FieldInfo]:
+    """List every setting: its field by its dotted name."""
+    found: dict[str, FieldInfo] = {}
     for name, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Group):
-            for inner, inner_field in field.annotation.model_fields.items():
-                yield f"{name}.{inner}", inner_field
+            found |= {f"{name}.{inner}": inner_field for inner, inner_field in field.annotation.model_fields.items()}
         else:
-            yield name, field
+            found[name] = field
+    return MappingProxyType(found)
 
 
 def keys() -> list[str]:
     """List the dotted names of every setting."""
-    return [key for key, _ in fields()]
+    return list(fields())
 
 
 def flatten(settings: Settings) -> dict[str, Any]:
@@ -252,23 +322,41 @@ def build(values: Mapping[str, Any], *, origins: Mapping[str, str] | None = None
 
     Args:
         values: dotted name -> value, as text or as TOML and JSON have it.
-        origins: where each value came from, for errors: "--zoom", "preset 'slow'".
+        origins: where each value came from, for errors: "--zoom", "looks.toml, line 7".
 
     Raises:
-        UsageError: an unknown setting or an impossible value; it names the setting, the value and what is allowed.
+        UsageError: an unknown setting or an impossible value; it names the setting, the value and what is allowed, and
+            says how many more there are.
+    """
+    settings, found = examine(values, origins=origins)
+    if settings is None or found:
+        more = f" ({len(found) - 1} more of the settings are wrong too.)" if len(found) > 1 else ""
+        raise UsageError(found[0] + more)
+    return settings
+
+
+def examine(
+    values: Mapping[str, Any], *, origins: Mapping[str, str] | None = None
+) -> tuple[Settings | None, list[str]]:
+    """Find every mistake in values by dotted name, one sentence each; without any, also make the settings.
+
+    Args:
+        values: see `build`.
+        origins: see `build`.
     """
     origins = origins or {}
-    nested: dict[str, Any] = {}
-    for key, value in values.items():
-        check_key(key, origin=origins.get(key, ""))
-        group, _, name = key.rpartition(".")
-        (nested.setdefault(group, {}) if group else nested)[name] = value
+    found = [unknown(key, origin=origins.get(key, "")) for key in values if key not in fields()]
+    good = {key: value for key, value in values.items() if key in fields()}
     try:
-        settings = Settings.model_validate(nested)
+        settings = Settings.model_validate(_nested(good))
     except ValidationError as error:
-        raise UsageError(_explain(error, origins)) from None
-    _check_schedules(settings, origins)
-    return settings
+        for key, inner, sentence in mistakes(error, fields()):
+            good.pop(key, None)
+            found.append(f"{_from(origins.get(inner) or origins.get(key, ''))}{sentence}")
+        # What is right so far may still be wrong over time.
+        settings = Settings.model_validate(_nested(good))
+    found += _wrong_over_time(settings, origins)
+    return None if found else settings, found
 
 
 def check_key(key: str, *, origin: str = "") -> None:
@@ -277,12 +365,16 @@ def check_key(key: str, *, origin: str = "") -> None:
     Raises:
         UsageError: with the nearest names.
     """
+    if key not in fields():
+        raise UsageError(unknown(key, origin=origin))
+
+
+def unknown(key: str, *, origin: str = "") -> str:
+    """Say that there is no such setting, with the nearest names."""
     known = keys()
-    if key in known:
-        return
     by_last = [k for k in known if k.rpartition(".")[2] == key.rpartition(".")[2]]
     hint = f"; did you mean {by_last[0]!r}?" if by_last else nearest(key[:100], known)
-    raise UsageError(f"{_from(origin)}There is no setting {_short(key)}{hint}")
+    return f"{_from(origin)}There is no setting {short(key)}{hint}"
 
 
 def pixel_key(settings: Settings, *, inputs: Mapping[str, Any], environment: Mapping[str, Any]) -> str:
@@ -303,80 +395,32 @@ def encode_key(settings: Settings, *, pixels: str, suffix: str) -> str:
     return _sha256({"pixels": pixels, "suffix": suffix, "encode": settings.encode.model_dump(mode="json")})
 
 
-def allowed(field: FieldInfo) -> str:
-    """Say what a field takes: its range or its choices, "" if its description has to do."""
-    choices = getattr(field.annotation, "__args__", ())
-    if choices and all(isinstance(choice, str) for choice in choices):
-        return "one of " + ", ".join(choices)
-    for item in field.metadata:
-        if isinstance(item, Within):
-            return f"{item.low:g} to {item.high:g}" + (" or auto" if isinstance(item, WithinOrAuto) else "")
-    limits = {
-        name: getattr(item, name) for item in field.metadata for name in ("ge", "gt", "le") if hasattr(item, name)
-    }
-    if not limits:
-        return ""
-    if "ge" in limits:
-        return f"{limits['ge']:.10g} to {limits['le']:.10g}"
-    return f"above {limits['gt']:.10g} and up to {limits['le']:.10g}"
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        group, _, name = key.rpartition(".")
+        (nested.setdefault(group, {}) if group else nested)[name] = value
+    return nested
 
 
-def _check_schedules(settings: Settings, origins: Mapping[str, str]) -> None:
+def _wrong_over_time(settings: Settings, origins: Mapping[str, str]) -> Iterator[str]:
     """Read every value that changes during the film, so that a mistake in it is found before the first frame."""
-    for key, field in fields():
-        value = settings.value(key)
-        if isinstance(value, str | dict) and value != "auto" and any(isinstance(i, Within) for i in field.metadata):
+    for key, field in fields().items():
+        span, held = within(field) or each_within(field), settings.value(key)
+        if span is None or held == "auto":
+            continue
+        for name, spec in held.items() if each_within(field) else (("", held),):
+            if isinstance(spec, float):
+                continue
             try:
-                settings.schedule(key)
+                settings._read(spec, span)
             except UsageError as error:
-                raise UsageError(f"{_from(origins.get(key, ''))}{key}: {error}") from None
-
-
-def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """Say in a sentence what the first mistake is, and how many there are beside it."""
-    found = error.errors(include_url=False)
-    first = found[0]
-    known = dict(fields())
-    parts = [str(part) for part in first["loc"]]
-    key = next((".".join(parts[:n]) for n in (2, 1) if ".".join(parts[:n]) in known), ".".join(parts[:2]))
-    field = known.get(key)
-    inside = f" ({parts[2]})" if key == "dream.layers" and len(parts) > 2 else ""
-    expected = _expected(first, field)
-    others = {tuple(e["loc"][:2]) for e in found} - {tuple(first["loc"][:2])}
-    more = f" ({len(others)} more of the settings are wrong too.)" if others else ""
-    end = "" if expected.endswith("?") else "."
-    return f"{_from(origins.get(key, ''))}{key}{inside} is {_short(first['input'])}: {expected}{end}{more}"
-
-
-def _expected(mistake: Any, field: FieldInfo | None) -> str:
-    """Say what a setting takes: choices with the nearest, a range, what it means."""
-    if field is None:
-        return str(mistake["msg"]).lower()
-    meaning = f" ({field.description})"
-    kind, given = mistake["type"], mistake["input"]
-    if kind == "literal_error":
-        hint = nearest(given[:100], getattr(field.annotation, "__args__", ())) if isinstance(given, str) else ""
-        return f"must be {allowed(field)}{hint.partition('; known:')[0]}"
-    if kind == "value_error":
-        ranged = any(isinstance(item, Within) for item in field.metadata)
-        return str(mistake["ctx"]["error"]) + (meaning if ranged else "")
-    if kind == "path_type":
-        return "must be the path of a file"
-    what = "a whole number" if "int" in kind else "a number" if "float" in kind else "text" if "string" in kind else ""
-    limits = allowed(field) or what
-    if not limits:
-        return str(mistake["msg"]).lower() + meaning
-    whole = "a whole number, " if what == "a whole number" and limits != what else ""
-    return f"must be {whole}{limits}{meaning}"
+                origin = origins.get(f"{key}.{name}") or origins.get(key, "")
+                yield f"{_from(origin)}{key}{f' ({name})' if name else ''}: {error}"
 
 
 def _from(origin: str) -> str:
     return f"{origin}: " if origin and origin != "default" else ""
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _sha256(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,13 @@ import numpy as np
 
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.frame import Frame, Size
-from renderer.jobs import runtime
 from renderer.jobs.film import Listener
 from renderer.jobs.outputs import check_not_input
 from renderer.jobs.parts import assemble
 from renderer.jobs.recipe import write_recipe
+from renderer.jobs.rendering import Maker
 from renderer.jobs.settings import Settings, build, flatten, pixel_key
-from renderer.jobs.start import fit, hashes_of
+from renderer.jobs.start import file_sha256, fit, hashes_of
 from renderer.media.files import check_output
 from renderer.media.images import image_suffix, read_image, write_image
 from renderer.media.source import noise
@@ -64,8 +64,27 @@ class StillResult:
     took: float
 
 
-def make_still(still: Still, *, listener: Listener) -> StillResult:
+@dataclass(frozen=True, kw_only=True)
+class Dreamt:
+    """A dreamed picture `(H, W, 3)`, the objective at the end, shots on the way, and what it was dreamed with."""
+
+    settings: Settings
+    picture: Frame
+    strength: float
+    shots: Sequence[Shot]
+    maker: Maker
+
+
+StillDreamer = Callable[[Still, Listener], Dreamt]
+
+
+def make_still(still: Still, *, listener: Listener, dreamer: StillDreamer | None = None) -> StillResult:
     """Dream one picture.
+
+    Args:
+        still: what to make.
+        listener: is told how it comes along.
+        dreamer: who dreams it; None for this process.
 
     Raises:
         DreamreelError: whatever a user can mend.
@@ -78,6 +97,23 @@ def make_still(still: Still, *, listener: Listener) -> StillResult:
         check_output(path, overwrite=still.overwrite)
     if len(outputs) == 2 and outputs[0].resolve() == outputs[1].resolve():
         raise UsageError(f"The picture and its evolution cannot both be written to {still.out}.")
+    dreamt = (dreamer or dream_here)(still, listener)
+    recipe = _recipe(still, dreamt)
+    write_image(dreamt.picture, still.out, recipe=recipe, overwrite=still.overwrite)
+    if still.evolution is not None:
+        listener.stage("drawing the sheet")
+        sheet = draw_evolution(dreamt.shots, title=f"{dreamt.maker.network}, {still.out.name}")
+        write_image(sheet, still.evolution, overwrite=still.overwrite)
+    took = time.monotonic() - began
+    return StillResult(path=still.out, size=Size.of(dreamt.picture), strength=dreamt.strength, took=took)
+
+
+def dream_here(still: Still, listener: Listener) -> Dreamt:
+    """Dream one picture in this process; nothing is written.
+
+    Raises:
+        DreamreelError: whatever a user can mend.
+    """
     settings, start = _prepare(still)
     listener.stage("loading TensorFlow and the network")
     parts = assemble(settings, start, still=True)
@@ -85,12 +121,9 @@ def make_still(still: Still, *, listener: Listener) -> StillResult:
     parts.dreamer.ascent = recorder  # type: ignore[assignment]
     listener.stage("dreaming")
     dream, strength = _dream(parts.dreamer, start)
-    write_image(dream, still.out, recipe=_recipe(still, settings, parts.network), overwrite=still.overwrite)
-    if still.evolution is not None:
-        listener.stage("drawing the sheet")
-        sheet = draw_evolution(recorder.shots, title=f"{parts.network.name}, {still.out.name}")
-        write_image(sheet, still.evolution, overwrite=still.overwrite)
-    return StillResult(path=still.out, size=Size.of(dream), strength=strength, took=time.monotonic() - began)
+    return Dreamt(
+        settings=settings, picture=dream, strength=strength, shots=recorder.shots, maker=Maker.of(parts.network)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,18 +212,19 @@ def _dream(dreamer: Dreamer, start: Frame) -> tuple[Frame, float]:
     return dream, strength
 
 
-def _recipe(still: Still, settings: Settings, network: Any) -> dict[str, Any]:
-    environment = {**runtime.environment(), "precision": network.precision}
+def _recipe(still: Still, dreamt: Dreamt) -> dict[str, Any]:
+    maker, settings = dreamt.maker, dreamt.settings
     paths = {} if still.picture is None else {"picture": still.picture}
     hashes = hashes_of(paths)
-    inputs = {"kind": "still", **hashes, "weights": network.weights_sha256}
+    inputs = {"kind": "still", **hashes, "weights": maker.weights_sha256}
+    own = settings.network.weights
     return write_recipe(
         settings,
         kind="still",
         inputs={name: (path, hashes[name]) for name, path in paths.items()},
         facts={},
-        weights_sha256=network.weights_sha256,
-        environment=environment,
-        pixel_key=pixel_key(settings, inputs=inputs, environment=environment),
-        film_key=pixel_key(settings, inputs={**inputs, "weights": None}, environment={}),
+        weights_sha256=maker.weights_sha256,
+        environment=maker.environment,
+        pixel_key=pixel_key(settings, inputs=inputs, environment=maker.environment),
+        film_key=pixel_key(settings, inputs={**inputs, "weights": own and file_sha256(own)}, environment={}),
     )

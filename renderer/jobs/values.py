@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any
@@ -83,9 +83,13 @@ def parse_box(value: Any) -> tuple[float, float, float, float]:
 
 
 def parse_layers(value: Any) -> Any:
-    """Read a layer mix from `A,B`, `A:1,B:0.5` or a list of names; a mapping is left for the field to check."""
+    """Read a layer mix from `A,B`, `A:1,B:0.5`, `A:1-t/T` or a list of such; a mapping is left for the field to check.
+
+    Raises:
+        ValueError: something else, or a layer twice.
+    """
     if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
+        value = [part.strip() for part in _at_commas(value) if part.strip()]
     if isinstance(value, Mapping):
         return value
     if not isinstance(value, list | tuple):
@@ -100,6 +104,17 @@ def parse_layers(value: Any) -> Any:
             raise ValueError(f"names the layer {name!r} twice" if name else f"has no layer name in {part!r}")
         mix[name] = weight
     return mix
+
+
+def _at_commas(text: str) -> Iterator[str]:
+    """Cut a text at its commas, but for those within parentheses: a weight may be `max(0, 1-t)`."""
+    depth, start = 0, 0
+    for place, letter in enumerate(text):
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth <= 0:
+            yield text[start:place]
+            start = place + 1
+    yield text[start:]
 
 
 def refuse_bool(value: Any) -> Any:
@@ -142,17 +157,14 @@ class Within:
 
 @dataclass(frozen=True)
 class WithinOrAuto(Within):
-    """A constant in a range, or the word "auto" for a value that the film finds by itself."""
+    """A value that may change over time, or the word "auto" for one that the film finds by itself."""
 
-    def __call__(self, value: Any) -> Any:
-        """Check a constant's range; let "auto" through."""
-        if value == "auto":
-            return value
-        value = _plain(value)
-        if not isinstance(value, float):
-            raise ValueError(f"must be {self.low:g} to {self.high:g} or auto")
-        self.check(value)
-        return value
+
+@dataclass(frozen=True)
+class Unit:
+    """What a setting is counted in, like "seconds" or "degrees a second"."""
+
+    name: str
 
 
 def _plain(value: Any) -> Any:
@@ -174,11 +186,14 @@ def _plain(value: Any) -> Any:
     raise ValueError('must be a number, keyframes like {"0s" = 1.0, "4s" = 2.0}, or an expression of t')
 
 
-Rate = Annotated[Fraction, PlainValidator(parse_rate), PlainSerializer(str)]
-FrameSize = Annotated[Size, PlainValidator(parse_size), PlainSerializer(str)]
-Box = Annotated[tuple[float, float, float, float], PlainValidator(parse_box), PlainSerializer(list)]
+Rate = Annotated[Fraction, PlainValidator(parse_rate), PlainSerializer(str), Unit("frames a second")]
+FrameSize = Annotated[Size, PlainValidator(parse_size), PlainSerializer(str), Unit("pixels")]
+Box = Annotated[
+    tuple[float, float, float, float], PlainValidator(parse_box), PlainSerializer(list), Unit("parts of the frame")
+]
 Whole = Annotated[int, BeforeValidator(refuse_bool)]
 Number = Annotated[float, BeforeValidator(refuse_bool)]
-Weights = Annotated[dict[str, Number], BeforeValidator(parse_layers)]
 Spec = float | str | dict[str, Any]
 """A value that may change over time: a constant, keyframes, or an expression; `renderer.motion.schedule` reads it."""
+Weights = Annotated[dict[str, Annotated[Spec, Within(-1000, 1000)]], BeforeValidator(parse_layers)]
+"""Weights that may change over time, by layer."""

@@ -86,6 +86,10 @@ class VideoFilm(Film):
             listener.note(f"{len(cuts)} cuts, at {times}{', ...' if len(cuts) > 12 else ''} s.")
         return {"cuts": cuts}
 
+    def beginnings(self, facts: Mapping[str, Any]) -> list[int]:
+        """Return the cuts; none of a damaged film, which may decode otherwise from there than from its start."""
+        return [] if self.footage().degraded else list(facts["cuts"])
+
     def parts(self, facts: Mapping[str, Any]) -> Parts:
         """Build what renders it."""
         clip, settings = self.footage(), self.settings
@@ -95,6 +99,7 @@ class VideoFilm(Film):
             raise BadInput(f"{self.clip} holds no frame to dream on.")
         masks = Masks(settings, self.mask)
         network, dreamer = open_dreamer(settings)
+        from renderer.dreaming.tone import measure
         from renderer.motion.flow import MotionFinder
         from renderer.render.carry import CarrySettings, make_carry
         from renderer.render.footage import Footage
@@ -106,9 +111,9 @@ class VideoFilm(Film):
             chosen.mode,
             CarrySettings(
                 rate=float(settings.rate),
-                half_life=chosen.half_life,
-                level=chosen.level,
-                blend=chosen.blend,
+                half_life=settings.schedule("carry.half_life"),
+                level=settings.schedule("carry.level"),
+                blend=settings.schedule("carry.blend"),
                 seed=settings.seed,
             ),
         )
@@ -122,6 +127,7 @@ class VideoFilm(Film):
             scene=VideoScene(footage, carry, keep_colour=settings.video.keep_colour),
             dreamer=dreamer,
             governor=governor_of(settings, first),
+            start=measure(first if (look := _camera(settings)) is None else look(first, 0)),
             notes=lambda: [note for note in clip.notes if note not in told],
         )
 
@@ -149,6 +155,11 @@ def video_film(
         UsageError: it does not reach the part that is asked for, or cannot be read at this rate.
     """
     settings, origins = resolved.settings, resolved.origins
+    if settings.film.loop:
+        raise UsageError(
+            "film.loop is true: only a zoom can lead its end into its beginning, not a video. Leave it out, or make a "
+            "loop with `dreamreel zoom`."
+        )
     rate = None if origins["film.fps"] == "default" else settings.film.fps
     start, end = settings.video.start or None, settings.video.end
     if end is not None and end <= settings.video.start:
@@ -156,7 +167,9 @@ def video_film(
     found = open_clip(clip, start=start, end=end, rate=rate)
     size = settings.film.size if origins["film.size"] != "default" else shrunk(found.size)
     values = {**flatten(settings), "film.size": str(size), "film.fps": str(found.rate), "film.frames": found.count}
-    return VideoFilm(settings=build(values), out=out, clip=clip, mask=mask, cuts=cuts, **options)
+    return VideoFilm(
+        settings=build(values, origins=resolved.places), out=out, clip=clip, mask=mask, cuts=cuts, **options
+    )
 
 
 def shrunk(size: Size) -> Size:

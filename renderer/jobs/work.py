@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renderer.errors import BadInput, EnvironmentProblem, UsageError
-from renderer.jobs import runtime
 from renderer.jobs.recipe import write_recipe
 from renderer.jobs.settings import flatten, pixel_key
 from renderer.jobs.start import file_sha256, hashes_of
 from renderer.media.store import Store
 
 if TYPE_CHECKING:
-    from renderer.dreaming.networks import Network
     from renderer.jobs.film import Film, Listener
+    from renderer.jobs.rendering import Maker
 
 
 def key_of(film: Film) -> str:
@@ -43,31 +42,30 @@ def known(film: Film, film_key: str) -> Mapping[str, Any]:
     return old.meta if old is not None and old.meta.get("film_key") == film_key else {}
 
 
-def open_store(film: Film, film_key: str, network: Network, facts: Mapping[str, Any], listener: Listener) -> Store:
+def open_store(film: Film, film_key: str, maker: Maker, facts: Mapping[str, Any], listener: Listener) -> Store:
     """Open the work folder for this film, and refuse the work of another film or another machine."""
     settings = film.settings
-    if film.weights_sha256 not in (None, network.weights_sha256):
+    if film.weights_sha256 not in (None, maker.weights_sha256):
         raise EnvironmentProblem(
-            f"The weights of {network.name!r} here are not those that the film was made with (sha256 "
-            f"{network.weights_sha256[:16]}..., then {str(film.weights_sha256)[:16]}...); give those with --weights."
+            f"The weights of {maker.network!r} here are not those that the film was made with (sha256 "
+            f"{maker.weights_sha256[:16]}..., then {str(film.weights_sha256)[:16]}...); give those with --weights."
         )
-    environment = {**runtime.environment(), "precision": network.precision}
     hashes = hashes_of(film.inputs)
-    inputs = {"kind": film.kind, **hashes, "weights": network.weights_sha256}
-    key = pixel_key(settings, inputs=inputs, environment=environment)
+    inputs = {"kind": film.kind, **hashes, "weights": maker.weights_sha256}
+    key = pixel_key(settings, inputs=inputs, environment=maker.environment)
     recipe = write_recipe(
         settings,
         kind=film.kind,
         inputs={name: (path, hashes[name]) for name, path in film.inputs.items()},
         facts=facts,
-        weights_sha256=network.weights_sha256,
-        environment=environment,
+        weights_sha256=maker.weights_sha256,
+        environment=maker.environment,
         pixel_key=key,
         film_key=film_key,
     )
     old, restart = existing(film.folder), film.restart
     if old is not None and old.meta.get("pixel_key") != key and not restart:
-        if old.count:
+        if old.begun:
             key, recipe = _changed_environment(film, old, recipe, listener)
         else:
             restart = True  # nothing of the other film is lost
@@ -86,7 +84,7 @@ def check_unfinished(film: Film, film_key: str) -> None:
         UsageError: it does, and `restart` is not set.
     """
     old = existing(film.folder)
-    if old is None or not old.count or film.restart or old.meta.get("film_key") == film_key:
+    if old is None or not old.begun or film.restart or old.meta.get("film_key") == film_key:
         return
     before, now = old.meta.get("settings", {}), flatten(film.settings)
     changed = [

@@ -6,7 +6,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -41,8 +41,10 @@ def save(state: Mapping[str, Value], path: Path) -> None:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def load(path: Path) -> dict[str, Value]:
-    """Read a state; single numpy numbers come back as arrays of no dimension, with their types.
+def load(path: Path | BinaryIO) -> dict[str, Value]:
+    """Read a state from a file, which may be open already.
+
+    Single numpy numbers come back as arrays of no dimension, with their types.
 
     Raises:
         ValueError: not a whole checkpoint.

@@ -55,6 +55,22 @@ def replace(temporary: Path, final: Path) -> None:
     fsync_folder(final.parent)
 
 
+def share(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the file system knows no second names.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        OSError: it cannot be read or written.
+    """
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+        seal(target)
+
+
 def fsync_folder(folder: Path) -> None:
     """Make renames inside a folder last through a power cut; does nothing where folders cannot be opened."""
     with contextlib.suppress(OSError):

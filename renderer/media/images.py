@@ -182,6 +182,11 @@ def write_image(
         part.write_bytes(data)
 
 
+def to_jpeg(pixels: Pixels, *, quality: int) -> bytes:
+    """Return a picture, uint8 `(H, W, 3)`, as a JPEG file of that quality, 1 to 95: small, for showing."""
+    return _save(Image.fromarray(pixels), "JPEG", quality=quality, optimize=True, progressive=True)
+
+
 def image_suffix(path: Path) -> str:
     """Return the ending of a picture's name, in lower case.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ class Segment:
     def state_file(self, folder: Path) -> Path:
         """Where its checkpoint lies, while it is kept."""
         return folder / f"state-{self.name}.npz"
+
+
+def entry_of(segment: Segment, *, key: str) -> dict[str, Any]:
+    """Return the line of the journal that notes a segment."""
+    return {"kind": "segment", "key": key, **asdict(segment)}
 
 
 def last_key(entries: list[dict[str, Any]]) -> str | None:

@@ -32,6 +32,8 @@ _OLDEST_LIBAVUTIL = (57, 28)  # That of ffmpeg 5.1. Builds from git carry no ffm
 class FfmpegFailed(EnvironmentProblem):
     """ffmpeg ended badly: `returncode` (below 0: killed by that signal, None: stopped by us), the end of its text."""
 
+    passing = True
+
     def __init__(self, message: str, *, returncode: int | None, log: str) -> None:
         super().__init__(message)
         self.returncode = returncode

@@ -1,18 +1,16 @@
 """Keep the frames of a film on disk, lossless, so that a stopped film goes on with the same bytes.
 
-A work folder holds `film.json` (size, rate, key, recipe), a journal, closed segments (MagicYUV in Matroska) and
-checkpoints (npz), each checkpoint belonging to the end of one segment. What counts is what the journal names and what
-still has the length and the SHA-256 noted there; everything else is debris of a kill and is dropped. One process
-writes at a time.
+A work folder holds `film.json` (size, rate, key, recipe), a journal, closed segments (see `segments`) and checkpoints,
+each checkpoint belonging to the end of one segment. What counts is what the journal names and what still has the length
+and the SHA-256 noted there; everything else is debris of a kill and is dropped. One process writes at a time. Of a film
+that is rendered in several places at once, folders in the work folder hold what lies further on; each is a store too.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,27 +19,16 @@ from typing import Any, Self
 import filelock
 
 from renderer.errors import BadInput, DiskProblem, UsageError
-from renderer.frame import Frame, Pixels, Size, to_8bit
-from renderer.media import checkpoint, disk
-from renderer.media.ffmpeg import FfmpegFailed, PipeReader, PipeWriter, file_url
+from renderer.frame import Frame, Pixels, Size
+from renderer.media import checkpoint, disk, workfolder
 from renderer.media.journal import Journal
-from renderer.media.ledger import FILM, JOURNAL, Segment, last_key, make_film, read_film, replay, write_film
+from renderer.media.ledger import FILM, JOURNAL, Segment, entry_of, last_key, make_film, read_film, replay, write_film
+from renderer.media.segments import Sealed, SegmentWriter, check_room, new_name, part_of, read_segment
+from renderer.media.workfolder import StoreBusyError
 
-_RATE = Fraction(25)  # Of every segment: Matroska rounds times to 1 ms. The film's own rate stands in film.json.
-_THREADS = str(min(4, os.cpu_count() or 1))
-# Lossless, each frame on its own. Measured on dreams of 640x360: a quarter of the processor time of FFV1 with Rice
-# codes (2.7 ms to write a frame, 3.7 ms to read it), at 1.14 of its size. Whether a segment is whole, its hash says.
-_CODEC = "-c:v magicyuv -pred median -pix_fmt gbrp".split()  # noqa: SIM905
-_MUXER = ["-an", "-fps_mode", "passthrough", "-bitexact", "-f", "matroska"]
-_LEAST = 16  # Pixels a side: four slices need some. Smaller frames are padded, and cropped on reading.
-_RESERVE = 32 << 20  # Bytes that must stay free besides room for the next checkpoint.
+__all__ = ["OtherFilmError", "Store", "StoreBusyError"]
+
 _STATE_SHARE = 8  # Older checkpoints may take one part in so many of the segments' bytes.
-_LOCK = "lock"
-_OURS = ("segment-*.mkv", "state-*.npz", "segment-*.mkv.part", "state-*.npz.part", JOURNAL, FILM, f"{FILM}.part")
-
-
-class StoreBusyError(UsageError):
-    """Another run works in this folder."""
 
 
 class OtherFilmError(UsageError):
@@ -74,8 +61,7 @@ class Store:
         self._journal = Journal(directory / JOURNAL)
         self._segments: list[Segment] = []
         self._done: int | None = None
-        self._writer: PipeWriter | None = None
-        self._part: Path | None = None
+        self._writer: SegmentWriter | None = None
 
     @classmethod
     def open(
@@ -106,7 +92,7 @@ class Store:
         film = make_film(size=size, rate=rate, pixel_key=pixel_key, meta=meta)
         with disk.disk_errors(directory):
             directory.mkdir(parents=True, exist_ok=True)
-            lock = _acquire(directory)
+            lock = workfolder.acquire(directory)
         try:
             old = read_film(directory)
             with disk.disk_errors(directory):
@@ -116,7 +102,8 @@ class Store:
                             f"The work folder {directory} holds a film made with other settings. Choose another "
                             "--work-dir, or give the settings of that film again, or delete the folder."
                         )
-                    _sweep(directory, keep=())
+                    workfolder.sweep(directory, keep=())
+                    workfolder.remove_lanes(directory)
                 store = cls(directory, film=film, lock=lock)
                 if old != film:
                     write_film(directory, film)
@@ -141,9 +128,19 @@ class Store:
         return store
 
     @property
+    def pixel_key(self) -> str:
+        """What stands for everything that decides the pixels."""
+        return self._key
+
+    @property
     def count(self) -> int:
         """How many frames are committed."""
         return self._segments[-1].end if self._segments else 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether any work on a film is there."""
+        return bool(self._segments or self.lanes())
 
     @property
     def next_frame(self) -> int:
@@ -165,11 +162,10 @@ class Store:
         if self._lock is None:
             raise ValueError("this store is open for reading")
         try:
-            self._check_room()
+            check_room(self.directory, self.size)
             if self._writer is None:
-                self._begin_segment()
-            assert self._writer is not None
-            self._writer.write(to_8bit(frame))
+                self._writer = SegmentWriter(self.directory, size=self.size, first=self.count)
+            self._writer.append(frame)
         except BaseException:
             self.rollback()
             raise
@@ -190,21 +186,65 @@ class Store:
             return
         try:
             with disk.disk_errors(self.directory):
-                self._close_segment(state)
+                self._settle(self._writer.close(state))
         except BaseException:
             self.rollback()
             raise
-        _sweep(self.directory, keep=self._keep())
+        self._writer = None
+        workfolder.sweep(self.directory, keep=self._keep())
+
+    def add(self, sealed: Sealed) -> None:
+        """Take in a segment that was rendered elsewhere, as the frames that follow.
+
+        Raises:
+            ValueError: its bytes are not those that were sealed, or frames are appended and not committed.
+            DiskProblem: it cannot be written.
+        """
+        movie, state = (len(sealed.movie), sealed.movie_sha256), (len(sealed.state), sealed.state_sha256)
+        segment = Segment(new_name(self.count), self.count, sealed.frames, *movie, *state)
+        files = {segment.file(self.directory): sealed.movie, segment.state_file(self.directory): sealed.state}
+
+        def fill() -> None:
+            check_room(self.directory, self.size)
+            for path, data in files.items():
+                part_of(path).write_bytes(data)
+            found = [disk.seal(part_of(path)) for path in files]
+            if found != [movie, state]:
+                raise ValueError("a segment was damaged on its way")
+
+        self._take_in(segment, fill)
+
+    def join(self, other: Store, *, first: int) -> None:
+        """Take in what another store holds of this film, from where this one ends, and remove it.
+
+        What was taken in by an earlier call that was killed is left out. If this store has gone on by itself to within
+        a segment of the other, the rest of the other is of no use.
+
+        Args:
+            other: open for writing.
+            first: the number that its frame 0 has here, not beyond the end of this store.
+
+        Raises:
+            DiskProblem: a file cannot be taken over.
+        """
+        for old in other._segments:
+            if first + old.first != self.count:
+                continue
+            here = dataclasses.replace(old, name=new_name(self.count), first=self.count)
+
+            def fill(old: Segment = old, here: Segment = here) -> None:
+                disk.share(old.file(other.directory), part_of(here.file(self.directory)))
+                with contextlib.suppress(FileNotFoundError):  # Only a few of the older states are kept.
+                    disk.share(old.state_file(other.directory), part_of(here.state_file(self.directory)))
+
+            self._take_in(here, fill)
+        other.remove()
 
     def rollback(self) -> None:
         """Forget what was appended since the last commit."""
-        writer, part = self._writer, self._part
-        self._writer = self._part = None
+        writer, self._writer = self._writer, None
         if writer is not None:
             writer.abort()
-        if part is not None:
-            with contextlib.suppress(OSError):
-                part.unlink()
 
     def state(self) -> dict[str, checkpoint.Value] | None:
         """Return the state of the last commit, or None before the first."""
@@ -218,6 +258,17 @@ class Store:
                 f"The checkpoint {path} cannot be read ({error}). Start the same command again."
             ) from error
 
+    def state_bytes(self) -> bytes | None:
+        """Return the checkpoint of the last commit as it lies on the disk, None before the first.
+
+        Raises:
+            DiskProblem: it cannot be read.
+        """
+        if not self._segments:
+            return None
+        with disk.disk_errors(self.directory):
+            return self._segments[-1].state_file(self.directory).read_bytes()
+
     def frames(self, start: int = 0) -> Iterator[Pixels]:
         """Stream the committed frames from number `start` on, uint8 `(H, W, 3)`.
 
@@ -226,7 +277,8 @@ class Store:
         """
         for segment in tuple(self._segments):
             if segment.end > start:
-                yield from self._read(segment, skip=max(0, start - segment.first))
+                path = segment.file(self.directory)
+                yield from read_segment(path, segment, size=self.size, skip=max(0, start - segment.first))
 
     def mark_done(self) -> None:
         """Note that the film is finished: nothing is to be rendered any more.
@@ -246,17 +298,25 @@ class Store:
         if self._lock is None:
             raise ValueError("this store is open for reading")
         self.rollback()
-        _sweep(self.directory, keep=())
+        workfolder.sweep(self.directory, keep=())
+        self.remove_lanes()
         self._segments, self._done = [], None
-        lock = self.directory / _LOCK
-        with contextlib.suppress(OSError):  # While it is ours; Windows lets go of it only after the release.
-            lock.unlink()
-        self.close()
-        if os.name == "nt":
-            with contextlib.suppress(OSError):
-                lock.unlink()
+        with workfolder.removing_lock(self.directory):
+            self.close()
         with contextlib.suppress(OSError):
             self.directory.rmdir()
+
+    def lane(self, first: int) -> Path:
+        """Return the work folder for what is rendered apart from frame `first` on, until it can be joined."""
+        return workfolder.lane(self.directory, first)
+
+    def lanes(self) -> list[tuple[int, Path]]:
+        """Return those that are there, with their first frames, ascending."""
+        return workfolder.lanes(self.directory)
+
+    def remove_lanes(self) -> None:
+        """Delete them."""
+        workfolder.remove_lanes(self.directory)
 
     def close(self) -> None:
         """Forget what was not committed and let the folder go; committed frames stay readable."""
@@ -271,60 +331,25 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _check_room(self) -> None:
-        needed = _RESERVE + 6 * 12 * self.size.width * self.size.height  # Two states of some three float frames each.
-        with disk.disk_errors(self.directory):
-            free = disk.free_bytes(self.directory)
-        if free < needed:
-            raise DiskProblem(
-                f"Too little room in {self.directory}: {free >> 20} MB free, at least {needed >> 20} MB needed. "
-                "Make room; the same command goes on from here."
-            )
-
-    def _begin_segment(self) -> None:
-        # A name of its own each time: an encoder that outlived a kill may still write to the old one.
-        name = f"{self.count:08d}-{secrets.token_hex(4)}"
-        self._part = self.directory / f"segment-{name}.mkv.part"
-        pad = ["-vf", f"pad=max(iw\\,{_LEAST}):max(ih\\,{_LEAST})"] if min(self.size) < _LEAST else []
-        args = [*pad, *_CODEC, "-threads", _THREADS, *_MUXER, file_url(self._part)]
-        self._writer = PipeWriter(args, size=self.size, rate=_RATE)
-
-    def _close_segment(self, state: Mapping[str, checkpoint.Value]) -> None:
-        assert self._writer is not None and self._part is not None
-        name = self._part.name.removeprefix("segment-").removesuffix(".mkv.part")
-        state_part = self.directory / f"state-{name}.npz.part"
+    def _take_in(self, segment: Segment, fill: Callable[[], None]) -> None:
+        """Add a segment whose files `fill` puts under their part names."""
+        if self._writer is not None or self._lock is None:
+            raise ValueError("commit before a segment is taken in")
         try:
-            checkpoint.save(state, state_part)  # First, while the encoder catches up.
-            state_length, state_sha256 = disk.seal(state_part)
-            self._writer.close()
-            length, sha256 = disk.seal(self._part)
-            segment = Segment(name, self.count, self._writer.frames, length, sha256, state_length, state_sha256)
-            state_part.replace(segment.state_file(self.directory))
-            disk.replace(self._part, segment.file(self.directory))
-            self._journal.append({"kind": "segment", "key": self._key, **asdict(segment)})
-        except BaseException:
-            with contextlib.suppress(OSError):
-                state_part.unlink()
-            raise
+            with disk.disk_errors(self.directory):
+                fill()
+                self._settle(segment)
+        finally:
+            workfolder.sweep(self.directory, keep=self._keep())
+
+    def _settle(self, segment: Segment) -> None:
+        """Give the files of a segment their final names, and note it."""
+        with contextlib.suppress(FileNotFoundError):
+            part_of(segment.state_file(self.directory)).replace(segment.state_file(self.directory))
+        disk.replace(part_of(segment.file(self.directory)), segment.file(self.directory))
+        self._journal.append(entry_of(segment, key=self._key))
         self._segments.append(segment)
-        self._writer = self._part = None
         self._done = None
-
-    def _read(self, segment: Segment, *, skip: int) -> Iterator[Pixels]:
-        path = segment.file(self.directory)
-        again = "Start the same command again: it is rendered anew from there."
-        # The decoder conceals damage, whatever it is told; the hash does not, at a fiftieth of the decoder's cost.
-        if not disk.is_whole(path, length=segment.length, sha256=segment.sha256):
-            raise DiskProblem(f"The stored segment {path} is missing or damaged. {again}")
-        crop = ["-vf", f"crop={self.size.width}:{self.size.height}:0:0"] if min(self.size) < _LEAST else []
-        args = ["-threads", _THREADS, "-f", "matroska", "-i", file_url(path), "-map", "0:v:0", *crop]
-        try:
-            with PipeReader([*args, "-fps_mode", "passthrough"], size=self.size, frames=segment.frames) as reader:
-                for pixels in reader:
-                    if reader.frames > skip:
-                        yield pixels
-        except FfmpegFailed as error:
-            raise DiskProblem(f"The stored segment {path} cannot be read back: {error} {again}") from error
 
     def _load(self) -> None:
         """Read the journal and keep the segments up to the first that is not whole."""
@@ -356,7 +381,7 @@ class Store:
             self.notes += (f"Going on from frame {self.count}.",)
             # Before the files go: a kill in between leaves debris, never a journal that names what is gone.
             self._journal.append({"kind": "back", "key": self._key, "frames": self.count})
-        _sweep(self.directory, keep=self._keep())
+        workfolder.sweep(self.directory, keep=self._keep())
 
     def _keep(self) -> set[str]:
         """Name the files that belong to the film: all segments, the last two checkpoints and a few older ones.
@@ -376,23 +401,3 @@ class Store:
 def _held_key(directory: Path, film: dict[str, Any] | None) -> str | None:
     """Return the key of the film in a folder, None if there is none."""
     return film["pixel_key"] if film else last_key(Journal(directory / JOURNAL).read())
-
-
-def _acquire(directory: Path) -> filelock.BaseFileLock:
-    lock = filelock.FileLock(directory / _LOCK, timeout=0, thread_local=False)
-    try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise StoreBusyError(
-            f"Another run is working in {directory}. Wait until it ends, or choose another --work-dir."
-        ) from error
-    return lock
-
-
-def _sweep(directory: Path, *, keep: set[str] | tuple[()]) -> None:
-    """Delete our files that are not in `keep`; what cannot be deleted now is debris for the next time."""
-    for pattern in _OURS:
-        for path in directory.glob(pattern):
-            if path.name not in keep:
-                with contextlib.suppress(OSError):
-                    path.unlink()

@@ -50,10 +50,12 @@ class Camera:
         turn_x, turn_y: degrees a second by which the camera itself turns right and down, with the perspective of a
             view 60 degrees wide.
         centre_x, centre_y: the point that zoom and rotation keep in place, as shares of width and height.
-        wander: how far this centre drifts at most, as a share of width and height; smooth, never periodic. Shows only
-            where the camera zooms or rotates.
+        wander: how far this centre drifts at most, as a share of width and height; smooth, never periodic unless
+            `around` is given. Shows only where the camera zooms or rotates.
         wander_period: seconds in which the centre swings there and back, roughly.
         seed: of the wandering; any integer.
+        around: seconds after which the centre comes back to where it was, for films that come round; None for never.
+            Schedules come round by themselves, or they do not.
 
     Raises:
         UsageError: a value that is not finite, a zoom or period that is not above 0. For schedules: when read.
@@ -70,6 +72,7 @@ class Camera:
     wander: Value = 0.0
     wander_period: float = 12.0
     seed: int = 0
+    around: float | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -119,8 +122,16 @@ class Camera:
     def centre(self, t: float) -> tuple[float, float]:
         """Return the fixed point of zoom and rotation at `t` seconds, as shares of width and height."""
         reach = _at(self.wander, t)
-        x, y = _wander(t / self.wander_period * _KNOTS, self.seed) if reach else (0.0, 0.0)
+        x, y = self._drift(t) if reach else (0.0, 0.0)
         return _at(self.centre_x, t) + reach * x, _at(self.centre_y, t) + reach * y
+
+    def _drift(self, t: float) -> tuple[float, float]:
+        """Return a point of the unit disc, the same a whole number of rounds later."""
+        if self.around is None:
+            return _wander(t / self.wander_period * _KNOTS, self.seed)
+        # Three points make the shortest way round that is not there and back.
+        knots = max(3, round(self.around / self.wander_period * _KNOTS))
+        return _wander(t / self.around * knots, self.seed, around=knots)
 
     def _generator(self, t: float, aspect: float) -> Matrix:
         x, y = self.centre(t)
@@ -190,16 +201,17 @@ def _exponential(stack: Matrix) -> Matrix:
     return total
 
 
-def _wander(place: float, seed: int) -> tuple[float, float]:
+def _wander(place: float, seed: int, *, around: int | None = None) -> tuple[float, float]:
     """Return a point of the unit disc that drifts with `place`: a cubic B-spline over random points, two bends smooth.
 
     A B-spline stays within the hull of its points, so the bound holds always; each point is drawn for itself, so
-    nothing repeats and any moment can be had alone.
+    nothing repeats, unless the points come `around` again, and any moment can be had alone.
     """
     knot = math.floor(place)
     f = place - knot
     weights = ((1 - f) ** 3, 3 * f**3 - 6 * f**2 + 4, -3 * f**3 + 3 * f**2 + 3 * f + 1, f**3)
-    points = [_point(seed, knot + k) for k in (-1, 0, 1, 2)]
+    knots = (knot - 1, knot, knot + 1, knot + 2)
+    points = [_point(seed, k if around is None else k % around) for k in knots]
     x = sum(weight * point[0] for weight, point in zip(weights, points, strict=True)) / 6
     y = sum(weight * point[1] for weight, point in zip(weights, points, strict=True)) / 6
     return x, y

@@ -244,22 +244,13 @@ def _grid(height: int, width: int) -> Flow:
     return np.dstack(np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)))
 
 
-def _dis(preset: int, finest: int | None = None, *, patch: tuple[int, int] | None = None) -> Callable[[], Estimator]:
-    """Make Dense Inverse Search (Kroeger et al. 2016).
-
-    Args:
-        preset: of OpenCV.
-        finest: down to the scale 1 / 2^finest; None for the preset's own.
-        patch: side of a patch and step from one to the next, pixels of the scale; None for the preset's own.
-    """
+def _dis(preset: int, finest: int | None = None) -> Callable[[], Estimator]:
+    """Make Dense Inverse Search (Kroeger et al. 2016), down to the scale 1 / 2^finest; None for the preset's own."""
 
     def make() -> Estimator:
         search = cv2.DISOpticalFlow_create(preset)  # type: ignore[attr-defined]
         if finest is not None:
             search.setFinestScale(finest)
-        if patch is not None:
-            search.setPatchSize(patch[0])
-            search.setPatchStride(patch[1])
 
         def flow(a: Grey, b: Grey) -> Flow:
             if min(a.shape) < SMALLEST:
@@ -273,8 +264,7 @@ def _dis(preset: int, finest: int | None = None, *, patch: tuple[int, int] | Non
 
 FLOWS: dict[str, Callable[[], Estimator]] = {
     "rough": _dis(cv2.DISOPTICAL_FLOW_PRESET_FAST),
-    # Patches half as large as the preset's halve the error along the outlines of what moves.
-    "fine": _dis(cv2.DISOPTICAL_FLOW_PRESET_FAST, 1, patch=(4, 3)),
+    "fine": _dis(cv2.DISOPTICAL_FLOW_PRESET_FAST, 1),
     "finer": _dis(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 1),
     # What steadiness is measured with: kept from rendering by default, so that the judge is not the judged.
     "judge": _dis(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0),

@@ -23,6 +23,9 @@ MAX_DEFORUM_LENGTH = 20_000
 CHECKED_FRAMES = 300
 """How many frames of the film, evenly spread, are tried when a schedule is read."""
 
+TIME = r"\s*(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(ms|min|s|%|)\s*"
+"""What the key of a keyframe looks like: a number and its unit."""
+
 _UNITS = {"s": 1.0, "ms": 0.001, "min": 60.0, "": 1.0}
 
 
@@ -186,7 +189,7 @@ def _read_keyframes(spec: Mapping[str, float | str], seconds: float) -> _Keyfram
 
 
 def _read_time(key: str, seconds: float) -> float:
-    match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(ms|min|s|%|)\s*", key)
+    match = re.fullmatch(TIME, key)
     if not match:
         raise UsageError(f"Keyframe {key!r} is not a time like '4s', '500ms', '1.5min' or '50%'.")
     number, unit = float(match[1]), match[2]

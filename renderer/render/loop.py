@@ -3,6 +3,8 @@
 canvas[t] = scene.canvas(t, dream[t-1])
 dream[t]  = scene.settle(governor(dreamer(canvas[t], t)))
 store.append(dream[t])
+
+A film that comes round is dreamed for a while before its frame 0; those frames have numbers below 0 and are not kept.
 """
 
 from __future__ import annotations
@@ -11,15 +13,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from renderer.dreaming.dreamer import Dreamer
 from renderer.dreaming.tone import Governor, Tone, measure
 from renderer.frame import Frame
-from renderer.media.store import Store
 from renderer.render.scenes import Scene
+
+if TYPE_CHECKING:
+    from renderer.dreaming.dreamer import Dreamer
 
 _SCENE = "scene."
 
@@ -44,16 +47,34 @@ class FrameReport:
     seconds: float
 
 
+class Keeper(Protocol):
+    """What keeps the frames, as a store does."""
+
+    @property
+    def next_frame(self) -> int:
+        """The number of the frame that `append` takes next; at first, where to go on."""
+
+    def state(self) -> Mapping[str, Any] | None:
+        """Return what to go on from, None where nothing is there."""
+
+    def append(self, frame: Frame) -> None:
+        """Add one frame `(H, W, 3)`; it counts once committed."""
+
+    def commit(self, state: Mapping[str, Any]) -> None:
+        """Keep what was appended, and the state to go on from."""
+
+
 def render(
     scene: Scene,
     dreamer: Dreamer,
-    store: Store,
+    store: Keeper,
     *,
     governor: Governor,
     frames: int,
     rate: Fraction,
     report: Callable[[FrameReport], None],
     should_stop: Callable[[], bool] = lambda: False,
+    start: Tone | None = None,
 ) -> bool:
     """Render what is missing of a film into its store.
 
@@ -62,17 +83,19 @@ def render(
         dreamer: dreams on it.
         store: keeps the frames, and knows where to go on.
         governor: steers the tone of what was dreamed.
-        frames: length of the film, unless the scene ends before.
+        frames: where to end, the length of the film usually, unless the scene ends before.
         rate: frames a second.
         report: called after each frame.
-        should_stop: asked after each frame; True commits what is there and returns.
+        should_stop: asked after each frame from 0 on; True commits what is there and returns.
+        start: tone of the film's first canvas, needed where rendering begins at a cut further on; else it is measured.
 
     Returns:
         True when the film is complete, False when it was stopped.
     """
-    dream, start = _saved(store, scene)
+    dream, start = _saved(store, scene, start)
     committed = time.monotonic()
-    for index in range(store.next_frame, frames):
+    run_up = scene.ring.run_up if scene.ring is not None and dream is None else 0
+    for index in range(store.next_frame - run_up, frames):
         began = time.monotonic()
         canvas = scene.canvas(index, dream)
         if canvas is None:
@@ -80,10 +103,13 @@ def render(
                 store.commit(_state(dream, start, scene))
             break
         start = start or measure(canvas.picture)
+        number, age = (index, None) if scene.ring is None else (scene.ring.drawn(index), scene.ring.age(index))
         dream, strength = dreamer(
-            canvas.picture, frame=index, seconds=float(index / rate), full=canvas.full, where=canvas.where
+            canvas.picture, frame=number, seconds=float(number / rate), full=canvas.full, where=canvas.where
         )
-        dream = scene.settle(governor(dream, start, frame=index))
+        dream = scene.settle(governor(dream, start, frame=number, age=age))
+        if index < 0:
+            continue
         store.append(dream)
         now = time.monotonic()
         report(FrameReport(index=index, total=frames, strength=strength, seconds=now - began))
@@ -102,11 +128,11 @@ def _state(dream: Frame, start: Tone, scene: Scene) -> dict[str, Any]:
     return {"dream": dream, **asdict(start), **{f"{_SCENE}{name}": value for name, value in scene.state().items()}}
 
 
-def _saved(store: Store, scene: Scene) -> tuple[Frame | None, Tone | None]:
+def _saved(store: Keeper, scene: Scene, start: Tone | None) -> tuple[Frame | None, Tone | None]:
     """Return the last dream and the tone of the first canvas as they were committed; the scene gets its part back."""
-    state: Mapping[str, Any] | None = store.state()
+    state = store.state()
     if state is None:
-        return None, None
+        return None, start
     tone = {field.name: float(np.asarray(state[field.name])) for field in fields(Tone)}
     scene.restore({name.removeprefix(_SCENE): value for name, value in state.items() if name.startswith(_SCENE)})
     return np.asarray(state["dream"], np.float32), Tone(**tone)

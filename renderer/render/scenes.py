@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from renderer.frame import Frame, Size
 from renderer.motion.camera import Camera
 from renderer.motion.resample import warp
+from renderer.motion.ring import Ring
 from renderer.render.carry import Carry
 from renderer.render.footage import Footage, Shot
 from renderer.render.layer import keep_chroma, stay_visible, within
@@ -38,8 +39,13 @@ class Scene:
     """Gives the canvas of each frame, from its number and the dream before it.
 
     What a scene remembers beside the dream must come back from `state` through `restore`, exact to the bit, or a film
-    that was stopped would not go on to the same bytes.
+    was stopped would not go on to the same bytes.
+
+    Attributes:
+        ring: how the film comes round; None for one that does not.
     """
+
+    ring: Ring | None = None
 
     def canvas(self, frame: int, dream: Frame | None) -> Canvas | None:
         """Return the canvas of a frame; None where the film ends. `dream` is the one before, None at frame 0."""

@@ -1,0 +1,146 @@
+"""Measure the figures of films that come round: `python -m benchmarks.loops [CAMERA ...]`. See README.md here."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from benchmarks.tools import Figure, below, show, tell
+from renderer.frame import Frame, Pixels, to_8bit
+
+CAMERAS: dict[str, tuple[str, ...]] = {
+    "zoom": (),
+    "still": ("camera.zoom=1", "camera.wander=0"),
+    "out": ("camera.zoom=0.75", "camera.rotate=8"),
+    "pan": ("camera.zoom=1", "camera.wander=0", "camera.pan_x=0.25"),
+    "uneven": ('camera.zoom={"0s" = 1.2, "100%" = 1.8}', "camera.rotate=20*sin(t)"),
+}
+"""How the camera moves -> settings."""
+
+
+@dataclass
+class Kept:
+    """Keeps the frames of a film in memory, rounded as a store rounds them."""
+
+    frames: list[Pixels] = field(default_factory=list)
+
+    @property
+    def next_frame(self) -> int:
+        return len(self.frames)
+
+    def state(self) -> None:
+        return None
+
+    def append(self, frame: Frame) -> None:
+        self.frames.append(to_8bit(frame))
+
+    def commit(self, state: Mapping[str, Any]) -> None:
+        """There is nothing to keep: such a film is never stopped."""
+
+
+def loop(camera: str, options: argparse.Namespace) -> Iterator[Figure]:
+    """Make a loop and a frame more, and measure how it comes round."""
+    from renderer.jobs.film import Film
+    from renderer.jobs.presets import resolve
+    from renderer.render.loop import render
+
+    sets = [f"film.size={options.size}", f"film.fps={options.fps}", f"film.seconds={options.seconds}", *options.set]
+    presets = [options.preset] if options.preset else []
+    settings = resolve(presets=presets, sets=[*sets, *CAMERAS[camera], "film.loop=true"]).settings
+    parts = Film(settings=settings, out=Path("loop.mp4"), picture=options.image).parts({})
+    ring = parts.scene.ring
+    assert ring is not None
+    tell(f"{camera}: {ring.frames} frames, the last {ring.seam} led into the first, {ring.run_up} before it")
+    kept = Kept()
+    render(
+        parts.scene,
+        parts.dreamer,
+        kept,
+        governor=parts.governor,
+        frames=ring.frames + 1,
+        rate=ring.rate,
+        report=lambda _: None,
+    )
+    *frames, after = kept.frames
+    if options.keep:
+        _keep(frames, ring.seam, Path(options.keep), camera)
+    yield from measure(camera, frames, after=after, seam=ring.seam)
+
+
+def measure(name: str, frames: list[Pixels], *, after: Pixels, seam: int) -> Iterator[Figure]:
+    """Measure a loop.
+
+    Args:
+        name: of it.
+        frames: uint8 `(H, W, 3)`.
+        after: what would follow the last frame if the film went on.
+        seam: how many frames at the end are led into the beginning.
+    """
+    steps = np.array([_apart(a, b) for a, b in zip(frames, [*frames[1:], frames[0]], strict=True)])
+    usual = float(steps[:-1].mean())
+    yield below(f"{name}: first frame from what follows the last", _apart(after, frames[0]) / usual, 1.5)
+    yield below(f"{name}: first frame from the last, as it is shown", float(steps[-1]) / usual, 1.5)
+    begin = len(frames) - seam
+    body, within = steps[: begin - 1], steps[begin - 1 :]
+    yield below(f"{name}: largest step in the seam, of the mean elsewhere", float(within.max() / body.mean()), 1.5)
+    yield Figure(f"{name}: largest step elsewhere, of the mean there", "", f"{body.max() / body.mean():.2f}", None)
+    yield Figure(f"{name}: smallest step in the seam", "", f"{within.min() / body.mean():.2f}", None)
+    for what, of in (("sharpness", sharpness), ("contrast", contrast)):
+        values = np.array([of(frame) for frame in frames])
+        least = float(values[begin:].min() / values[:begin].mean())
+        elsewhere = values[:begin].min() / values[:begin].mean()
+        text = f"{name}: least {what} in the seam, of the mean elsewhere"
+        yield Figure(text, "at least 0.80", f"{least:.2f}, elsewhere {elsewhere:.2f}", least >= 0.8)
+
+
+def sharpness(frame: Pixels) -> float:
+    """Return the standard deviation of the Laplacian of a frame's brightness."""
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).std())
+
+
+def contrast(frame: Pixels) -> float:
+    """Return the standard deviation of a frame's brightness."""
+    return float(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).std())
+
+
+def _apart(a: Pixels, b: Pixels) -> float:
+    return float(cv2.absdiff(a, b).mean())
+
+
+def _keep(frames: list[Pixels], seam: int, folder: Path, camera: str) -> None:
+    """Write the loop, and a sheet of frames around its seam, to look at."""
+    from renderer.media.images import write_image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = np.linspace(len(frames) - seam - 1, len(frames), 12).round().astype(int)
+    tiles = [frames[k % len(frames)] for k in shown]
+    rows = [np.hstack(tiles[k : k + 4]) for k in range(0, 12, 4)]
+    write_image(np.vstack(rows).astype(np.uint8), folder / f"{camera}.png", overwrite=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loops", description=__doc__)
+    parser.add_argument("cameras", nargs="*", choices=[*CAMERAS, []], help=f"which of {', '.join(CAMERAS)}; all")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of the loops")
+    parser.add_argument("--size", default="320x180")
+    parser.add_argument("--fps", default="24")
+    parser.add_argument("--preset", help="a look instead of the default")
+    parser.add_argument("--image", type=Path, help="a picture to begin with, instead of noise")
+    parser.add_argument("--set", action="append", default=[], help="any setting, like film.seam=1")
+    parser.add_argument("--keep", help="a folder for sheets of the frames around the seam")
+    options = parser.parse_args()
+    print(f"{'figure':<58} | {'asked':<14} | measured")
+    missed = [name for name in options.cameras or CAMERAS if not show(loop(name, options))]
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

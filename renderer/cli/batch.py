@@ -1,0 +1,290 @@
+"""`dreamreel batch` and `dreamreel status`: many films."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from renderer.cli.making import Making
+from renderer.cli.options import command
+from renderer.cli.terminal import Terminal
+
+if TYPE_CHECKING:
+    from renderer.jobs.batchplan import BatchOptions, Planned
+    from renderer.jobs.batchstate import BatchState, Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """Which films of a batch are made, where, and what a failure does."""
+
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Make these films alone; * and ? too.")
+    ] = None
+    executor: Annotated[
+        str, typer.Option("--executor", metavar="SPEC", help="serial, process, process:N or dask://HOST:PORT.")
+    ] = "serial"
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", min=1, max=1024, help="How many films at a time.")
+    ] = None
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going/--fail-fast", help="Whether a film that fails stops the others.")
+    ] = True
+
+
+def add(app: typer.Typer) -> None:
+    """Register the commands."""
+
+    @command(app)
+    def batch(
+        terminal: Terminal,
+        jobs: Annotated[Path, typer.Argument(metavar="JOBS.toml", help="The films to make, see docs/batch.md.")],
+        *,
+        output_dir: Annotated[
+            Path | None,
+            typer.Option("--output-dir", metavar="DIR", help="Where outputs are meant from. [where JOBS.toml lies]"),
+        ] = None,
+        running: Running,
+        making: Making,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="List the films, and say what they would take; nothing is written.")
+        ] = False,
+    ) -> None:
+        """Make the films of a jobs file; one that fails stops no other.
+
+        Stop it whenever you like: the same command goes on where it stopped, and makes nothing twice.
+        """
+        from renderer.jobs.batchplan import BatchOptions
+
+        options = BatchOptions(only=tuple(running.only or ()), **making.options())
+        if dry_run:
+            _dry_run(terminal, jobs, output_dir, options)
+        else:
+            _run(terminal, jobs, output_dir, options, running)
+
+    @command(app)
+    def status(
+        terminal: Terminal,
+        where: Annotated[
+            Path, typer.Argument(metavar="DIR|JOBS.toml", help="The jobs file, or the folder with its films.")
+        ],
+        *,
+        report: Annotated[
+            bool, typer.Option("--report", help="Write the page report.html beside the films, too.")
+        ] = False,
+    ) -> None:
+        """Show how a batch stands: what is made, at work, failed, waiting; while it runs and afterwards."""
+        from renderer.jobs.batchstate import read_state
+
+        state = read_state(where)
+        if terminal.json:
+            for row in state.rows:
+                terminal.result("", event="film", **row.values())
+        else:
+            for line in table([_status_cells(row, state) for row in state.rows]):
+                terminal.result(line)
+        text = _status_line(state)
+        times = {"running": state.running, "began": state.began, "ended": state.ended}
+        terminal.result(text, event="batch", folder=str(state.folder), **times, counts=state.counts())
+        if report:
+            _write_report(terminal, state)
+
+
+def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: BatchOptions, running: Running) -> None:
+    from renderer.cli.progress import BatchProgress
+    from renderer.jobs.batch import run_batch
+    from renderer.jobs.batchjournal import BatchJournal, batch_folder
+    from renderer.jobs.batchplan import open_jobs, plan_batch
+    from renderer.jobs.executors import open_executor
+    from renderer.jobs.report import BatchReport
+
+    began = time.monotonic()
+    jobs = open_jobs(path, output_dir=output_dir)
+    base = (output_dir or jobs.folder).absolute()
+    chosen = open_executor(running.executor, workers=running.workers)
+    rows: list[Row] = []
+    # What is entered into `after` ends when the journal is closed: the page then says that the run has ended.
+    with contextlib.ExitStack() as after, BatchJournal(batch_folder(path, base), base=base) as journal:
+        terminal.stage("looking at the films")
+        planned = plan_batch(jobs, journal.records, options=options, progress=_counting(terminal))
+        terminal.close()
+        _tell_problems(terminal, planned)
+        progress = BatchProgress(terminal, films=len(planned))
+        page = after.enter_context(BatchReport(journal.folder, tell=progress.note, should_stop=terminal.stopper))
+        terminal.stopper.graceful = True
+        try:
+            for row in run_batch(
+                jobs,
+                planned,
+                journal,
+                executor=chosen,
+                label=running.executor,
+                listener=progress,
+                should_stop=terminal.stopper,
+                fail_fast=not running.keep_going,
+            ):
+                rows.append(row)
+                progress.end(row)
+                if row.state == "done":
+                    progress.close()
+                    _tell_film(terminal, row)
+                elif row.attempts:
+                    progress.note(f"{row.name} {row.state}: {row.error}")
+                page.film(row)
+        finally:
+            progress.close()
+    if page.path is not None:
+        terminal.note(f"All of them on one page: {page.path}")
+    _finish(terminal, rows, films=len(planned), took=time.monotonic() - began)
+
+
+def _write_report(terminal: Terminal, state: BatchState) -> None:
+    from renderer.jobs.exhibit import show
+    from renderer.jobs.report import write_report
+
+    made = [row for row in state.rows if row.state == "done"]
+    terminal.stage("looking at the films")
+    for number, row in enumerate(made, start=1):
+        show(row, state.folder)
+        terminal.counted(number, len(made), what="film")
+    path = write_report(state)
+    terminal.result(str(path), event="report", path=str(path))
+
+
+def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: BatchOptions) -> None:
+    from renderer.jobs.batchjournal import Records, batch_folder
+    from renderer.jobs.batchplan import open_jobs, plan_batch
+    from renderer.jobs.estimate import estimate
+
+    jobs = open_jobs(path, output_dir=output_dir)
+    base = (output_dir or jobs.folder).absolute()
+    terminal.stage("looking at the films")
+    records = Records.read(batch_folder(path, base), base=base)
+    planned = plan_batch(jobs, records, options=options, progress=_counting(terminal))
+    if terminal.json:
+        for one in planned:
+            terminal.result("", event="film", **_planned_values(one))
+    else:
+        for line in table([_plan_cells(one, base) for one in planned]):
+            terminal.result(line)
+    found = estimate(planned, listener=terminal)
+    terminal.result(
+        found.text(),
+        event="plan",
+        films=found.films,
+        frames=found.frames,
+        seconds=None if found.seconds is None else round(found.seconds, 1),
+        bytes=found.bytes,
+        peak=found.peak,
+        measured=found.measured,
+    )
+
+
+def _counting(terminal: Terminal) -> Callable[[int, int], None]:
+    return lambda done, total: terminal.counted(done, total, what="film")
+
+
+def _tell_problems(terminal: Terminal, planned: Sequence[Planned]) -> None:
+    """Say at once what cannot be made: nobody should have to wait for the morning to learn it."""
+    for one in planned:
+        for note in one.notes:
+            terminal.note(f"{one.row.name}: {note}")
+        if one.error is not None:
+            terminal.note(f"{one.row.name} cannot be made: {one.error}")
+
+
+def _tell_film(terminal: Terminal, row: Row) -> None:
+    from renderer.jobs.outputs import size_text, span
+
+    length = f", {row.seconds:.4g} s" if row.fps else ""
+    made = "made before" if row.earlier else f"made in {span(row.took or 0.0)}"
+    details = f"{row.size}{length}, {size_text(row.bytes or 0)}, {made}"
+    terminal.result(f"{row.out}: {details}", event="film", path=str(row.out), **row.values())
+
+
+def _finish(terminal: Terminal, rows: Sequence[Row], *, films: int, took: float) -> None:
+    """Tell the failures and the sum, and end with the exit code that belongs to them."""
+    from renderer.errors import Interrupted, JobsFailed
+    from renderer.jobs.outputs import span
+
+    made = [row for row in rows if row.state == "done"]
+    failed = [row for row in rows if row.state == "failed"]
+    for row in failed:
+        terminal.failure(f"{row.name}: {row.error}", **row.values())
+    before = sum(row.earlier for row in made)
+    left = films - len(made) - len(failed)
+    parts = [f"{len(made)} of {films} films are made" + (f" ({before} of them before)" if before else "")]
+    parts += [f"{len(failed)} failed"] if failed else []
+    parts += [f"{left} are left"] if left else []
+    summary = f"{', '.join(parts)}, in {span(took)}."
+    if terminal.json:
+        values = {"made": len(made), "before": before, "failed": len(failed), "left": left}
+        terminal.result("", event="batch", films=films, **values, took=round(took, 3))
+    if left and terminal.stopper.asked:
+        raise Interrupted(f"{summary} The same command goes on from here.")
+    if failed:
+        raise JobsFailed(f"{summary} The same command tries what failed once more.")
+    terminal.note(summary)
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def table(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lay cells out in columns, two spaces apart; the last one is as long as it is."""
+    held = [list(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*held, strict=True)]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in held]
+
+
+def _plan_cells(one: Planned, base: Path) -> list[str]:
+    row = one.row
+    state = row.state if not row.frames_done or row.state == "done" else f"{row.state} at {row.frames_done}"
+    last = f"{_shown(row.out, base)}" if one.error is None else f"cannot be made: {one.error}"
+    return [row.name, row.kind, f"{row.frames or '?'} frames", row.size or "?", state, last]
+
+
+def _planned_values(one: Planned) -> dict[str, Any]:
+    error = {} if one.error is None else {"error": str(one.error), "exit_code": one.error.exit_code}
+    return {**one.row.values(), "priority": one.priority, **error}
+
+
+def _status_cells(row: Row, state: BatchState) -> list[str]:
+    from renderer.jobs.outputs import size_text, span
+
+    if row.state == "failed":
+        last = row.error
+    elif row.state == "done":
+        how = [
+            size_text(row.bytes or 0),
+            f"in {span(row.took)}" if row.took else "",
+            f"{row.speed:.3g} frames/s" if row.speed else "",
+        ]
+        last = f"{_shown(row.out, state.base)}: {', '.join(filter(None, how))}"
+    else:
+        last = _shown(row.out, state.base)
+    frames = f"{row.frames_done}/{row.frames or '?'} frames"
+    return [row.state, row.name, row.kind, row.preset, row.size or "?", frames, last]
+
+
+def _status_line(state: BatchState) -> str:
+    counts = ", ".join(f"{count} {name}" for name, count in state.counts().items() if count)
+    if state.running:
+        when = f"running since {state.began}"
+    elif state.ended:
+        when = f"the last run ended {state.ended}"
+    else:
+        when = f"the last run, begun {state.began}, was cut short; `dreamreel batch` goes on"
+    return f"{len(state.rows)} films: {counts}; {when}."
+
+
+def _shown(path: Path | None, base: Path) -> str:
+    if path is None:
+        return "-"
+    return str(path.relative_to(base) if path.is_relative_to(base) else path)

@@ -1,0 +1,100 @@
+"""A worker process: reads orders from its standard input, writes answers to what was its standard output.
+
+It ends with the process that started it, however that one ended, since its input ends then; and Ctrl-C on a terminal
+does not reach it, since it leads a session of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import shutil
+import struct
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+from renderer.jobs.units import Desk, Progress, Unit
+
+_LENGTH = struct.Struct("!Q")
+
+
+def send(pipe: IO[bytes], message: Any) -> None:
+    """Write a message, its length before it.
+
+    Raises:
+        OSError: nobody reads it.
+    """
+    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    pipe.write(_LENGTH.pack(len(data)))
+    pipe.write(data)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> Any:
+    """Read a message.
+
+    Raises:
+        EOFError: whoever wrote has ended, maybe in the middle of it.
+    """
+    (length,) = _LENGTH.unpack(_exactly(pipe, _LENGTH.size))
+    return pickle.loads(_exactly(pipe, length))  # From a process that we started, or were started by.
+
+
+def _exactly(pipe: IO[bytes], length: int) -> bytes:
+    data = pipe.read(length)
+    if data is None or len(data) < length:
+        raise EOFError
+    return data
+
+
+def main(folder: str) -> None:
+    """Work until the input ends.
+
+    Args:
+        folder: for temporary files; deleted at the end.
+    """
+    inbox, outbox = os.fdopen(0, "rb", closefd=False), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # What libraries print is no message.
+    orders: queue.SimpleQueue[tuple[int, Unit]] = queue.SimpleQueue()
+    stopped: set[int] = set()
+    writing = threading.Lock()
+
+    def tell(kind: str, number: int, value: Any) -> None:
+        with writing, contextlib.suppress(OSError):  # The other end has gone: `listen` ends this process.
+            send(outbox, (kind, number, value))
+
+    def listen() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                kind, number, unit = receive(inbox)
+                if kind == "stop":
+                    stopped.add(number)
+                else:
+                    orders.put((number, unit))
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # The last worker out, where the parent was killed.
+            Path(folder).parent.rmdir()
+        os._exit(0)
+
+    threading.Thread(target=listen, name="orders", daemon=True).start()
+    desk = Desk(Path(folder))
+    tell("ready", 0, None)
+    while True:
+        number, unit = orders.get()
+        tell("begun", number, None)
+
+        def told(progress: Progress, number: int = number) -> None:
+            tell("frame", number, progress)
+
+        def should_stop(number: int = number) -> bool:
+            return number in stopped
+
+        tell("answer", number, desk.perform(unit, tell=told, should_stop=should_stop))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

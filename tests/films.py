@@ -1,0 +1,121 @@
+"""Tiny films that cost milliseconds a frame, for the tests of executors and units of work."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from renderer.jobs import defaults
+from renderer.jobs.film import Film
+from renderer.jobs.presets import resolve
+from renderer.jobs.video import video_film
+from renderer.media.ffmpeg import file_url, run
+
+RATE = 12
+SHOT = 4
+"""Frames of each of the three shots of the clip."""
+
+LONG = 400
+"""Frames of a zoom that takes long enough for something to happen to it."""
+
+SETS = ("dream.octaves=1", "dream.first_steps=2", "dream.steps=1")
+
+
+def save_tiny_network(path: Path) -> Path:
+    """Write a network of three small convolutions that stands in for dreamnet."""
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(7)
+    picture = keras.Input((None, None, 3))
+    x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="edges")(picture)
+    x = layers.Conv2D(12, 3, strides=2, padding="same", activation="relu", name="parts")(x)
+    x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu", name="objects")(x)
+    keras.Model(picture, x).save(path)
+    return path
+
+
+def make_clip(path: Path) -> Path:
+    """Write three shots, 96x64, and beside them the list of their cuts."""
+    seconds = SHOT / RATE
+    sources = [f"{name}=s=96x64:r={RATE}" for name in ("testsrc", "mandelbrot", "testsrc2")]
+    inputs = [part for source in sources for part in ("-f", "lavfi", "-i", source)]
+    cut = "".join(f"[{n}]trim=end={seconds}[v{n}];" for n in range(3)) + "[v0][v1][v2]concat=n=3"
+    run([*inputs, "-filter_complex", cut, "-c:v", "libx264", "-g", "4", "-y", file_url(path)])
+    path.with_suffix(".txt").write_text(f"{SHOT}\n{2 * SHOT}\n")
+    return path
+
+
+def zoom(network: Path, out: Path, *sets: str, frames: int = 4, **options) -> Film:
+    chosen = [*SETS, f"network.weights={network}", f"film.frames={frames}", "film.size=64x48", *sets]
+    return Film(settings=resolve(sets=chosen).settings, out=out, **options)
+
+
+def video(network: Path, clip: Path, out: Path, *sets: str, **options) -> Film:
+    """A film over a clip whose tone is held, so that it depends on the film's first frame throughout."""
+    chosen = [*SETS, f"network.weights={network}", "governor.amount=1", "film.size=64x48", *sets]
+    return video_film(
+        resolve(sets=chosen, defaults=defaults.VIDEO), clip, out, cuts=clip.with_suffix(".txt"), **options
+    )
+
+
+def make_references(folder: str) -> None:
+    """Write into a folder a network, a clip, and in `films` what a serial executor makes of them."""
+    from renderer.jobs import runtime
+    from renderer.jobs.executors import Job, Serial
+
+    runtime.prepare()  # Before anything else uses TensorFlow, as in every command.
+    place = Path(folder)
+    network, clip = save_tiny_network(place / "tiny.keras"), make_clip(place / "clip.mp4")
+    (place / "films").mkdir()
+    made = [
+        zoom(network, place / "films" / "zoom.mp4"),
+        zoom(network, place / "films" / "long.mp4", frames=LONG),
+        video(network, clip, place / "films" / "video.mp4"),
+    ]
+    for outcome in Serial().run([Job(id=film.out.name, film=film) for film in made], listener=Batch()):
+        assert outcome.error is None, outcome.traceback
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Listening:
+    """Keeps what it is told."""
+
+    def __init__(self, on_frame=lambda report: None):
+        self.stages, self.notes, self.frames = [], [], []
+        self.begun_at = None
+        self._on_frame = on_frame
+
+    def stage(self, text):
+        self.stages.append(text)
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def rendering(self, *, done, total):
+        self.begun_at = done
+
+    def frame(self, report):
+        self.frames.append(report.index)
+        self._on_frame(report)
+
+    def encoded(self, done, total):
+        pass
+
+
+class Batch:
+    """Listens to a batch; `on_frame` is called with each report."""
+
+    def __init__(self, on_frame=lambda report: None):
+        self.jobs, self.notes = {}, []
+        self._on_frame = on_frame
+
+    def job(self, id):  # noqa: A002 - the name that batches use
+        self.jobs[id] = Listening(self._on_frame)
+        return self.jobs[id]
+
+    def note(self, text):
+        self.notes.append(text)

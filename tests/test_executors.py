@@ -1,0 +1,334 @@
+"""Executors: the same films from one process, from processes and from a Dask cluster, whatever befalls the workers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import films
+import pytest
+from films import SHOT, Batch, sha256
+
+from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
+from renderer.jobs import cluster, executors, remote
+from renderer.jobs.executors import Job, Serial, open_executor
+from renderer.jobs.processes import Processes, gpus, open_processes
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A network, a clip, and films from them, made one after another by a process that did nothing else before.
+
+    TensorFlow in this process may be at work with other threads already, which is part of what decides a film's bytes.
+    """
+    folder = tmp_path_factory.mktemp("made")
+    subprocess.run(
+        [sys.executable, "-c", "import sys, films; films.make_references(sys.argv[1])", str(folder)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])},
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def network(made):
+    return made / "tiny.keras"
+
+
+@pytest.fixture(scope="module")
+def clip(made):
+    return made / "clip.mp4"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_lanes():
+    """Every shot is a lane, every stretch a few frames long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(remote, "SHORTEST_LANE", 4)
+        patch.setattr(remote, "STRETCH_SECONDS", 0.2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def serial():
+    return Serial()
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Two worker processes, for all tests of this module."""
+    with open_executor("process:2") as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def dask():
+    """Two workers of a Dask cluster of its own, which share no folder that we know of."""
+    distributed = pytest.importorskip("distributed", reason="needs the extra [distributed]")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
+        address = local.scheduler_address.removeprefix("tcp://")
+        with open_executor(f"dask://{address}") as executor:
+            yield executor
+
+
+def make(executor, *made, listener=None, should_stop=lambda: False):
+    listener = listener or Batch()
+    jobs = [Job(id=film.out.name, film=film) for film in made]
+    return {one.id: one for one in executor.run(jobs, listener=listener, should_stop=should_stop)}, listener
+
+
+@pytest.mark.parametrize("name", ["two", "dask"])
+def test_every_executor_makes_films_with_the_same_bytes(request, name, made, network, clip, tmp_path):
+    films_made = films.zoom(network, tmp_path / "zoom.mp4"), films.video(network, clip, tmp_path / "video.mp4")
+    outcomes, listener = make(request.getfixturevalue(name), *films_made)
+    assert [outcome.error for outcome in outcomes.values()] == [None, None]
+    for path in tmp_path.iterdir():
+        assert sha256(path) == sha256(made / "films" / path.name), path.name
+    assert listener.jobs["zoom.mp4"].begun_at == 0
+    assert listener.jobs["video.mp4"].frames[-1] == 3 * SHOT - 1
+
+
+@pytest.mark.parametrize("name", ["serial", "two"])
+def test_a_film_that_fails_stops_no_other(request, name, network, tmp_path):
+    made = [
+        films.zoom(network, tmp_path / "gone.mp4", picture=tmp_path / "gone.png"),
+        films.zoom(network, tmp_path / "layer.mp4", "dream.layers=prats"),
+        films.zoom(network, tmp_path / "fine.mp4"),
+    ]
+    outcomes, _ = make(request.getfixturevalue(name), *made)
+    assert isinstance(outcomes["gone.mp4"].error, BadInput)
+    assert isinstance(outcomes["layer.mp4"].error, UsageError)
+    assert "Traceback" in outcomes["layer.mp4"].traceback
+    assert not outcomes["layer.mp4"].passing
+    assert outcomes["fine.mp4"].result.path.is_file()
+
+
+def test_a_bug_in_one_film_is_told_as_one_and_stops_no_other(serial, network, tmp_path, monkeypatch):
+    real = executors.make_film
+
+    def sometimes(film, **options):
+        if film.out.name == "bug.mp4":
+            raise ZeroDivisionError("by nothing")
+        return real(film, **options)
+
+    monkeypatch.setattr(executors, "make_film", sometimes)
+    names = ["bug.mp4", "fine.mp4"]
+    outcomes, _ = make(serial, *(films.zoom(network, tmp_path / name) for name in names))
+    assert "bug in Dreamreel: ZeroDivisionError: by nothing" in str(outcomes["bug.mp4"].error)
+    assert outcomes["bug.mp4"].error.exit_code == 1
+    assert "sometimes" in outcomes["bug.mp4"].traceback
+    assert outcomes["fine.mp4"].error is None
+
+
+@pytest.mark.parametrize("name", ["serial", "two"])
+def test_jobs_may_be_added_while_others_are_made(request, name, network, tmp_path):
+    class Growing:
+        def __init__(self):
+            self.waiting = ["a.mp4"]
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            if not self.waiting:
+                raise StopIteration
+            name = self.waiting.pop()
+            return Job(id=name, film=films.zoom(network, tmp_path / name, frames=1))
+
+    jobs, seen = Growing(), []
+    for outcome in request.getfixturevalue(name).run(jobs, listener=Batch()):
+        seen.append(outcome.id)
+        if len(seen) < 3:
+            jobs.waiting.append("abc"[len(seen)] + ".mp4")
+    assert seen == ["a.mp4", "b.mp4", "c.mp4"]
+
+
+@pytest.mark.parametrize("name", ["serial", "two"])
+def test_a_stop_keeps_what_is_there_and_begins_no_other_film(request, name, network, tmp_path):
+    executor, listener = request.getfixturevalue(name), Batch()
+    made = [films.zoom(network, tmp_path / f"{n}.mp4", frames=400) for n in range(9)]
+    outcomes, _ = make(
+        executor, *made, listener=listener, should_stop=lambda: any(job.frames for job in listener.jobs.values())
+    )
+    assert 1 <= len(outcomes) <= 3
+    assert all(isinstance(outcome.error, Interrupted) for outcome in outcomes.values())
+    assert len(listener.jobs) == len(outcomes)
+    assert not list(tmp_path.glob("*.mp4"))
+    short = films.zoom(network, tmp_path / "after.mp4")
+    assert make(executor, short)[0]["after.mp4"].error is None
+
+
+def at_work(executor):
+    """Process ids of the workers that have an order."""
+    hands = list(executor.staff.crew._at_work)
+    if isinstance(executor.staff, Processes):
+        return [hand.process.pid for hand in hands]
+    return list(executor.staff.client.run(os.getpid, workers=[hand.address for hand in hands]).values())
+
+
+@pytest.mark.parametrize("name", ["two", "dask"])
+def test_a_worker_killed_in_the_middle_is_replaced_and_the_film_has_the_same_bytes(
+    request, name, made, network, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(remote, "STRETCH_SECONDS", 60.0)  # Whenever it is killed, it is in the middle of one.
+    executor, killed = request.getfixturevalue(name), []
+
+    def kill(report):
+        if not killed and report.index >= 3:
+            killed.extend(at_work(executor))
+            for number in killed:
+                os.kill(number, signal.SIGKILL)
+
+    listener = Batch(kill)
+    outcomes, _ = make(executor, films.zoom(network, tmp_path / "long.mp4", frames=films.LONG), listener=listener)
+    assert killed
+    assert outcomes["long.mp4"].error is None
+    assert any(re.search("A worker was (killed|lost).*long.mp4", note) for note in listener.notes)
+    assert sha256(tmp_path / "long.mp4") == sha256(made / "films" / "long.mp4")
+    assert not any(alive(number) for number in killed)
+
+
+def test_whoever_walks_away_leaves_no_thread_behind_and_may_come_back(two, network, tmp_path):
+    before = {thread.name for thread in threading.enumerate()}
+    running = two.run(
+        [Job(id=name, film=films.zoom(network, tmp_path / name, frames=count)) for name, count in NAMED.items()],
+        listener=Batch(),
+    )
+    assert next(running).id == "short.mp4"
+    running.close()
+    assert not {thread.name for thread in threading.enumerate()} - before
+    assert not (tmp_path / "endless.mp4").exists()
+    outcomes, _ = make(two, films.zoom(network, tmp_path / "after.mp4"))
+    assert outcomes["after.mp4"].error is None
+
+
+NAMED = {"short.mp4": 1, "endless.mp4": 100_000}
+
+
+def test_workers_share_no_session_with_the_terminal(two, network, tmp_path):
+    make(two, films.zoom(network, tmp_path / "a.mp4", frames=1))
+    workers = two.staff.process_ids()
+    assert len(workers) == 2
+    assert all(os.getsid(number) == number != os.getsid(0) for number in workers)
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    code = """
+        from renderer.jobs.executors import open_executor
+        executor = open_executor("process:2")
+        executor.staff.start()
+        print(*executor.staff.process_ids(), executor.staff._folder, flush=True)
+        import signal; signal.pause()
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=TESTS.parent,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    with child:
+        *workers, _ = child.stdout.readline().split()
+        assert len(workers) == 2
+        assert all(alive(int(number)) for number in workers)
+        child.kill()
+    wait_until(lambda: not any(alive(int(number)) for number in workers))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_block_leaves_no_process_thread_or_temporary_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = threading.active_count()
+    with open_executor("process", workers=2) as executor:
+        executor.staff.start()
+        workers = executor.staff.process_ids()
+        assert list(tmp_path.iterdir())
+    assert not any(alive(number) for number in workers)
+    assert threading.active_count() <= before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_that_cannot_even_start_end_in_a_sentence(network, tmp_path, monkeypatch):
+    from renderer.jobs import processes
+
+    monkeypatch.setattr(processes, "_BOOT", "raise SystemExit('no such thing here')")
+    with open_executor("process:2") as executor:
+        outcomes, _ = make(executor, films.zoom(network, tmp_path / "a.mp4"))
+    error = outcomes["a.mp4"].error
+    assert isinstance(error, EnvironmentProblem)
+    assert "No worker process could be started" in str(error)
+    assert "no such thing here" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("spec", "workers", "words"),
+    [
+        ("serail", None, "'serial'"),
+        ("serial:2", None, "process:N"),
+        ("serial", 2, "process:N"),
+        ("process:0", None, "process:0"),
+        ("process:two", None, "process:two"),
+        ("process:2", 3, "contradict"),
+        ("process", 1000, "1 to 256"),
+        ("dask:10.0.0.1:8786", None, "dask://10.0.0.5:8786"),
+        ("dask://10.0.0.1", None, "dask://10.0.0.5:8786"),
+        ("dask://10.0.0.1:8786", 2, "Dask cluster"),
+    ],
+)
+def test_an_executor_that_makes_no_sense_is_refused(spec, workers, words):
+    with pytest.raises(UsageError, match=words):
+        open_executor(spec, workers=workers)
+
+
+def test_without_dask_a_sentence_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(EnvironmentProblem, match=r"pip install 'dreamreel\[distributed\]'"):
+        open_executor("dask://127.0.0.1:8786")
+
+
+def test_a_scheduler_that_is_not_there_ends_in_a_sentence(network, tmp_path, monkeypatch):
+    pytest.importorskip("distributed", reason="needs the extra [distributed]")
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    with open_executor("dask://127.0.0.1:9") as executor, pytest.raises(EnvironmentProblem, match=r"127\.0\.0\.1:9"):
+        make(executor, films.zoom(network, tmp_path / "a.mp4"))
+
+
+def test_each_worker_has_a_gpu_of_its_own_where_there_are_some(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert gpus() == ["2", "5"]
+    assert open_processes("", None).workers == 2
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert gpus() == []
+    assert open_processes("", None).workers >= 2
+    assert open_processes("3", None).workers == 3
+
+
+def test_nothing_heavy_is_loaded_by_whoever_only_hands_out_work():
+    code = "import sys, renderer.jobs.remote, renderer.jobs.staffed, renderer.jobs.processes; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TESTS.parent)
+    assert not set(done.stdout.split()) & {"tensorflow", "keras", "distributed"}
+
+
+def alive(number):
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def wait_until(condition, *, seconds=30):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)

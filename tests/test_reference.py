@@ -1,0 +1,117 @@
+"""The page and the schema that explain every setting."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
+
+from renderer.cli.main import app
+from renderer.errors import UsageError
+from renderer.jobs.presets import builtin_folder, load_preset, resolve
+from renderer.jobs.reference import entries, reference, schema
+from renderer.jobs.settings import Settings, build, flatten, keys
+from renderer.jobs.toml import Document
+
+PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
+VALIDATOR = Draft202012Validator(schema())
+
+
+def test_the_page_in_the_documentation_is_what_the_program_says():
+    assert PAGE.read_text(encoding="utf-8") == reference(), "run: dreamreel presets reference > docs/settings.md"
+    assert CliRunner().invoke(app, ["presets", "reference"]).stdout == reference()
+
+
+def test_every_setting_is_on_the_page_with_type_default_and_meaning():
+    listed = {entry.key: entry for entry in entries()}
+    assert list(listed) == keys()
+    for entry in listed.values():
+        assert entry.type and entry.about
+        assert entry.default == flatten(Settings())[entry.key]
+        assert "seconds" not in entry.about.split() or entry.unit != "seconds", f"{entry.key} tells its unit twice"
+    zoom = listed["camera.zoom"]
+    assert (zoom.type, zoom.range, zoom.unit) == ("number over time", "0.001 to 1000", "factor a second")
+    assert listed["camera.edges"].range == "mirror, reflect, wrap, clamp"
+    assert "| `zoom` | number over time | 0.001 to 1000 | factor a second | `1.5`, `1.0` for videos |" in reference()
+
+
+def test_the_reference_is_there_for_programs_too():
+    lines = CliRunner().invoke(app, ["presets", "reference", "--json"]).stdout.splitlines()
+    assert [json.loads(line)["key"] for line in lines] == keys()
+
+
+def test_the_schema_is_one():
+    Draft202012Validator.check_schema(schema())
+    assert json.loads(CliRunner().invoke(app, ["presets", "schema"]).stdout) == schema()
+
+
+@pytest.mark.parametrize("path", sorted(builtin_folder().glob("*.toml")), ids=lambda path: path.stem)
+def test_every_preset_of_ours_is_one_to_the_schema(path):
+    VALIDATOR.validate(Document.read(path, what="preset").table)
+
+
+def test_what_the_defaults_are_passes_the_schema():
+    tables: dict = {}
+    for key, value in flatten(Settings()).items():
+        head, _, name = key.rpartition(".")
+        if value is not None:
+            (tables.setdefault(head, {}) if head else tables)[name] = value
+    VALIDATOR.validate(tables)
+
+
+GOOD = [
+    'extends = "meadow"\nfor = ["zoom", "still"]\nseed = 3',
+    '[camera]\nzoom = { "0s" = 1.2, "4.5min" = 2, "50%" = 1, ease = "smooth" }\nrotate = "sin(t)"\npan_x = -2',
+    '[dream]\nlayers = { parts = "1 - t/T", "objects:3" = { "0s" = 0, "4s" = 1 } }',
+    '[dream]\nlayers = "parts:1,objects:0.5"\nstrength = "0:(1.0), 30:(1+0.02*sin(t/5))"',
+    '[dream]\nlayers = ["parts", "objects:2"]',
+    '[film]\nfps = 23.976\nsize = "64x48"\nseconds = 3',
+    '[film]\nfps = "24000/1001"\nframes = 3',
+    '[governor]\nluma = "auto"\ncontrast = "0.2 + 0.1*t/T"\nsaturation = 0.5',
+    "[video]\nbox = [0.1, 0.1, 0.5, 0.5]\ncuts = false\nend = 3",
+    '[video]\nbox = "0.1,0.1,0.5,0.5"',
+]
+
+
+@pytest.mark.parametrize("text", GOOD)
+def test_what_is_good_to_the_program_is_good_to_the_schema(text, tmp_path):
+    (tmp_path / "p.toml").write_text(text)
+    resolve(presets=[str(tmp_path / "p.toml")])
+    VALIDATOR.validate(Document.read(tmp_path / "p.toml", what="preset").table)
+
+
+BAD = [
+    'for = "cinema"',
+    "sead = 3",
+    "seed = 1.5",
+    "[camera]\nzom = 1",
+    "[camera]\nzoom = 0",
+    "[camera]\nzoom = true",
+    '[camera]\nzoom = { "0x" = 1 }',
+    '[camera]\nzoom = { "0s" = 1, ease = "smoth" }',
+    "[camera]\nzoom = {}",
+    '[camera]\nedges = "miror"',
+    "[dream]\nlayers = 3",
+    "[dream]\nlayers = { parts = true }",
+    "[dream]\nlayers = { parts = 1e9 }",
+    "[dream]\noctaves = 0",
+    "[dream]\noctave_ratio = 1",
+    '[film]\nsize = "big"',
+    "[film]\nfps = 0",
+    "[film]\nseconds = 0",
+    "[video]\nbox = [1, 2]",
+    "[video]\ncuts = 1",
+    "camera = 3",
+]
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_is_bad_to_the_schema_is_bad_to_the_program(text, tmp_path):
+    (tmp_path / "p.toml").write_text(text)
+    assert not VALIDATOR.is_valid(Document.read(tmp_path / "p.toml", what="preset").table)
+    if "cuts = 1" not in text:  # taken for true
+        with pytest.raises(UsageError):
+            build(load_preset(str(tmp_path / "p.toml")).values)

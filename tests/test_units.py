@@ -1,0 +1,409 @@
+"""Units of work: films rendered piece by piece by workers that die, lack things or differ, here all in this process."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+
+import films
+import numpy as np
+import pytest
+from films import SHOT, Batch, Listening, sha256
+
+from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, Interrupted, UsageError
+from renderer.jobs import remote
+from renderer.jobs.content import Cache, describe, pieces
+from renderer.jobs.crew import Crew
+from renderer.jobs.executors import Job
+from renderer.jobs.film import make_film
+from renderer.jobs.rendering import Maker
+from renderer.jobs.staffed import Staffed
+from renderer.jobs.still import Still, make_still
+from renderer.jobs.units import Desk, Failure, Missing, Opening, Stretch, script_of
+from renderer.media.ffmpeg import FfmpegFailed
+from renderer.media.images import write_image
+from renderer.media.store import Store
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return films.save_tiny_network(tmp_path_factory.mktemp("network") / "tiny.keras")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return films.make_clip(tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+@pytest.fixture(scope="module")
+def whole(network, clip, tmp_path_factory):
+    """The film over the clip, made by this process in one go."""
+    out = tmp_path_factory.mktemp("whole") / "dream.mp4"
+    make_film(films.video(network, clip, out), listener=Listening())
+    return out
+
+
+@pytest.fixture(autouse=True)
+def small_lanes(monkeypatch):
+    """Every shot is a lane, and every stretch ends after one frame."""
+    monkeypatch.setattr(remote, "SHORTEST_LANE", 4)
+    monkeypatch.setattr(remote, "STRETCH_SECONDS", 0.0)
+
+
+class Neighbour:
+    """A worker in a thread of this process; `dies` says of an order whether it dies of it."""
+
+    numbers = itertools.count()
+
+    def __init__(self, staff):
+        self.staff, self.crew = staff, staff.crew
+        self.desk = Desk(staff.folder / f"desk-{next(self.numbers)}")
+        self.desk.folder.mkdir()
+        self.stopped = set()
+
+    def begin(self, order):
+        threading.Thread(target=self._work, args=(order,), daemon=True).start()
+
+    def stop(self, order):
+        self.stopped.add(order.number)
+
+    def close(self):
+        self.desk.close()
+
+    def _work(self, order):
+        with self.staff.turn:  # Threads on one network would only be in each other's way.
+            self.staff.done.append(order.unit)
+            self.crew.begun(self, order.number)
+            if self.staff.dies(order.unit):
+                self.crew.lost(self, "was killed by SIGKILL")
+                self.crew.joined(Neighbour(self.staff))
+                return
+            answer = self.desk.perform(
+                order.unit,
+                tell=lambda frame: self.crew.heard(self, order.number, frame),
+                should_stop=lambda: order.number in self.stopped,
+            )
+            self.staff.performed.append(order.unit)
+            self.staff.turn.notify_all()
+        self.crew.answered(self, order.number, answer)
+
+
+class Neighbours:
+    """Two of them."""
+
+    shared, workers = True, 2
+
+    def __init__(self, folder, *, dies=lambda unit: False):
+        self.crew, self.folder, self.dies = Crew(), folder, dies
+        self.turn, self.done, self.performed = threading.Condition(), [], []
+
+    def start(self):
+        for _ in range(self.workers):
+            self.crew.joined(Neighbour(self))
+
+    def close(self):
+        self.crew.close()
+
+    def die_at(self, frame):
+        """Let every worker die that begins with a frame, once something further on has been rendered."""
+
+        def further_on():
+            return any(isinstance(unit, Stretch) and unit.first >= SHOT for unit in self.performed)
+
+        def dies(unit):
+            return isinstance(unit, Stretch) and unit.first == frame and self.turn.wait_for(further_on, 60)
+
+        self.dies = dies
+        return self
+
+
+def make(staff, *made, listener=None, should_stop=lambda: False):
+    listener = listener or Batch()
+    with Staffed(staff) as executor:
+        jobs = [Job(id=film.out.name, film=film) for film in made]
+        return {one.id: one for one in executor.run(jobs, listener=listener, should_stop=should_stop)}, listener
+
+
+def stretches(staff):
+    return [unit for unit in staff.done if isinstance(unit, Stretch)]
+
+
+def at_first(index):
+    """Say of units whether it is the first one that begins with a frame."""
+    seen = []
+
+    def dies(unit):
+        if isinstance(unit, Stretch) and unit.first == index and not seen:
+            seen.append(unit)
+            return True
+        return False
+
+    return dies
+
+
+def test_a_video_rendered_frame_by_frame_by_several_workers_has_the_bytes_of_one_made_in_one_go(
+    network, clip, whole, tmp_path
+):
+    out, staff = tmp_path / "dream.mp4", Neighbours(tmp_path)
+    outcomes, listener = make(staff, films.video(network, clip, out))
+    assert outcomes["dream.mp4"].result.frames == 3 * SHOT
+    assert sha256(out) == sha256(whole)
+    assert {unit.end for unit in stretches(staff)} == {SHOT, 2 * SHOT, 3 * SHOT}
+    assert [path.name for path in tmp_path.iterdir() if "desk" not in path.name] == ["dream.mp4"]
+    assert listener.jobs["dream.mp4"].frames[-1] == 3 * SHOT - 1
+
+
+def test_a_film_is_split_at_its_cuts_alone_and_not_where_two_are_close():
+    assert remote.lanes_of([], 10) == [(0, 10)]
+    assert remote.lanes_of([2, 4, 6, 20], 20) == [(0, 4), (4, 20)]
+    assert remote.lanes_of([3, 7, 8, 12], 20) == [(0, 7), (7, 12), (12, 20)]
+
+
+def test_a_worker_that_dies_costs_its_stretch_only(network, clip, whole, tmp_path):
+    out, staff = tmp_path / "dream.mp4", Neighbours(tmp_path, dies=at_first(SHOT + 2))
+    outcomes, listener = make(staff, films.video(network, clip, out))
+    assert outcomes["dream.mp4"].error is None
+    assert sha256(out) == sha256(whole)
+    firsts = [unit.first for unit in stretches(staff)]
+    assert sorted(firsts) == sorted([*range(3 * SHOT), SHOT + 2])
+    assert [note for note in listener.notes if "was killed by SIGKILL" in note and f"frames {SHOT + 2} to" in note]
+
+
+def test_what_kills_two_workers_is_set_aside_and_named_while_the_other_films_are_made(network, tmp_path):
+    poison = films.zoom(network, tmp_path / "poison.mp4", "seed=666")
+    fine = films.zoom(network, tmp_path / "fine.mp4")
+    staff = Neighbours(tmp_path, dies=lambda unit: unit.script.settings["seed"] == 666 and isinstance(unit, Stretch))
+    outcomes, _ = make(staff, poison, fine)
+    assert outcomes["fine.mp4"].error is None
+    error = outcomes["poison.mp4"].error
+    assert isinstance(error, EnvironmentProblem)
+    assert "frames 0 to 3 of poison.mp4" in str(error)
+    assert "2 workers" in str(error)
+    assert not outcomes["poison.mp4"].passing
+    assert len([unit for unit in stretches(staff) if unit.script.settings["seed"] == 666]) == 2
+
+
+def test_a_stopped_film_goes_on_and_renders_nothing_twice(network, clip, whole, tmp_path):
+    out, listener = tmp_path / "dream.mp4", Batch()
+    first, second = Neighbours(tmp_path), Neighbours(tmp_path)
+    outcomes, _ = make(
+        first,
+        films.video(network, clip, out),
+        listener=listener,
+        should_stop=lambda: len(getattr(listener.jobs.get("dream.mp4"), "frames", ())) >= 5,
+    )
+    assert isinstance(outcomes["dream.mp4"].error, Interrupted)
+    assert not out.exists()
+    done = len(stretches(first))
+    assert 5 <= done < 3 * SHOT
+    outcomes, listener = make(second, films.video(network, clip, out))
+    assert outcomes["dream.mp4"].result.resumed_at == listener.jobs["dream.mp4"].begun_at == done
+    assert len(stretches(second)) == 3 * SHOT - done
+    assert sha256(out) == sha256(whole)
+
+
+def test_what_workers_left_is_taken_over_by_one_process_and_the_other_way_round(network, clip, whole, tmp_path):
+    out = tmp_path / "dream.mp4"
+    made = films.video(network, clip, out)
+    outcomes, _ = make(Neighbours(tmp_path).die_at(2), made)
+    assert isinstance(outcomes["dream.mp4"].error, EnvironmentProblem)
+    store = Store.existing(made.folder)
+    assert store.count == 2
+    apart = sum(Store.existing(folder).count for _, folder in store.lanes())
+    assert apart > 0
+    listening = Listening()
+    with pytest.raises(Interrupted):
+        make_film(made, listener=listening, should_stop=lambda: len(listening.frames) >= 1)
+    assert Store.existing(made.folder).count == 3
+    staff = Neighbours(tmp_path)
+    make(staff, made)
+    assert len(stretches(staff)) == 3 * SHOT - 3 - apart
+    assert sha256(out) == sha256(whole)
+
+
+def test_one_process_joins_what_workers_left_further_on(network, clip, whole, tmp_path):
+    out = tmp_path / "dream.mp4"
+    made = films.video(network, clip, out)
+    make(Neighbours(tmp_path).die_at(0), made)
+    store = Store.existing(made.folder)
+    apart = sum(Store.existing(folder).count for _, folder in store.lanes())
+    assert store.count == 0 < apart
+    listening = Listening()
+    result = make_film(made, listener=listening)
+    assert result.resumed_at == apart
+    assert len(listening.frames) == 3 * SHOT - apart
+    assert sha256(out) == sha256(whole)
+
+
+def test_work_left_by_workers_on_a_film_with_other_settings_is_not_thrown_away_unasked(network, clip, tmp_path):
+    out = tmp_path / "dream.mp4"
+    make(Neighbours(tmp_path).die_at(0), films.video(network, clip, out))
+    with pytest.raises(UsageError, match="seed was 7 and is 8"):
+        make_film(films.video(network, clip, out, "seed=8"), listener=Listening())
+    make_film(films.video(network, clip, out, "seed=8", restart=True), listener=Listening())
+    assert not (tmp_path / ".dream.mp4.dreamreel").exists()
+
+
+def test_a_picture_dreamed_by_a_worker_is_the_same_and_shows_how_it_came_about(network, picture, tmp_path):
+    image = tmp_path / "start.png"
+    write_image(picture, image)
+    here, there = (
+        Still(
+            settings=films.zoom(network, tmp_path / "x").settings,
+            out=tmp_path / name / "still.png",
+            picture=image,
+            evolution=tmp_path / name / "sheet.png",
+        )
+        for name in ("here", "there")
+    )
+    for still in (here, there):
+        still.out.parent.mkdir()
+    make_still(here, listener=Listening())
+    outcomes, _ = make(Neighbours(tmp_path), there)
+    assert outcomes["still.png"].error is None
+    assert sha256(here.out) == sha256(there.out)
+    assert sha256(here.evolution) == sha256(there.evolution)
+
+
+def test_what_a_user_must_mend_is_told_in_the_users_words(network, clip, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    outcomes, _ = make(
+        Neighbours(tmp_path),
+        films.zoom(network, tmp_path / "layer.mp4", "dream.layers=prats"),
+        films.zoom(network, tmp_path / "picture.mp4", picture=broken),
+        films.zoom(network, tmp_path / "fine.mp4"),
+    )
+    assert isinstance(outcomes["layer.mp4"].error, UsageError)
+    assert "'parts'" in str(outcomes["layer.mp4"].error)
+    assert isinstance(outcomes["picture.mp4"].error, BadInput)
+    assert str(broken) in str(outcomes["picture.mp4"].error)
+    assert outcomes["fine.mp4"].error is None
+
+
+def test_workers_that_would_make_other_pixels_are_refused(network, tmp_path):
+    desk, script = Desk(tmp_path), script_of(films.zoom(network, tmp_path / "x.mp4"), shared=True)
+    maker = desk.perform(Opening(script=script), tell=lambda _: None)
+    assert isinstance(maker, Maker)
+    other = dataclasses.replace(maker, environment={**maker.environment, "numpy": "1.0"})
+    stretch = Stretch(script=script, maker=other, first=0, end=4, state=None, seconds=1)
+    answer = desk.perform(stretch, tell=lambda _: None)
+    assert isinstance(answer, Failure)
+    assert "numpy: 1.0 there" in answer.message
+
+
+def perform_sending_what_is_missing(desk, unit):
+    """As a worker and its employer would: ask, send, ask again. Returns what was asked for, and the answer."""
+    answer = desk.perform(unit, tell=lambda _: None)
+    assert isinstance(answer, Missing)
+    for name, files in answer.files.items():
+        for piece in (piece for file in files for piece in pieces(unit.script.inputs[name], file)):
+            desk.cache.put(piece)
+    return set(answer.files), desk.perform(unit, tell=lambda _: None)
+
+
+def test_a_worker_without_the_inputs_asks_for_them_by_content(network, clip, tmp_path):
+    desk = Desk(tmp_path / "worker")
+    script = script_of(films.video(network, clip, tmp_path / "x.mp4"), {"cuts": []}, shared=False)
+    asked, answer = perform_sending_what_is_missing(desk, Opening(script=script))
+    assert asked == {"clip", "weights"}
+    assert isinstance(answer, Maker)
+    assert desk.cache.find(script.inputs["clip"]).read_bytes() == clip.read_bytes()
+    desk.close()
+
+
+def test_what_a_worker_says_of_an_input_has_the_name_that_the_user_knows(network, tmp_path):
+    broken, desk = tmp_path / "broken.png", Desk(tmp_path / "worker")
+    broken.write_bytes(b"no picture")
+    script = script_of(films.zoom(network, tmp_path / "x.mp4", picture=broken), shared=False)
+    _, answer = perform_sending_what_is_missing(desk, Opening(script=script))
+    assert isinstance(answer, Failure)
+    assert str(broken) in answer.message
+    assert str(desk.folder) not in answer.message
+
+
+def test_content_arrives_in_pieces_and_is_checked(tmp_path, monkeypatch):
+    from renderer.jobs import content
+
+    monkeypatch.setattr(content, "PIECE", 1000)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    data = {"1.png": bytes(2500), "%d é.png": b"x" * 1000, "empty": b""}
+    for name, held in data.items():
+        (folder / name).write_bytes(held)
+    described, cache = describe(folder, shared=False), Cache(tmp_path / "cache")
+    assert cache.find(described) is None
+    for name in cache.missing(described):
+        for piece in pieces(described, name):
+            cache.put(piece)
+    found = cache.find(described)
+    assert {path.name: path.read_bytes() for path in found.iterdir()} == data
+    assert describe(found, shared=False).sha256 == described.sha256
+
+
+def test_content_that_changed_on_the_way_is_refused_and_names_cannot_lead_out_of_the_cache(tmp_path):
+    path, cache = tmp_path / "clip.mp4", Cache(tmp_path / "cache")
+    path.write_bytes(b"before")
+    described = describe(path, shared=False)
+    path.write_bytes(b"behind")
+    (name,) = cache.missing(described)
+    (piece,) = pieces(described, name)
+    with pytest.raises(BadInput, match=r"clip\.mp4 changed"):
+        cache.put(piece)
+    assert cache.find(described) is None
+    with pytest.raises(BadInput, match="not the name"):
+        cache.put(dataclasses.replace(piece, name="../../evil"))
+
+
+def test_content_on_a_shared_disk_is_found_there_unless_it_changed(tmp_path):
+    path, cache = tmp_path / "clip.mp4", Cache(tmp_path / "cache")
+    path.write_bytes(b"before")
+    described = describe(path, shared=True)
+    assert cache.find(described) == path
+    path.write_bytes(b"something else")
+    assert cache.find(described) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "passing", "words"),
+    [
+        (BadInput("clip.mp4 is empty."), BadInput, False, "clip.mp4 is empty."),
+        (FfmpegFailed("ffmpeg was killed.", returncode=-9, log=""), EnvironmentProblem, True, "killed"),
+        (DiskProblem("The disk is full."), DiskProblem, True, "full"),
+        (MemoryError(), EnvironmentProblem, False, "memory"),
+        (ZeroDivisionError("division by zero"), DreamreelError, False, "a bug in Dreamreel: ZeroDivisionError"),
+    ],
+)
+def test_failures_travel_as_words(error, kind, passing, words):
+    try:
+        raise error
+    except Exception as caught:
+        failure = Failure.of(caught)
+    restored = failure.error()
+    assert type(restored) is kind
+    assert restored.passing is passing
+    assert words in str(restored)
+    assert type(error).__name__ in failure.traceback
+
+
+def test_segments_damaged_on_their_way_are_noticed(tmp_path):
+    from renderer.frame import Size
+    from renderer.media.segments import Recorder
+
+    recorder = Recorder(tmp_path, size=Size(16, 16), first=5, state=None)
+    frame = np.full((16, 16, 3), 0.5, np.float32)
+    recorder.append(frame)
+    recorder.commit({"dream": frame})
+    assert (recorder.next_frame, list(tmp_path.iterdir())) == (6, [])
+    np.testing.assert_array_equal(recorder.state()["dream"], frame)
+    (sealed,) = recorder.sealed
+    with Store.open(tmp_path / "work", size=Size(16, 16), rate=1, pixel_key="k", meta={}) as store:
+        spoiled = bytes([sealed.movie[0] ^ 1]) + sealed.movie[1:]
+        with pytest.raises(ValueError, match="damaged"):
+            store.add(dataclasses.replace(sealed, movie=spoiled))
+        assert store.count == 0
+        store.add(sealed)
+        assert [int(pixels.mean()) for pixels in store.frames()] == [128]
+        np.testing.assert_array_equal(store.state()["dream"], frame)
+    assert not list((tmp_path / "work").glob("*.part"))
