@@ -329,7 +329,7 @@ def test_changing_only_the_codec_of_a_kept_batch_dreams_no_frame_again(batch, dr
 def test_unfinished_work_of_a_job_that_was_changed_begins_anew(batch, dreams):
     batch.write('name = "a"\nset.film.frames = 4')
     stop_after(batch, frames=2)
-    batch.write('name = "a"\nset.film.frames = 4\nseed = 8')
+    batch.write('name = "a"\nset.film.frames = 4\nseed = 9')
     assert batch.rows()["a"]["rendered"] == 4
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -166,6 +167,26 @@ def test_a_stop_keeps_what_is_there_and_begins_no_other_film(request, name, netw
     assert not list(tmp_path.glob("*.mp4"))
     short = films.zoom(network, tmp_path / "after.mp4")
     assert make(executor, short)[0]["after.mp4"].error is None
+
+
+def test_films_one_after_another_load_their_network_once_and_leave_nothing_behind(
+    serial, network, tmp_path, monkeypatch
+):
+    from renderer.dreaming import networks
+
+    loaded, real = [], networks.load_network
+    monkeypatch.setattr(networks, "load_network", lambda *args, **options: loaded.append(1) or real(*args, **options))
+    networks._last_network.cache_clear()
+    jobs = (Job(id=str(n), film=films.zoom(network, tmp_path / f"{n}.mp4", f"seed={n}", frames=1)) for n in range(12))
+    held = []
+    for outcome in serial.run(jobs, listener=Batch()):
+        assert outcome.error is None
+        gc.collect()
+        descriptors = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
+        held.append((len(gc.get_objects()), threading.active_count(), descriptors))
+    assert len(loaded) == 1
+    assert held[-1][1:] == held[3][1:]
+    assert held[-1][0] - held[3][0] < 200  # An opened network alone is thousands of objects.
 
 
 def at_work(executor):

@@ -89,7 +89,7 @@ def test_a_glob_makes_one_job_a_file_and_a_name_with_odd_characters_is_a_file(re
         """
     )
     assert [one.name for one in found] == ["a", "b", "c", "odd[1]"]
-    assert [one.output.name for one in found] == ["a-7.mp4", "b-7.mp4", "c-7.mp4", "odd[1]-7.mp4"]
+    assert [one.output.name for one in found] == ["a-8.mp4", "b-8.mp4", "c-8.mp4", "odd[1]-8.mp4"]
     assert found[3].input == tmp_path / "odd[1].png"
 
 

@@ -284,7 +284,7 @@ def test_a_preset_from_a_zoom_gives_its_settings_back(tmp_path):
     )
     new_preset("again", resolve(presets=[look_of(film)]), about="As it was.")
     assert (load_preset("again").commands, load_preset("again").about) == (("zoom",), "As it was.")
-    assert resolve(presets=["again"]).settings == made.settings
+    assert resolve(presets=["again"], defaults=defaults.of_command("zoom")).settings == made.settings
 
 
 def test_a_preset_from_a_video_leaves_out_what_the_clip_decides(tmp_path):

@@ -179,7 +179,7 @@ def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: B
         event="plan",
         films=found.films,
         frames=found.frames,
-        seconds=None if found.seconds is None else round(found.seconds, 1),
+        seconds=None if found.seconds is None else round(found.seconds, 3),
         bytes=found.bytes,
         peak=found.peak,
         measured=found.measured,

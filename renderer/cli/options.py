@@ -40,7 +40,7 @@ FLAGS: dict[str, Flag] = {
     "--fps": Flag("film.fps", "RATE", "Frames a second; 24000/1001 works too.", "24"),
     "--seconds": Flag("film.seconds", "S", "Length, seconds.", "6"),
     "--frames": Flag("film.frames", "N", "Length, frames, in place of --seconds."),
-    "--seed": Flag("seed", "N", "Of all randomness: another seed is another world.", "7"),
+    "--seed": Flag("seed", "N", "Of all randomness: another seed is another world.", "8"),
     "--network": Flag("network.name", "NAME", "See `dreamreel networks list`.", "dreamnet"),
     "--weights": Flag("network.weights", "FILE", "Weights to use in place of the network's own."),
     "--precision": Flag("network.precision", "WHAT", "auto, bfloat16 or float32.", "auto"),
