@@ -24,11 +24,10 @@ from renderer.render.layer import Strength, balanced, reach, strength
 
 Plane = NDArray[np.float32]
 
-LEVELS = (1.2, 1.1, 0.95)
+LEVELS = (1.0, 1.0, 0.95)
 """What the bands of a carried layer are held to, as parts of those of a full dream.
 
-A carried dream was climbed for longer, so a weaker one shows as much; its lines are moved about by flow and need a
-little more to be as crisp.
+A carried dream was climbed for longer, so a weaker one shows as much.
 """
 
 FILL_HALF_LIFE = 0.15
