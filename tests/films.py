@@ -82,12 +82,12 @@ def sha256(path: Path) -> str:
 
 
 class Listening:
-    """Keeps what it is told."""
+    """Keeps what it is told, and asks to stop after some frames."""
 
-    def __init__(self, on_frame=lambda report: None):
+    def __init__(self, on_frame=lambda report: None, *, stop_after=10**9):
         self.stages, self.notes, self.frames = [], [], []
         self.begun_at = None
-        self._on_frame = on_frame
+        self._on_frame, self._stop_after = on_frame, stop_after
 
     def stage(self, text):
         self.stages.append(text)
@@ -104,6 +104,9 @@ class Listening:
 
     def encoded(self, done, total):
         pass
+
+    def should_stop(self):
+        return len(self.frames) >= self._stop_after
 
 
 class Batch:

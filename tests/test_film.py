@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 
 import pytest
+from films import Listening
 
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
 from renderer.frame import Size
@@ -17,35 +18,6 @@ from renderer.jobs.recipe import parse_recipe
 from renderer.media.encode import read_recipe
 
 FRAMES = 4
-
-
-class Listening:
-    """Keeps what it is told, and asks to stop after some frames."""
-
-    def __init__(self, *, stop_after: int = 10**9) -> None:
-        self.stages: list[str] = []
-        self.notes: list[str] = []
-        self.frames: list[int] = []
-        self.encoded_frames = 0
-        self._stop_after = stop_after
-
-    def stage(self, text):
-        self.stages.append(text)
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def rendering(self, *, done, total):
-        self.begun_at = done
-
-    def frame(self, report):
-        self.frames.append(report.index)
-
-    def encoded(self, done, total):
-        self.encoded_frames = done
-
-    def should_stop(self):
-        return len(self.frames) >= self._stop_after
 
 
 def film(out, *sets, **options):

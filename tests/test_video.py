@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from films import Listening
 from typer.testing import CliRunner
 
 from renderer.cli.main import app
@@ -26,33 +27,6 @@ FRAMES = 6
 RATE = 12
 SETS = ["dream.octaves=2", "dream.first_steps=2", "dream.steps=1"]
 FLAGS = [part for text in SETS for part in ("--set", text)]
-
-
-class Listening:
-    """Keeps what it is told, and asks to stop after some frames."""
-
-    def __init__(self, *, stop_after=10**9):
-        self.notes, self.stages, self.frames = [], [], []
-        self.begun_at = None
-        self._stop_after = stop_after
-
-    def stage(self, text):
-        self.stages.append(text)
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def rendering(self, *, done, total):
-        self.begun_at = done
-
-    def frame(self, report):
-        self.frames.append(report.index)
-
-    def encoded(self, done, total):
-        pass
-
-    def should_stop(self):
-        return len(self.frames) >= self._stop_after
 
 
 def make_clip(path, *, source=f"testsrc2=s=96x64:r={RATE}:d=0.5", sound=True, options=()):
