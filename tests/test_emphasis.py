@@ -37,7 +37,7 @@ def test_emphasis_on_one_channel_is_the_objective_of_that_channel(tiny_network, 
     whole, single = Ascent(tiny_network, square("deep")), Ascent(tiny_network, square("deep", 5))
     weights = np.zeros(16, np.float32)
     weights[5] = 16
-    value, gradient = whole.gradient(tf.constant(picture), {"deep": tf.constant(weights)})
+    value, gradient = whole.gradient(tf.constant(picture), whole.aim(emphasis={"deep": weights}))
     wanted_value, wanted = single.gradient(tf.constant(picture))
     assert float(value) == pytest.approx(float(wanted_value), rel=1e-4)
     np.testing.assert_allclose(gradient, wanted, atol=1e-6)

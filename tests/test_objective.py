@@ -15,7 +15,8 @@ ACTIVATIONS = {
 
 
 def test_objectives_add_subtract_and_scale_as_numbers_do():
-    value = (0.2 * square("a", 1) + 3 * mean("b") - mean("a"))(ACTIVATIONS)
+    objective = 0.2 * square("a", 1) + 3 * mean("b") - mean("a")
+    value = objective(ACTIVATIONS, objective.aim({"a": 5, "b": 6}))
     a, b = ACTIVATIONS["a"].numpy(), ACTIVATIONS["b"].numpy()
     np.testing.assert_allclose(value, 0.2 * (a[..., 1] ** 2).mean() + 3 * b.mean() - a.mean(), rtol=1e-5)
 

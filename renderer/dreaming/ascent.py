@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from renderer.dreaming.gradients import NORMALISERS, smooth
 from renderer.dreaming.networks import Network
-from renderer.dreaming.objective import Objective
+from renderer.dreaming.objective import Aim, Objective
+from renderer.dreaming.sight import WholeSight
 from renderer.errors import UsageError, nearest
 from renderer.frame import Frame
 
@@ -59,8 +60,8 @@ class Ascent:
         if normalise not in NORMALISERS:
             raise UsageError(f"There is no gradient normalisation {normalise!r}{nearest(normalise, NORMALISERS)}")
         self.network, self.objective = network, objective
-        self._activations = network.activations(objective.layers)
-        self.channels = {layer: int(self._activations.output[layer].shape[-1]) for layer in objective.layers}
+        self.sight = WholeSight(network, objective.layers)
+        self.channels = self.sight.channels
         self._check_channels()
         self._normalise, self._bands, self._smoothing = NORMALISERS[normalise], bands, smoothing
         signature = [
@@ -68,8 +69,7 @@ class Ascent:
             tf.TensorSpec((2,), tf.int32),
             tf.TensorSpec((), tf.float32),
             tf.TensorSpec((None, None, 1), tf.float32),
-            {layer: tf.TensorSpec((count,), tf.float32) for layer, count in self.channels.items()},
-            tf.TensorSpec((len(objective.terms),), tf.float32),
+            tf.nest.map_structure(lambda value: tf.TensorSpec(value.shape, value.dtype), objective.aim(self.channels)),
         ]
         self._step = tf.function(self._one_step, input_signature=signature)
 
@@ -80,8 +80,7 @@ class Ascent:
         shifts: NDArray[np.int32],
         sizes: NDArray[np.float32],
         where: NDArray[np.float32] | None = None,
-        emphasis: Mapping[str, NDArray[np.float32]] | None = None,
-        weights: NDArray[np.float32] | None = None,
+        aim: Aim | None = None,
     ) -> Climb:
         """Take one step for each row of `shifts`.
 
@@ -90,43 +89,28 @@ class Ascent:
             shifts: `(steps, 2)` pixels by which the picture is rolled, down and right, while the step looks at it.
             sizes: `(steps,)` length of each step, as a part of the range [0, 1], of the unit-scale gradient.
             where: `(H, W)`, multiplies the steps pixel by pixel; None for 1 everywhere.
-            emphasis: weights of the channels `(channels,)` of every layer of the objective; None for 1.
-            weights: of the objective's terms `(terms,)`; None for those at 0 seconds.
+            aim: what the objective heeds; None for its weights at 0 seconds and channels that weigh alike.
         """
-        map_ = EVERYWHERE if where is None else where[..., None]
-        if emphasis is None:
-            emphasis = {layer: np.ones(count, np.float32) for layer, count in self.channels.items()}
-        channels = {layer: tf.constant(values) for layer, values in emphasis.items()}
-        terms = tf.constant(self.objective.weights() if weights is None else weights)
-        current, map_tensor, values = tf.constant(picture), tf.constant(map_), []
+        map_ = tf.constant(EVERYWHERE if where is None else where[..., None])
+        aim = self.aim() if aim is None else aim
+        current, values = tf.constant(picture), []
         for shift, size in zip(shifts, sizes, strict=True):
-            current, value = self._step(current, shift, size, map_tensor, channels, terms)
+            current, value = self._step(current, shift, size, map_, aim)
             values.append(value)
         return Climb(picture=current.numpy(), values=np.array([value.numpy() for value in values], np.float32))
 
+    def aim(self, *, seconds: float = 0.0, emphasis: Mapping[str, NDArray[np.float32]] | None = None) -> Aim:
+        """Say what the objective heeds at a time in seconds; see `Objective.aim`."""
+        return self.objective.aim(self.channels, seconds=seconds, emphasis=emphasis)
+
     def value(self, picture: Frame, *, seconds: float = 0.0) -> float:
         """Compute the objective of a picture `(H, W, 3)`, with the weights of its terms at a time in seconds."""
-        return float(self._objective(tf.constant(picture), None, tf.constant(self.objective.weights(seconds))))
+        return float(self.objective(self.sight.look(tf.constant(picture)), self.aim(seconds=seconds)))
 
-    def gradient(
-        self,
-        picture: tf.Tensor,
-        emphasis: Mapping[str, tf.Tensor] | None = None,
-        weights: tf.Tensor | None = None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def gradient(self, picture: tf.Tensor, aim: Aim | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the objective and its gradient in the picture `(H, W, 3)`, untouched."""
-        with tf.GradientTape() as tape:
-            tape.watch(picture)
-            value = self._objective(picture, emphasis, weights)
-        return value, tape.gradient(value, picture)
-
-    def _objective(
-        self,
-        picture: tf.Tensor,
-        emphasis: Mapping[str, tf.Tensor] | None = None,
-        weights: tf.Tensor | None = None,
-    ) -> tf.Tensor:
-        return self.objective(self._activations(picture[None]), emphasis, weights)
+        heeded = self.aim() if aim is None else aim
+        return self.sight(picture, lambda activations: self.objective(activations, heeded))
 
     def _one_step(
         self,
@@ -134,11 +118,10 @@ class Ascent:
         shift: tf.Tensor,
         size: tf.Tensor,
         where: tf.Tensor,
-        emphasis: dict[str, tf.Tensor],
-        weights: tf.Tensor,
+        aim: Aim,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Take a step on a picture while it is rolled by `shift`."""
-        value, gradient = self.gradient(tf.roll(picture, shift, (0, 1)), emphasis, weights)
+        value, gradient = self.gradient(tf.roll(picture, shift, (0, 1)), aim)
         step = self._normalise(smooth(gradient, self._smoothing), self._bands)
         return picture + size * where * tf.roll(step, -shift, (0, 1)), value
 

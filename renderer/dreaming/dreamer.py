@@ -131,8 +131,8 @@ class Dreamer:
         length = value_at(self.step_size, seconds) * value_at(self.strength, seconds)
         length *= 1.0 if full or not self.rate else REFERENCE_RATE / self.rate
         lengths = np.full(steps, length, np.float32)
-        weights = self.objective.weights(seconds)
         emphasis = {name: self.drift.weights(name, n, seconds) for name, n in self.ascent.channels.items()}
+        aim = self.ascent.aim(seconds=seconds, emphasis=emphasis)
         below: tuple[Frame, Frame] | None = None  # the octave before: its base, and the dream on it
         sizes = octave_sizes(size, octaves=self.octaves, ratio=self.octave_ratio, smallest=self.smallest)
         left_out = 0 if full or self.late_octaves is None else max(0, len(sizes) - max(1, self.late_octaves))
@@ -144,8 +144,7 @@ class Dreamer:
                 shifts=self._shifts(frame, octave, steps),
                 sizes=lengths,
                 where=None if where is None else pad_to(resize(where, scaled), self.smallest),
-                emphasis=emphasis,
-                weights=weights,
+                aim=aim,
             )
             dream = climbed.picture[: scaled.height, : scaled.width]
             below = base, np.ascontiguousarray(dream)

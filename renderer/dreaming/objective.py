@@ -11,15 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from renderer.dreaming.over_time import Value, value_at
+from renderer.dreaming.sight import Activations
 from renderer.errors import UsageError, nearest
 
-Activations = Mapping[str, tf.Tensor]
 Kind = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 """From an activation `(N, h, w, channels)` and the weights of its channels `(channels,)` to a scalar."""
 
@@ -37,6 +38,18 @@ class Term:
     weight: Value = 1.0
 
 
+class Aim(NamedTuple):
+    """What an objective heeds at one moment of a film, beside the activations.
+
+    Attributes:
+        weights: of the terms, `(terms,)`.
+        emphasis: weights of the channels by layer, `(channels,)`; terms of one channel do not heed it.
+    """
+
+    weights: tf.Tensor
+    emphasis: Activations
+
+
 @dataclass(frozen=True)
 class Objective:
     """A weighted sum of terms."""
@@ -52,25 +65,30 @@ class Objective:
         """Return the weights of the terms `(terms,)` at a time in seconds."""
         return np.array([value_at(term.weight, seconds) for term in self.terms], np.float32)
 
-    def __call__(
-        self, activations: Activations, emphasis: Activations | None = None, weights: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Compute the objective, a float32 scalar.
+    def aim(
+        self, channels: Mapping[str, int], *, seconds: float = 0.0, emphasis: Mapping[str, tf.Tensor] | None = None
+    ) -> Aim:
+        """Say what the objective heeds at a time.
 
         Args:
-            activations: `(N, h, w, channels)` by layer.
-            emphasis: weights of the channels `(channels,)` by layer; None weighs all alike. Terms of one channel
-                do not heed it.
-            weights: of the terms `(terms,)`; None for those at 0 seconds.
+            channels: of each layer, by name.
+            seconds: since the start of the film.
+            emphasis: weights of the channels `(channels,)` by layer; None weighs all alike.
         """
+        if emphasis is None:
+            emphasis = {layer: np.ones(channels[layer], np.float32) for layer in self.layers}
+        weights = tf.constant(self.weights(seconds))
+        return Aim(weights, {layer: tf.constant(values) for layer, values in emphasis.items()})
+
+    def __call__(self, activations: Activations, aim: Aim) -> tf.Tensor:
+        """Compute the objective, a float32 scalar, from activations `(N, h, w, channels)` by layer."""
         values = []
-        weights = tf.constant(self.weights()) if weights is None else weights
         for index, term in enumerate(self.terms):
             activation = tf.cast(activations[term.layer], tf.float32)
-            channels = tf.ones(()) if emphasis is None else emphasis[term.layer]
+            channels = aim.emphasis[term.layer]
             if term.channel is not None:
                 activation, channels = activation[..., term.channel : term.channel + 1], tf.ones(())
-            values.append(weights[index] * KINDS[term.kind](activation, channels))
+            values.append(aim.weights[index] * KINDS[term.kind](activation, channels))
         return tf.add_n(values)
 
     def __add__(self, other: Objective) -> Objective:
