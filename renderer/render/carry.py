@@ -33,10 +33,11 @@ A carried dream was climbed for longer, so a weaker one shows as much.
 FILL_HALF_LIFE = 0.15
 """Seconds in which a place that came into view is half as full of dream as the rest."""
 
-FILLING = ((0.0, 0.0), (0.1, 2.0), (1.0, 1.0))
+FILLING = ((0.0, 0.0), (0.1, 2.0), (1.0, 0.9))
 """Share of a full dream that a place has -> how strongly it is dreamed on.
 
-Not at all at the first sight of it, so that nothing pops up at its edge; then more than usual.
+Not at all at the first sight of it, so that nothing pops up at its edge; then more than usual. A full dream is dreamed
+on a little less: what a step changes is what flickers, and the layer is held at its strength anyway.
 """
 
 
@@ -148,7 +149,8 @@ class FlowCarry(Carry):
         self._ripe = np.clip(ripe * kept, 0, 1)
         kept = kept * gain
         picture = cv2.add(shot.source, cv2.merge([plane * kept for plane in layer]))
-        return Carried(picture=picture, full=False, where=_times(filling(self._ripe), shot.where))
+        strong = filling(self._ripe)
+        return Carried(picture=picture, full=False, where=strong if shot.where is None else strong * shot.where)
 
     def settle(self, shot: Shot, dream: Frame) -> Frame:
         """Hold the layer at its strength, and let what came into view ripen."""
@@ -179,10 +181,8 @@ class FlowCarry(Carry):
             self._wanted = Strength(tuple(map(float, state["bands"])), tuple(map(float, state["mean"])))
 
 
-def filling(ripe: Plane) -> Plane | None:
-    """Return how strongly to dream `(H, W)`, from the share of a full dream that is there; None for 1 everywhere."""
-    if ripe.min() > 0.999:
-        return None
+def filling(ripe: Plane) -> Plane:
+    """Return how strongly to dream `(H, W)`, from the share of a full dream that is there."""
     # The least of the lines through its points is what a table says whose slopes fall from point to point.
     lines = [
         ripe * np.float32((b - a) / (to - begin)) + np.float32(a - begin * (b - a) / (to - begin))
@@ -205,12 +205,6 @@ def make_carry(name: str, settings: CarrySettings) -> Carry:
 def _held_to(full: Strength, level: float) -> Strength:
     parts = tuple(level * share * found for share, found in zip(LEVELS, full.bands, strict=True))
     return Strength(parts, tuple(level * value for value in full.mean))
-
-
-def _times(first: Plane | None, second: Plane | None) -> Plane | None:
-    if first is None or second is None:
-        return second if first is None else first
-    return first * second
 
 
 def _blend(share: Callable[[CarrySettings, int], float]) -> Callable[[CarrySettings], Carry]:
