@@ -82,11 +82,11 @@ def bare_steps(dreamer: Any, canvas: Frame, settings: Settings) -> list[tuple[Si
     """Return what a frame's gradient steps are, one entry each: the size, and a call that computes one and waits."""
     import tensorflow as tf
 
-    from renderer.dreaming.octaves import octave_sizes, pad_to, resize
+    from renderer.dreaming.octaves import pad_to, resize
 
-    gradient = tf.function(dreamer.ascent.gradient, input_signature=[tf.TensorSpec((None, None, 3), tf.float32)])
+    gradient = tf.function(dreamer.ascents[-1].gradient, input_signature=[tf.TensorSpec((None, None, 3), tf.float32)])
     dream = settings.dream
-    sizes = octave_sizes(settings.film.size, octaves=dream.octaves, ratio=dream.octave_ratio, smallest=dreamer.smallest)
+    sizes = dreamer.pyramid.sizes(settings.film.size, smallest=dreamer.smallest)
     found: list[tuple[Size, Callable[[], Any]]] = []
     for size in sizes:
         picture = tf.constant(np.ascontiguousarray(pad_to(resize(canvas, size), dreamer.smallest)))
@@ -179,6 +179,6 @@ def _one_step(settings: Settings) -> Callable[[], Any]:
     from renderer.jobs.start import first_canvas
 
     canvas = first_canvas(settings, None)
-    ascent = assemble(settings, canvas).dreamer.ascent
+    ascent = assemble(settings, canvas).dreamer.ascents[-1]
     shifts, sizes = np.array([[3, 5]], np.int32), np.array([0.01], np.float32)
     return lambda: ascent.climb(canvas, shifts=shifts, sizes=sizes)

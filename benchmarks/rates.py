@@ -47,7 +47,7 @@ class Watch:
         seconds = self._count / self._rate
         self._count += 1
         if (seconds / self._every).denominator == 1:
-            self.activations[seconds] = self._dreamer.ascent.value(frame, seconds=float(seconds))
+            self.activations[seconds] = self._dreamer.value(frame, seconds=float(seconds), source=frame)
 
     def commit(self, state: object) -> None:
         pass

@@ -51,6 +51,12 @@ def zoom(network: Path, out: Path, *sets: str, frames: int = 4, **options) -> Fi
     return Film(settings=resolve(sets=chosen).settings, out=out, **options)
 
 
+def led(network: Path, clip: Path, out: Path, *sets: str, frames: int = 4, **options) -> Film:
+    """A zoom that takes up what is seen in a clip."""
+    leading = ("dream.objective=guide", "dream.layers=parts", f"film.fps={RATE}", f"guide.picture={clip}")
+    return zoom(network, out, *leading, *sets, frames=frames, **options)
+
+
 def video(network: Path, clip: Path, out: Path, *sets: str, **options) -> Film:
     """A film over a clip whose tone is held, so that it depends on the film's first frame throughout."""
     chosen = [*SETS, f"network.weights={network}", "governor.amount=1", "film.size=64x48", *sets]
@@ -72,6 +78,7 @@ def make_references(folder: str) -> None:
         zoom(network, place / "films" / "zoom.mp4"),
         zoom(network, place / "films" / "long.mp4", frames=LONG),
         video(network, clip, place / "films" / "video.mp4"),
+        led(network, clip, place / "films" / "led.mp4"),
     ]
     for outcome in Serial().run([Job(id=film.out.name, film=film) for film in made], listener=Batch()):
         assert outcome.error is None, outcome.traceback

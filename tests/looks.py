@@ -26,7 +26,13 @@ from renderer.media.source import noise
 from renderer.render.loop import render
 
 NUMBERS = Path(__file__).with_name("looks.json")
-PRESETS = {path.stem: path for path in sorted(builtin_folder().glob("*.toml"))}
+PRESETS = {
+    path.stem: path
+    for path in sorted(builtin_folder().glob("*.toml"))
+    if load_preset(path.stem).values.get("network.name", "dreamnet") == "dreamnet"
+}
+"""The presets for the bundled network. Recipes for networks that are fetched first are held to their formulas in
+`test_recipes.py`."""
 
 SIZE, RATE, FRAMES = Size(144, 96), 8, 8
 """A second of film, three octaves."""

@@ -263,6 +263,12 @@ def test_a_dry_run_lists_the_films_and_writes_nothing(batch):
     assert values[-1]["peak"] > values[-1]["bytes"] > 0
 
 
+def test_an_estimate_counts_what_is_dreamed_before_a_loop_begins(batch):
+    batch.write('name = "a"\nset.film.loop = true\nset.film.run_up = 0.5')
+    (_, total) = batch.run("--dry-run").stdout.splitlines()
+    assert "1 films to make, 8 frames: about" in total
+
+
 def damaged(how, data):
     return {"more": data + b"\0", "less": data[: len(data) // 2], "other": b"a film of somebody else's"}[how]
 

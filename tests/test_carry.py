@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from renderer.dreaming.dreamer import Dreamer
+from renderer.dreaming.octaves import Pyramid
 from renderer.errors import UsageError
 from renderer.motion.flow import Motion
 from renderer.render.carry import CARRIES, FILLING, CarrySettings, FlowCarry, filling, make_carry
@@ -283,14 +284,16 @@ def test_what_goes_wrong_while_reading_is_raised_where_the_frame_is_wanted():
 def test_dreaming_heeds_the_map(tiny_network, picture):
     where = np.zeros(picture.shape[:2], np.float32)
     where[:, :24] = 1
-    dreamer = Dreamer(tiny_network, octaves=1, first_steps=2, seed=1)
+    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=1), first_steps=2, seed=1)
     dream, _ = dreamer(picture, frame=0, seconds=0.0, where=where)
     np.testing.assert_allclose(dream[:, 24:], picture[:, 24:], atol=1e-6)
     assert np.abs(dream[:, :24] - picture[:, :24]).mean() > 0.001
 
 
 def test_a_full_dream_takes_its_steps_at_their_stated_size_at_any_frame(tiny_network, picture):
-    fast, slow = (Dreamer(tiny_network, octaves=2, steps=1, first_steps=3, rate=rate) for rate in (12.0, 48.0))
+    fast, slow = (
+        Dreamer(tiny_network, pyramid=Pyramid(octaves=2), steps=1, first_steps=3, rate=rate) for rate in (12.0, 48.0)
+    )
     a, b = (d(picture, frame=5, seconds=0.0, full=True)[0] for d in (fast, slow))
     np.testing.assert_array_equal(a, b)
     light, _ = fast(picture, frame=5, seconds=0.0)
@@ -298,6 +301,6 @@ def test_a_full_dream_takes_its_steps_at_their_stated_size_at_any_frame(tiny_net
 
 
 def test_later_frames_can_be_dreamed_on_the_fine_octaves_alone(tiny_network, picture):
-    dreamer = Dreamer(tiny_network, octaves=3, octave_ratio=1.3, late_octaves=1)
+    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=3, ratio=1.3), late_octaves=1)
     reports = list(dreamer.evolve(picture, frame=1, seconds=0.0))
     assert [report.octave for report in reports] == [len(list(dreamer.evolve(picture, frame=0, seconds=0.0))) - 1]

@@ -6,6 +6,7 @@ import pytest
 
 from renderer.dreaming.ascent import Ascent
 from renderer.dreaming.channels import ChannelDreamer, single, whole
+from renderer.dreaming.manner import Manner
 from renderer.dreaming.networks import Network
 from renderer.dreaming.objective import square
 from renderer.dreaming.registry import NetworkSpec
@@ -32,7 +33,7 @@ def test_one_trace_serves_every_channel_and_size(network):
     dreamer = ChannelDreamer(network, ["high"], steps=2)
     for channel, size in ((0, 32), (3, 40), (9, 24)):
         assert dreamer(pictures(2, size), {"high": single(channel, 10)}).shape == (2, size, size + 8, 3)
-    assert dreamer._climb.experimental_get_tracing_count() == 1
+    assert dreamer._step.experimental_get_tracing_count() == 1
 
 
 def test_a_picture_dreams_the_same_alone_and_in_company(network):
@@ -91,4 +92,4 @@ def test_unknown_layers_and_normalisers_are_refused(network):
     with pytest.raises(UsageError, match="high"):
         ChannelDreamer(network, ["hihg"])
     with pytest.raises(UsageError, match="std"):
-        ChannelDreamer(network, ["high"], normalise="sdt")
+        ChannelDreamer(network, ["high"], manner=Manner(normalise="sdt"))

@@ -59,6 +59,24 @@ def test_the_plot_is_written_before_anything_heavy_and_only_with_a_dry_run(tmp_p
     assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
     again = CliRunner().invoke(app, [*args, "--dry-run"])
     assert (again.exit_code, "exists" in again.stderr) == (2, True)
+    (tmp_path / "curves.png").unlink()
+    assert "planning begins" in CliRunner().invoke(app, ["plan", *args]).stderr
+    assert (tmp_path / "curves.png").exists()
+
+
+def test_plan_says_what_a_dry_run_says_and_takes_what_the_command_takes(tmp_path, monkeypatch):
+    asked = []
+
+    def plan(film, **_):
+        asked.append(film)
+        raise UsageError("This is enough.")
+
+    monkeypatch.setattr("renderer.jobs.plan.make_plan", plan)
+    args = ["zoom", "-o", str(tmp_path / "x.mp4"), "--preset", "meadow", "--zoom", "2"]
+    for command in ([*args, "--dry-run"], ["plan", *args]):
+        assert "enough" in CliRunner().invoke(app, command).stderr
+    assert asked[0] == asked[1]
+    assert CliRunner().invoke(app, ["plan", *args, "--dry-run"]).exit_code == 2
 
 
 def test_a_film_in_which_nothing_changes_is_not_drawn(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.octaves import octave_sizes, resize
+from renderer.dreaming.octaves import Pyramid, octave_sizes, resize
 from renderer.errors import EnvironmentProblem
 from renderer.frame import Size
 
@@ -22,7 +22,7 @@ def test_resizing_to_the_same_size_is_the_frame_itself(picture):
 
 def test_a_dream_is_the_same_each_time_and_differs_by_frame_and_seed(tiny_network, picture):
     def dream(seed, frame):
-        return Dreamer(tiny_network, octaves=2, seed=seed)(picture, frame=frame, seconds=0.0)[0]
+        return Dreamer(tiny_network, pyramid=Pyramid(octaves=2), seed=seed)(picture, frame=frame, seconds=0.0)[0]
 
     np.testing.assert_array_equal(dream(1, 4), dream(1, 4))
     assert np.abs(dream(1, 4) - dream(1, 5)).max() > 1e-4
@@ -30,26 +30,28 @@ def test_a_dream_is_the_same_each_time_and_differs_by_frame_and_seed(tiny_networ
 
 
 def test_no_steps_give_the_canvas_back(tiny_network, picture):
-    dream, _ = Dreamer(tiny_network, octaves=3, steps=0, first_steps=0)(picture, frame=3, seconds=0.0)
+    dream, _ = Dreamer(tiny_network, pyramid=Pyramid(octaves=3), steps=0, first_steps=0)(picture, frame=3, seconds=0.0)
     np.testing.assert_allclose(dream, picture, atol=1e-6)
 
 
 def test_the_first_frame_takes_its_own_number_of_steps(tiny_network, picture):
-    dreamer = Dreamer(tiny_network, octaves=2, steps=1, first_steps=5)
+    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=2), steps=1, first_steps=5)
     assert [len(report.values) for report in dreamer.evolve(picture, frame=0, seconds=0.0)] == [5, 5]
     assert [len(report.values) for report in dreamer.evolve(picture, frame=1, seconds=0.0)] == [1, 1]
 
 
 def test_half_the_rate_takes_steps_of_twice_the_length(tiny_network, picture):
     def change(rate):
-        dream, _ = Dreamer(tiny_network, octaves=1, steps=1, rate=rate, step_size=1e-3)(picture, frame=1, seconds=0.0)
+        dream, _ = Dreamer(tiny_network, pyramid=Pyramid(octaves=1), steps=1, rate=rate, step_size=1e-3)(
+            picture, frame=1, seconds=0.0
+        )
         return dream - picture
 
     np.testing.assert_allclose(change(12.0), 2 * change(24.0), atol=1e-6)
 
 
 def test_strength_is_read_at_the_time_of_the_frame(tiny_network, picture):
-    dreamer = Dreamer(tiny_network, octaves=1, strength=lambda seconds: 0.0 if seconds < 1 else 1.0)
+    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=1), strength=lambda seconds: 0.0 if seconds < 1 else 1.0)
     still, _ = dreamer(picture, frame=5, seconds=0.5)
     moved, _ = dreamer(picture, frame=5, seconds=1.5)
     np.testing.assert_array_equal(still, picture)

@@ -90,9 +90,13 @@ def make(executor, *made, listener=None, should_stop=lambda: False):
 
 @pytest.mark.parametrize("name", ["two", "dask"])
 def test_every_executor_makes_films_with_the_same_bytes(request, name, made, network, clip, tmp_path):
-    films_made = films.zoom(network, tmp_path / "zoom.mp4"), films.video(network, clip, tmp_path / "video.mp4")
+    films_made = [
+        films.zoom(network, tmp_path / "zoom.mp4"),
+        films.video(network, clip, tmp_path / "video.mp4"),
+        films.led(network, clip, tmp_path / "led.mp4"),
+    ]
     outcomes, listener = make(request.getfixturevalue(name), *films_made)
-    assert [outcome.error for outcome in outcomes.values()] == [None, None]
+    assert [outcome.error for outcome in outcomes.values()] == [None, None, None]
     for path in tmp_path.iterdir():
         assert sha256(path) == sha256(made / "films" / path.name), path.name
     assert listener.jobs["zoom.mp4"].begun_at == 0

@@ -245,7 +245,7 @@ WRONG_FILE = [
     ('[[job]]\noutput = "a.mp4"\nset.__class__ = 1', "__class__"),
     ('[[job]]\noutput = "a.mp4"\nseed = 1\nset.seed = 2', "seed is given twice"),
     ('[[job]]\noutput = "a.mp4"\nset.film.frames = 1\nset.film.seconds = 2', "same thing"),
-    ('[[job]]\noutput = "a.mp4"\nmask = "m.png"', "kind video"),
+    ('[[job]]\noutput = "a.mp4"\nmask = "m.png"', "kind video and still"),
     ('[[job]]\noutput = "{sead}.mp4"', "'seed'"),
     ('[[job]]\noutput = "{zoom}.mp4"', "{camera.zoom}"),
     ('[[job]]\noutput = "{name.mp4"', "braces"),

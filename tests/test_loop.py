@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from renderer.dreaming.dreamer import Dreamer
+from renderer.dreaming.octaves import Pyramid
 from renderer.dreaming.tone import Governor, Tone
 from renderer.frame import Size
 from renderer.media.store import Store
@@ -23,7 +24,7 @@ def film(tiny_network, picture):
 
     def make(folder, *, stop_after=(), start=picture):
         scene = ZoomScene(start=start, camera=Camera(zoom=1.5, rotate=20.0), edges="mirror", rate=float(RATE))
-        dreamer = Dreamer(tiny_network, octaves=2, steps=1, first_steps=2, rate=float(RATE))
+        dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=2), steps=1, first_steps=2, rate=float(RATE))
         governor = Governor(target=Tone(0.45, 0.2, 0.4, 0.05), rate=float(RATE))
         seen = []
         with Store.open(folder, size=Size.of(start), rate=RATE, pixel_key="k", meta={}) as store:

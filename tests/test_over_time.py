@@ -8,7 +8,9 @@ import pytest
 from renderer.dreaming.ascent import Ascent
 from renderer.dreaming.dreamer import Dreamer
 from renderer.dreaming.emphasis import Drift
-from renderer.dreaming.objective import Objective, Term, mean, parse_mix
+from renderer.dreaming.mix import parse_mix
+from renderer.dreaming.objective import Objective, Term, mean
+from renderer.dreaming.octaves import Pyramid
 from renderer.dreaming.tone import Governor, Tone, measure
 from renderer.errors import UsageError
 from renderer.jobs.parts import assemble
@@ -21,19 +23,19 @@ CROSSING = {"deep": lambda seconds: 1 - seconds, "middle:2": lambda seconds: sec
 
 
 def dream(network, picture, *, seconds, **options):
-    dreamer = Dreamer(network, octaves=2, rate=24.0, **options)
+    dreamer = Dreamer(network, pyramid=Pyramid(octaves=2), rate=24.0, **options)
     return dreamer(picture, frame=3, seconds=seconds)[0], dreamer
 
 
 def test_a_mix_goes_over_from_one_objective_to_another_with_one_trace(tiny_network, picture):
-    dreamer = Dreamer(tiny_network, octaves=2, rate=24.0, layers=CROSSING)
+    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=2), rate=24.0, layers=CROSSING)
     for seconds, mix in ((0.0, {"deep": 1.0, "middle:2": 0.0}), (1.0, {"deep": 0.0, "middle:2": 1.0})):
         alone, _ = dream(tiny_network, picture, seconds=seconds, layers=mix)
         np.testing.assert_array_equal(dreamer(picture, frame=3, seconds=seconds)[0], alone)
     halfway, _ = dreamer(picture, frame=3, seconds=0.5)
     even, _ = dream(tiny_network, picture, seconds=0.5, layers={"deep": 0.5, "middle:2": 0.5})
     np.testing.assert_array_equal(halfway, even)
-    assert dreamer.ascent._step.experimental_get_tracing_count() == 1
+    assert dreamer.ascents[-1]._step.experimental_get_tracing_count() == 1
 
 
 def test_objectives_over_time_add_and_scale_as_others_do():

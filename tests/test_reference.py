@@ -71,8 +71,9 @@ GOOD = [
     '[film]\nfps = 23.976\nsize = "64x48"\nseconds = 3',
     '[film]\nfps = "24000/1001"\nframes = 3',
     '[governor]\nluma = "auto"\ncontrast = "0.2 + 0.1*t/T"\nsaturation = 0.5',
-    "[video]\nbox = [0.1, 0.1, 0.5, 0.5]\ncuts = false\nend = 3",
-    '[video]\nbox = "0.1,0.1,0.5,0.5"',
+    "[area]\nbox = [0.1, 0.1, 0.5, 0.5]\n[video]\ncuts = false\nend = 3",
+    '[guide]\npicture = "a.png"\nmix = "t/T"',
+    '[area]\nbox = "0.1,0.1,0.5,0.5"',
 ]
 
 
@@ -102,7 +103,7 @@ BAD = [
     '[film]\nsize = "big"',
     "[film]\nfps = 0",
     "[film]\nseconds = 0",
-    "[video]\nbox = [1, 2]",
+    "[area]\nbox = [1, 2]",
     "[video]\ncuts = 1",
     "camera = 3",
 ]

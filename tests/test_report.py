@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import os
+import threading
 from fractions import Fraction
 from pathlib import Path
 from urllib.parse import unquote
@@ -553,6 +554,29 @@ def test_a_batch_writes_its_page_and_status_writes_it_again(tiny_batch):
     assert (again.state, again.seed, again.fps, again.frames) == ("done", one.seed, "12", 3)
 
 
+def test_the_page_stays_whole_while_several_write_it_at_once(tmp_path, texture):
+    made = Batch(tmp_path)
+    made.add("a", out=write_film(tmp_path / "a.mp4", turning(texture)))
+    state = made.state()
+    page, errors = write_report(state), []
+
+    def write():
+        try:
+            for _ in range(15):
+                write_report(state)
+                exhibit._place(state.rows[0], made.batch).unlink(missing_ok=True)
+                exhibit.show(state.rows[0], made.batch)
+        except Exception as error:
+            errors.append(error)
+
+    writers = [threading.Thread(target=write) for _ in range(3)]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        assert page.read_text().rstrip().endswith("</html>")
+    assert errors == []
+
+
 # --- what is shown of a film -----------------------------------------------------------------------------------------
 
 
@@ -669,6 +693,19 @@ def test_drift_is_what_strays_most_and_short_films_have_none(tmp_path, texture):
     steady = measured(write_film(tmp_path / "steady.mp4", [texture] * 48))
     assert steady.drift < 0.03
     assert measured(write_film(tmp_path / "short.mp4", darker[::4])).drift is None
+
+
+def test_drift_of_a_video_is_what_its_source_does_not_do_itself(tmp_path, texture):
+    darker = [(texture * (1 - 0.5 * k / 47)).astype(np.uint8) for k in range(48)]
+    source = write_film(tmp_path / "source.mp4", darker)
+    held = {"clip": (source, file_sha256(source))}
+    recipe = recipe_of("video", frames=48, inputs=held, facts={"cuts": []})
+    same = measured(write_film(tmp_path / "same.mp4", darker, recipe=recipe), source=source)
+    assert same.drift < 0.03
+    held_up = measured(write_film(tmp_path / "bright.mp4", [texture] * 48, recipe=recipe), source=source)
+    assert held_up.drift > 0.2
+    assert held_up.drifting in ("luma", "contrast", "sharpness")
+    assert measured(tmp_path / "same.mp4", source=tmp_path / "gone.mp4").drift is None
 
 
 def test_measuring_stops_when_asked(tmp_path, texture):

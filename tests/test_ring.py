@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from renderer.dreaming.dreamer import Dreamer
 from renderer.dreaming.emphasis import Drift
+from renderer.dreaming.octaves import Pyramid
 from renderer.dreaming.tone import Governor, Tone, measure
 from renderer.errors import Interrupted, UsageError
 from renderer.frame import Size, to_8bit
@@ -193,7 +194,14 @@ class Kept:
 
 def dream(scene, tiny_network, store, *, frames, stop_after=10**9):
     dreamer = Dreamer(
-        tiny_network, octaves=2, steps=1, first_steps=4, rate=12.0, variety=0.5, around=RING.seconds, step_size=0.03
+        tiny_network,
+        pyramid=Pyramid(octaves=2),
+        steps=1,
+        first_steps=4,
+        rate=12.0,
+        variety=0.5,
+        around=RING.seconds,
+        step_size=0.03,
     )
     governor = Governor(target=Tone(0.45, 0.2, 0.4, 0.05), rate=12.0)
     seen = []

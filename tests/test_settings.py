@@ -238,7 +238,7 @@ def test_choices_are_those_that_the_code_below_knows():
 
 def test_ways_of_normalising_and_objectives_are_those_that_the_dreamer_knows():
     from renderer.dreaming.gradients import NORMALISERS
-    from renderer.dreaming.objective import KINDS
+    from renderer.dreaming.kinds import KINDS
 
     known = fields()
     assert set(allowed(known["dream.normalise"]).removeprefix("one of ").split(", ")) == set(NORMALISERS)

@@ -9,14 +9,15 @@ import pytest
 from renderer.errors import UsageError
 from renderer.frame import Size
 from renderer.media import source
-from renderer.media.source import NOISES, noise
+from renderer.media.source import NOISES, grey, noise
 
 SIZE = Size(160, 90)
 
 every_kind = pytest.mark.parametrize("kind", NOISES)
+every_kind_with_forms = pytest.mark.parametrize("kind", [kind for kind in NOISES if NOISES[kind] is not grey])
 
 
-@every_kind
+@every_kind_with_forms
 def test_noise_is_a_frame_with_contrast_and_colour_and_little_clipping(kind: str) -> None:
     frame = noise(kind, size=SIZE, seed=3)
     assert frame.shape == (90, 160, 3) and frame.dtype == np.float32
@@ -27,7 +28,11 @@ def test_noise_is_a_frame_with_contrast_and_colour_and_little_clipping(kind: str
     assert 0.3 < frame.mean() < 0.75
 
 
-@every_kind
+def test_grey_is_even_whatever_the_seed() -> None:
+    assert set(noise("grey", size=SIZE, seed=3).ravel()) == {0.5}
+
+
+@every_kind_with_forms
 def test_a_seed_gives_the_same_noise_again_and_another_seed_another(kind: str) -> None:
     first = noise(kind, size=SIZE, seed=1)
     assert first.tobytes() == noise(kind, size=SIZE, seed=1).tobytes()

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
+import sys
+import types
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pytest
 
@@ -68,3 +72,67 @@ def test_it_knows_most_things_on_photographs():
     assert first > 0.4
     assert fifth > 0.65
     assert features(model, "fire7")(prepared[:2]).shape == (2, 384)
+
+
+def recipe(place: int) -> str:
+    """One of the two programs in the documentation that make the weights file."""
+    page = Path(__file__).parents[1] / "docs" / "networks.md"
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)[place]
+
+
+class Layered:
+    """Random weights of SqueezeNet as its authors, or torchvision, hold them: `(output, input, height, width)`."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.kernels = {}
+        for layer in build_squeezenet().layers:
+            if layer.weights:
+                shape = layer.kernel.shape
+                self.kernels[layer.name] = rng.normal(0, 0.1, (shape[3], shape[2], shape[0], shape[1])).astype("f")
+        self.biases = {name: rng.normal(0, 0.1, len(kernel)).astype("f") for name, kernel in self.kernels.items()}
+
+    def conv1(self, prepared: np.ndarray) -> np.ndarray:
+        """Its first layer on a prepared picture `(7, 7, 3)`: one position."""
+        found = np.einsum("oihw,hwi->o", self.kernels["conv1"], prepared) + self.biases["conv1"]
+        return np.maximum(found, 0)
+
+
+def first_layer(path: Path, picture: np.ndarray) -> np.ndarray:
+    model = load_squeezenet(path)
+    padded = np.pad(picture, ((0, 32), (0, 32), (0, 0)))
+    return np.asarray(keras.Model(model.input, model.get_layer("conv1").output)(prepare(padded)[None]))[0, 0, 0]
+
+
+def test_the_recipe_for_the_authors_weights_makes_a_file_that_fits(tmp_path, monkeypatch):
+    theirs = Layered()
+
+    class Net:
+        def getParam(self, name: str, which: int) -> np.ndarray:
+            name = name.replace("/", "_")
+            return theirs.biases[name].reshape(1, 1, 1, -1) if which else theirs.kernels[name]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cv2.dnn, "readNetFromCaffe", lambda *_: Net(), raising=False)
+    exec(recipe(0), {})  # noqa: S102
+    picture = np.random.default_rng(1).random((7, 7, 3), np.float32)
+    expected = theirs.conv1(picture[..., ::-1] * 255 - np.array([104, 117, 123]))
+    np.testing.assert_allclose(first_layer(tmp_path / "squeezenet.npz", picture), expected, rtol=1e-3, atol=1e-2)
+
+
+def test_the_recipe_for_torchvisions_weights_takes_up_the_other_preparation(tmp_path, monkeypatch):
+    theirs = Layered()
+    at = {f"features.{at}": f"fire{n}" for n, at in {2: 3, 3: 4, 4: 5, 5: 7, 6: 8, 7: 9, 8: 10, 9: 12}.items()}
+    state = {}
+    for name, kernel in theirs.kernels.items():
+        fire, _, part = name.partition("_")
+        where = {"conv1": "features.0", "conv10": "classifier.1"}.get(name)
+        where = where or f"{next(k for k, v in at.items() if v == fire)}.{part.replace('squeeze1x1', 'squeeze')}"
+        for kind, values in (("weight", kernel), ("bias", theirs.biases[name])):
+            state[f"{where}.{kind}"] = types.SimpleNamespace(numpy=lambda values=values: values)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(load=lambda *_, **__: state))
+    exec(recipe(1), {})  # noqa: S102
+    picture = np.random.default_rng(1).random((7, 7, 3), np.float32)
+    expected = theirs.conv1((picture - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225]))
+    np.testing.assert_allclose(first_layer(tmp_path / "squeezenet.npz", picture), expected, rtol=1e-3, atol=1e-3)

@@ -15,9 +15,11 @@ from renderer.errors import BadInput, Interrupted, UsageError
 from renderer.frame import Size
 from renderer.jobs import defaults
 from renderer.jobs.film import make_film
+from renderer.jobs.masks import Masks
 from renderer.jobs.presets import resolve
 from renderer.jobs.recipe import parse_recipe
-from renderer.jobs.video import Masks, VideoFilm, pictures, shrunk, video_film
+from renderer.jobs.start import shrunk
+from renderer.jobs.video import VideoFilm, pictures, video_film
 from renderer.media.clips import open_clip
 from renderer.media.encode import read_recipe
 from renderer.media.ffmpeg import file_url, run
@@ -185,7 +187,7 @@ def test_a_box_and_a_mask_leave_the_rest_as_it_is(clip, tmp_path):
     drawn[:, :48] = 1
     write_image(drawn, mask)
     out = tmp_path / "dream"
-    make(film(clip, out, "video.box=0,0,1,0.5", "video.feather=0", mask=mask))
+    make(film(clip, out, "area.box=0,0,1,0.5", "area.feather=0", mask=mask))
     changed = np.abs(frames_of(out) - frames_of(clip)).max(axis=(0, 3))
     assert changed[32:].max() == 0
     assert changed[:, 48:].max() == 0
@@ -194,14 +196,14 @@ def test_a_box_and_a_mask_leave_the_rest_as_it_is(clip, tmp_path):
 
 def test_a_mask_that_moves_keeps_its_last_picture_when_it_ends(clip, tmp_path):
     short = make_clip(tmp_path / "mask.mp4", source=f"color=white:s=96x64:r={RATE}:d=0.2", sound=False)
-    masks = Masks(film(clip, tmp_path / "a.mp4", "video.feather=0").settings, short)
+    masks = Masks(film(clip, tmp_path / "a.mp4", "area.feather=0").settings, short)
     planes = masks.planes(0)
     assert all(next(planes).mean() > 0.98 for _ in range(20))
     assert next(masks.planes(15)).mean() > 0.98
 
 
 def test_the_edges_of_a_box_are_soft(clip, tmp_path):
-    masks = Masks(film(clip, tmp_path / "a.mp4", "video.box=0.25,0.25,0.5,0.5", "video.feather=0.2").settings, None)
+    masks = Masks(film(clip, tmp_path / "a.mp4", "area.box=0.25,0.25,0.5,0.5", "area.feather=0.2").settings, None)
     plane = next(masks.planes(0))
     assert plane.max() > 0.95
     assert 0.3 < plane[32, 24] < 0.7
@@ -209,7 +211,7 @@ def test_the_edges_of_a_box_are_soft(clip, tmp_path):
 
 def test_keeping_colour_leaves_the_colours_of_the_clip(clip, tmp_path):
     out = tmp_path / "dream"
-    make(film(clip, out, "video.keep_colour=true"))
+    make(film(clip, out, "area.keep_colour=true"))
     dreamed, source = frames_of(out), frames_of(clip)
     inside = ((dreamed > 0) & (dreamed < 255)).all(axis=-1)
     drift = np.abs((dreamed - source) - (dreamed - source).mean(axis=-1, keepdims=True))[inside]
@@ -253,7 +255,7 @@ BAD = [
     (["clip.mp4", "-o", "x.mp4", "--start", "60"], 4, "60"),
     (["clip.mp4", "-o", "x.mp4", "--carry", "flwo"], 2, "'flow'"),
     (["clip.mp4", "-o", "x.mp4", "--half-life", "0"], 2, "carry.half_life"),
-    (["clip.mp4", "-o", "x.mp4", "--box", "0.5,0,0.9,1"], 2, "video.box"),
+    (["clip.mp4", "-o", "x.mp4", "--box", "0.5,0,0.9,1"], 2, "area.box"),
     (["clip.mp4", "-o", "x.mp4", "--cuts", "none.txt"], 4, "none.txt"),
     (["clip.mp4", "-o", "x.mp4", "--mask", "none.png"], 4, "none.png"),
     (["clip.mp4", "-o", "x.foo"], 2, "ending .foo"),

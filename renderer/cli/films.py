@@ -55,29 +55,41 @@ def add(app: typer.Typer) -> None:
         weights: Annotated[
             Path | None, typer.Option("--weights", metavar="FILE", help="The network's weights, if they have moved.")
         ] = None,
+        guide: Annotated[
+            Path | None, typer.Option("--guide", metavar="FILE", help="Its guide, if it has moved.")
+        ] = None,
+        second_guide: Annotated[
+            Path | None, typer.Option("--second-guide", metavar="FILE", help="Its second guide, if it has moved.")
+        ] = None,
+        style: Annotated[
+            Path | None, typer.Option("--style", metavar="FILE", help="Its style, if it has moved.")
+        ] = None,
         making: Making,
     ) -> None:
         """Render a film again from the recipe inside it."""
         chosen = given.resolve().settings.encode
         from renderer.jobs.again import Encoding, film_from_recipe
         from renderer.jobs.film import make_film
+        from renderer.jobs.still import Still, make_still
 
         again, recipe = film_from_recipe(
             film,
             out,
-            given={"picture": image, "clip": clip, "mask": mask, "cuts": cuts, "weights": weights},
+            given={
+                "picture": image,
+                "clip": clip,
+                "mask": mask,
+                "cuts": cuts,
+                "weights": weights,
+                "guide": guide,
+                "second guide": second_guide,
+                "style": style,
+            },
             encoding=Encoding(codec=chosen.codec, quality=chosen.quality),
             **making.options(),
         )
-        if recipe.kind == "still":
-            from renderer.jobs.still import Still, make_still
-
-            done = make_still(
-                Still(
-                    settings=again.settings, out=out, picture=again.picture, own_size=False, overwrite=making.overwrite
-                ),
-                listener=terminal,
-            )
+        if isinstance(again, Still):
+            done = make_still(again, listener=terminal)
             terminal.result(f"{done.path}: {done.size}", event="still", path=str(done.path))
             return
         result = make_film(again, listener=terminal, should_stop=terminal.stopper)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from renderer import __version__
-from renderer.cli import batch, doctor, films, metrics, networks, presets, still, video, zoom
+from renderer.cli import batch, doctor, films, metrics, networks, plan, presets, still, video, zoom
 
 app = typer.Typer(
     name="dreamreel",
@@ -36,7 +36,7 @@ def _root(
     """Render dream films: a neural network amplifies what it sees in every frame, and a camera moves through it."""
 
 
-for group in (zoom, video, still, batch, films, metrics, presets, networks, doctor):
+for group in (zoom, video, still, plan, batch, films, metrics, presets, networks, doctor):
     group.add(app)
 
 

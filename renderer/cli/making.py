@@ -38,7 +38,7 @@ class Planning:
     dry_run: DryRun = False
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="PNG", help="With --dry-run: draw the settings that change over the film."),
+        typer.Option("--plot", metavar="PNG", help="When planning: draw the settings that change over the film."),
     ] = None
 
 

@@ -8,6 +8,7 @@ compares them.
 from __future__ import annotations
 
 import inspect
+import keyword
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -34,18 +35,22 @@ class Flag:
 
 
 FLAGS: dict[str, Flag] = {
-    "--noise": Flag("start.noise", "KIND", "Begin from white, pink, perlin or clouds.", "perlin"),
+    "--noise": Flag("start.noise", "KIND", "Begin from white, pink, perlin, clouds or grey.", "perlin"),
     "--fit": Flag("start.fit", "HOW", "A picture of another shape: cover, contain or stretch.", "cover"),
     "--size": Flag("film.size", "WxH", "Width and height, pixels.", "640x360"),
     "--fps": Flag("film.fps", "RATE", "Frames a second; 24000/1001 works too.", "24"),
     "--seconds": Flag("film.seconds", "S", "Length, seconds.", "6"),
     "--frames": Flag("film.frames", "N", "Length, frames, in place of --seconds."),
     "--seed": Flag("seed", "N", "Of all randomness: another seed is another world.", "8"),
-    "--network": Flag("network.name", "NAME", "See `dreamreel networks list`.", "dreamnet"),
+    "--network": Flag("network.name", "NAME|FILE", "See `dreamreel networks list`; or a Keras model file.", "dreamnet"),
     "--weights": Flag("network.weights", "FILE", "Weights to use in place of the network's own."),
+    "--preprocess": Flag(
+        "network.preprocess", "HOW", "For a model file: caffe, tf, torch, byte, unit, or a range like -1..1."
+    ),
     "--precision": Flag("network.precision", "WHAT", "auto, bfloat16 or float32.", "auto"),
     "--layers": Flag("dream.layers", "A,B:0.5", "What to amplify, with weights; without it the network's own mix."),
-    "--objective": Flag("dream.objective", "KIND", "square or mean of the activations.", "mean"),
+    "--objective": Flag("dream.objective", "KIND", "square, mean, guide, style, ...: see docs/objectives.md.", "mean"),
+    "--class": Flag("dream.classes", "A,B:0.5", "Classes to dream of, names or numbers, for networks with a head."),
     "--octaves": Flag("dream.octaves", "N", "Scales, from coarse to fine.", "4"),
     "--octave-ratio": Flag("dream.octave_ratio", "R", "From one scale to the next.", "1.4"),
     "--steps": Flag("dream.steps", "N", "Gradient steps per octave and frame.", "1"),
@@ -53,8 +58,9 @@ FLAGS: dict[str, Flag] = {
     "--step-size": Flag("dream.step_size", "X", "How far a step goes, part of the full range.", "0.02"),
     "--strength": Flag("dream.strength", "X", "Multiplies the step size; may change over time.", "1"),
     "--jitter": Flag("dream.jitter", "PX", "Largest random shift before a step, pixels.", "16"),
-    "--normalise": Flag("dream.normalise", "HOW", "Gradients: laplacian, std, mean or rms.", "laplacian"),
+    "--normalise": Flag("dream.normalise", "HOW", "Gradients: laplacian, std, mean, rms or none.", "laplacian"),
     "--smoothing": Flag("dream.smoothing", "PX", "Blur of the gradient, pixels.", "0"),
+    "--memory": Flag("dream.memory", "SIZE", "What it may take, like 2GB: large pictures are dreamed in tiles."),
     "--zoom": Flag("camera.zoom", "X", "Factor a second, below 1 moves out; may change over time.", "1.5"),
     "--rotate": Flag("camera.rotate", "DEG", "Degrees a second, anticlockwise.", "0"),
     "--pan-x": Flag("camera.pan_x", "X", "Frame widths a second, to the right.", "0"),
@@ -68,8 +74,13 @@ FLAGS: dict[str, Flag] = {
     "--half-life": Flag("carry.half_life", "S", "Seconds in which half of a carried dream fades.", "1"),
     "--blend": Flag("carry.blend", "X", "Share of the video in a blend.", "0.5"),
     "--flow": Flag("carry.flow", "HOW", "How finely motion is found: rough, fine or finer.", "fine"),
-    "--box": Flag("video.box", "L,T,W,H", "Dream inside a box alone; left, top, width, height: parts of the frame."),
+    "--box": Flag("area.box", "L,T,W,H", "Dream inside a box alone; left, top, width, height: parts of the frame."),
     "--threshold": Flag("video.threshold", "X", "For cuts; higher finds fewer.", "3"),
+    "--feather": Flag("area.feather", "X", "Softness of the edges of box and mask, frame heights.", "0.03"),
+    "--guide": Flag("guide.picture", "FILE", "A picture or video whose features the dream takes up."),
+    "--second-guide": Flag("guide.second", "FILE", "Another one, which --guide-mix goes over to."),
+    "--guide-mix": Flag("guide.mix", "X", "From the first guide, 0, to the second, 1; over time, like t/T.", "0"),
+    "--style": Flag("guide.style", "FILE", "A picture or video whose style the dream takes up."),
     "--codec": Flag("encode.codec", "NAME", "Instead of the usual one for the ending of OUT."),
     "--quality": Flag(
         "encode.quality", "Q", "On the codec's own scale: CRF for h264, h265, av1, vp9, where lower is better."
@@ -81,11 +92,11 @@ ENCODE_FLAGS = ("--codec", "--quality")
 STILL_FLAGS = tuple(
     flag
     for flag in FLAGS
-    if FLAGS[flag].key.partition(".")[0] in ("start", "seed", "network", "dream")
+    if FLAGS[flag].key.partition(".")[0] in ("start", "seed", "network", "dream", "area", "guide")
     and flag not in ("--steps", "--first-steps")
 )
-VIDEO_ONLY = ("video", "carry")
-ZOOM_FLAGS = tuple(flag for flag in FLAGS if FLAGS[flag].key.partition(".")[0] not in VIDEO_ONLY)
+NOT_OF_ZOOMS = ("video", "carry", "area")
+ZOOM_FLAGS = tuple(flag for flag in FLAGS if FLAGS[flag].key.partition(".")[0] not in NOT_OF_ZOOMS)
 VIDEO_FLAGS = tuple(flag for flag in FLAGS if FLAGS[flag].key.partition(".")[0] not in ("start", "film"))
 ALL_FLAGS = tuple(FLAGS)
 
@@ -138,6 +149,12 @@ WorkDir = Annotated[
     Path | None, typer.Option("--work-dir", metavar="DIR", help="Where the frames lie meanwhile. [beside OUT]")
 ]
 Restart = Annotated[bool, typer.Option("--restart", help="Throw unfinished work with other settings away.")]
+Mask = Annotated[
+    Path | None, typer.Option("--mask", metavar="FILE", help="A picture or video: dream where it is bright.")
+]
+KeepColour = Annotated[
+    bool, typer.Option("--keep-colour", help="Dream brightness only; colours stay those of the original.")
+]
 AllowEnvChange = Annotated[
     bool, typer.Option("--allow-env-change", help="Go on with work begun by other versions or on another machine.")
 ]
@@ -151,6 +168,7 @@ def command(
     flags: Sequence[str] = (),
     settings: bool = False,
     defaults: Mapping[str, Any] = MappingProxyType({}),
+    planned: bool = False,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command with the shared options, and end it with a sentence and an exit code whatever happens.
 
@@ -160,6 +178,7 @@ def command(
         flags: which of `FLAGS` it takes.
         settings: whether it takes `--preset` and `--set`.
         defaults: dotted name -> what it takes in place of a setting's own default.
+        planned: whether it always does what it does with `--dry-run`, which it then lacks.
 
     The function's first parameter is a `Terminal`; its second, where it takes flags or settings, is `Given`. A
     parameter whose type is a dataclass stands for an option each of its fields.
@@ -171,10 +190,15 @@ def command(
         shared = _parameters(flags, settings=settings, defaults=defaults)
         kept = own[2 if takes_given else 1 :]
         parameters = [*(option for parameter in kept for option in _unpacked(parameter)), *shared]
+        about, fixed = str(function.__doc__), {"dry_run": True} if planned else {}
+        if planned:
+            parameters = [parameter for parameter in parameters if parameter.name not in fixed]
+            first = about.partition("\n")[0]
+            about = f"What it would take to {first[0].lower()}{first[1:]}"
 
         def run(**values: Any) -> None:
             terminal = Terminal(json=values.pop("json"), quiet=values.pop("quiet"), verbose=values.pop("verbose"))
-            mine = {parameter.name: _packed(parameter, values) for parameter in kept}
+            mine = {parameter.name: _packed(parameter, {**values, **fixed}) for parameter in kept}
             given = Given(
                 command=name or function.__name__,
                 presets=values.get("preset") or (),
@@ -186,7 +210,7 @@ def command(
             with terminal.guard():
                 function(terminal, *([given] if takes_given else []), **mine)
 
-        run.__name__, run.__doc__, run.__module__ = function.__name__, function.__doc__, function.__module__
+        run.__name__, run.__doc__, run.__module__ = function.__name__, about, function.__module__
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
             [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
         )
@@ -239,4 +263,5 @@ def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Param
 
 
 def _name(flag: str) -> str:
-    return flag.removeprefix("--").replace("-", "_")
+    name = flag.removeprefix("--").replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name

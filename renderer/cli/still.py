@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from renderer.cli.options import STILL_FLAGS, Given, Out, Overwrite, command
+from renderer.cli.options import STILL_FLAGS, Given, KeepColour, Mask, Out, Overwrite, command
 from renderer.cli.terminal import Terminal
 
 
@@ -25,7 +25,7 @@ def add(app: typer.Typer) -> None:
         out: Out,
         size: Annotated[
             str | None,
-            typer.Option("--size", metavar="WxH", help="Pixels. [that of IMAGE, at most 1920 on its longer side]"),
+            typer.Option("--size", metavar="WxH", help="Pixels. [that of IMAGE; without --memory at most 1920 on its longer side]"),
         ] = None,
         steps: Annotated[
             str | None, typer.Option("--steps", metavar="N", help="Gradient steps per octave. [12]")
@@ -34,16 +34,24 @@ def add(app: typer.Typer) -> None:
             Path | None,
             typer.Option("--evolution", metavar="SHEET", help="Also draw a sheet of octaves and steps, with losses."),
         ] = None,
+        mask: Mask = None,
+        keep_colour: KeepColour = False,
         overwrite: Overwrite = False,
     ) -> None:
         """Dream on one picture, IMAGE or noise, and write it as png, jpg, webp or tiff."""
-        resolved = given.resolve({"film.size": ("--size", size), "dream.first_steps": ("--steps", steps)})
+        extra = {
+            "film.size": ("--size", size),
+            "dream.first_steps": ("--steps", steps),
+            "area.keep_colour": ("--keep-colour", keep_colour or None),
+        }
+        resolved = given.resolve(extra)
         from renderer.jobs.still import Still, make_still
 
         job = Still(
             settings=resolved.settings,
             out=out,
             picture=image,
+            mask=mask,
             own_size=image is not None and resolved.origins["film.size"] not in ("--size", "--set"),
             evolution=evolution,
             overwrite=overwrite,

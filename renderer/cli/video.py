@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from renderer.cli.making import Making, Planning, make_or_plan
-from renderer.cli.options import VIDEO_FLAGS, Given, Out, command
+from renderer.cli.options import VIDEO_FLAGS, Given, KeepColour, Mask, Out, command
 from renderer.cli.terminal import Terminal
 from renderer.jobs import defaults
 
 
-def add(app: typer.Typer) -> None:
-    """Register the command."""
+def add(app: typer.Typer, *, planned: bool = False) -> None:
+    """Register the command; `planned` as `options.command` has it."""
 
-    @command(app, flags=VIDEO_FLAGS, settings=True, defaults=defaults.VIDEO)
+    @command(app, flags=VIDEO_FLAGS, settings=True, defaults=defaults.VIDEO, planned=planned)
     def video(
         terminal: Terminal,
         given: Given,
@@ -27,22 +27,17 @@ def add(app: typer.Typer) -> None:
         out: Out,
         size: Annotated[
             str | None,
-            typer.Option("--size", metavar="WxH", help="Pixels. [that of CLIP, at most 1920 on its longer side]"),
+            typer.Option("--size", metavar="WxH", help="Pixels. [that of CLIP; without --memory at most 1920 on its longer side]"),
         ] = None,
         fps: Annotated[
             str | None, typer.Option("--fps", metavar="RATE", help="Frames a second. [just that of CLIP]")
         ] = None,
-        mask: Annotated[
-            Path | None,
-            typer.Option("--mask", metavar="FILE", help="A picture or video: dream where it is bright."),
-        ] = None,
+        mask: Mask = None,
         cuts: Annotated[
             Path | None,
             typer.Option("--cuts", metavar="FILE", help="Times of the cuts, one a line; without it they are found."),
         ] = None,
-        keep_colour: Annotated[
-            bool, typer.Option("--keep-colour", help="Dream brightness only; colours stay those of CLIP.")
-        ] = False,
+        keep_colour: KeepColour = False,
         compare: Annotated[bool, typer.Option("--compare", help="Show CLIP beside the dream, at its left.")] = False,
         making: Making,
         planning: Planning,
@@ -54,7 +49,7 @@ def add(app: typer.Typer) -> None:
         extra = {
             "film.size": ("--size", size),
             "film.fps": ("--fps", fps),
-            "video.keep_colour": ("--keep-colour", keep_colour or None),
+            "area.keep_colour": ("--keep-colour", keep_colour or None),
             "encode.compare": ("--compare", compare or None),
         }
         resolved = given.resolve(extra)

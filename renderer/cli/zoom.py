@@ -13,10 +13,10 @@ from renderer.cli.terminal import Terminal
 from renderer.jobs import defaults
 
 
-def add(app: typer.Typer) -> None:
-    """Register the command."""
+def add(app: typer.Typer, *, planned: bool = False) -> None:
+    """Register the command; `planned` as `options.command` has it."""
 
-    @command(app, flags=ZOOM_FLAGS, settings=True, defaults=defaults.ZOOM)
+    @command(app, flags=ZOOM_FLAGS, settings=True, defaults=defaults.ZOOM, planned=planned)
     def zoom(
         terminal: Terminal,
         given: Given,

@@ -12,10 +12,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from renderer.dreaming.gradients import NORMALISERS, smooth
+from renderer.dreaming.ascent import check
+from renderer.dreaming.gradients import shaped
+from renderer.dreaming.manner import USUAL, Manner
 from renderer.dreaming.networks import Network
 from renderer.dreaming.octaves import pad_to, resize
-from renderer.errors import UsageError, nearest
 from renderer.frame import Size
 
 Batch = NDArray[np.float32]
@@ -35,7 +36,7 @@ class ChannelDreamer:
         steps: gradient steps per octave.
         step_size: length of a step, as a part of the range [0, 1].
         jitter: largest roll, pixels.
-        normalise, bands, smoothing: see `Ascent`.
+        manner: how gradients are brought to the form of a step; of the optimiser and all else in it nothing counts.
         seed: keys the jitter, which is the same for all pictures.
 
     Raises:
@@ -51,22 +52,19 @@ class ChannelDreamer:
         steps: int = 16,
         step_size: float = 0.012,
         jitter: int = 16,
-        normalise: str = "laplacian",
-        bands: int = 4,
-        smoothing: float = 0.0,
+        manner: Manner = USUAL,
         seed: int = 0,
     ) -> None:
-        if normalise not in NORMALISERS:
-            raise UsageError(f"There is no gradient normalisation {normalise!r}{nearest(normalise, NORMALISERS)}")
+        check(manner)
         self.network, self.layers, self.smallest = network, tuple(layers), network.spec.smallest
         self.scales, self.steps, self.step_size, self.jitter, self.seed = tuple(scales), steps, step_size, jitter, seed
         self._activations = network.activations(self.layers)
         self.channels = {layer: int(self._activations.output[layer].shape[-1]) for layer in self.layers}
-        self._normalise, self._bands, self._smoothing = NORMALISERS[normalise], bands, smoothing
+        self._manner = manner
         pictures = tf.TensorSpec((None, None, None, 3), tf.float32)
         weights = {layer: tf.TensorSpec((None, n), tf.float32) for layer, n in self.channels.items()}
-        steps_spec = [tf.TensorSpec((None, 2), tf.int32), tf.TensorSpec((), tf.float32)]
-        self._climb = tf.function(self._steps, input_signature=[pictures, weights, *steps_spec])
+        step = [tf.TensorSpec((2,), tf.int32), tf.TensorSpec((), tf.float32)]
+        self._step = tf.function(self._one_step, input_signature=[pictures, weights, *step])
         self._measure = tf.function(self._means, input_signature=[pictures])
 
     def __call__(self, pictures: Batch, weights: Weights) -> Batch:
@@ -87,8 +85,10 @@ class ChannelDreamer:
             bases = [resize(picture, size) for picture in pictures]
             starts = bases if detail is None else [b + resize(d, size) for b, d in zip(bases, detail, strict=True)]
             padded = np.stack([pad_to(start, self.smallest) for start in starts])
-            climbed = self._climb(padded, each, self._shifts(octave), np.float32(self.step_size)).numpy()
-            dreams = climbed[:, : size.height, : size.width]
+            climbed, weighed = tf.constant(padded), {layer: tf.constant(w) for layer, w in each.items()}
+            for shift in self._shifts(octave):
+                climbed = self._step(climbed, weighed, shift, np.float32(self.step_size))
+            dreams = climbed.numpy()[:, : size.height, : size.width]
             detail = [dream - base for dream, base in zip(dreams, bases, strict=True)]
         return np.asarray(dreams)
 
@@ -120,20 +120,12 @@ class ChannelDreamer:
             value = tf.add_n(values)  # pictures do not see each other, so each one's gradient is its own
         return tape.gradient(value, pictures)
 
-    def _steps(
-        self, pictures: tf.Tensor, weights: dict[str, tf.Tensor], shifts: tf.Tensor, length: tf.Tensor
+    def _one_step(
+        self, pictures: tf.Tensor, weights: dict[str, tf.Tensor], shift: tf.Tensor, length: tf.Tensor
     ) -> tf.Tensor:
-        here = tf.zeros((2,), tf.int32)
-        for i in tf.range(tf.shape(shifts)[0]):
-            tf.autograph.experimental.set_loop_options(
-                shape_invariants=[(pictures, tf.TensorShape((None, None, None, 3)))]
-            )
-            pictures = tf.roll(pictures, shifts[i] - here, (1, 2))
-            here = shifts[i]
-            gradients = self._gradient(pictures, weights)
-            steps = tf.map_fn(lambda g: self._normalise(smooth(g, self._smoothing), self._bands), gradients)
-            pictures += length * steps
-        return tf.roll(pictures, -here, (1, 2))
+        gradients = self._gradient(tf.roll(pictures, shift, (1, 2)), weights)
+        steps = tf.map_fn(lambda gradient: shaped(gradient, self._manner, tf.ones(())), gradients)
+        return pictures + length * tf.roll(steps, -shift, (1, 2))
 
     def _shifts(self, octave: int) -> NDArray[np.int32]:
         rng = np.random.default_rng([self.seed, octave])

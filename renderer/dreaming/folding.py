@@ -33,6 +33,8 @@ def rebuild(model: keras.Model, *, dtype: str) -> keras.Model:
     followers = {norm.name: conv.name for conv, norm in folded.values()}
 
     def clone(layer: layers.Layer) -> layers.Layer:
+        if not isinstance(layer, layers.Layer):  # a bare operation has no weights and follows its input's type
+            return type(layer).from_config(layer.get_config())
         if layer.name in followers:
             return Folded(name=layer.name, dtype=dtype)
         config = layer.get_config()
@@ -47,6 +49,8 @@ def rebuild(model: keras.Model, *, dtype: str) -> keras.Model:
             layer.set_weights(_fold(*folded[layer.name]))
         elif layer.name not in followers and layer.weights:
             layer.set_weights(model.get_layer(layer.name).get_weights())
+            if isinstance(layer, layers.Normalization):
+                layer.finalize_state()  # it keeps what it computes with apart from its weights
     copy.trainable = False
     return copy
 

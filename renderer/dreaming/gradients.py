@@ -1,8 +1,8 @@
 """What is done to a gradient before it is added to the picture.
 
 Gradients are float32 `(H, W, 3)`. Every normaliser returns one of the same shape with unit scale (by its own measure
-of scale), so that a step size means the same whatever the network. A new normaliser is one function and one line in
-`NORMALISERS` at the foot.
+of scale), but for "none", so that a step size means the same whatever the network. A new one is one function and one
+line in `NORMALISERS`, `SMOOTHERS` or `CENTRES` at the foot.
 """
 
 from __future__ import annotations
@@ -13,10 +13,35 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from renderer.dreaming.colours import COLOURS
+from renderer.dreaming.manner import Manner
+
 TINY = 1e-12
 """Far below any gradient of use, above the smallest float: keeps a zero gradient zero."""
 
 Normaliser = Callable[[tf.Tensor, int], tf.Tensor]
+"""Gradient and bands -> gradient of unit scale."""
+
+Smoother = Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]
+"""Gradient, sigma in pixels, and the part of the octave's steps taken with this one -> smoother gradient."""
+
+Centre = Callable[[tf.Tensor], tf.Tensor]
+
+
+def shaped(gradient: tf.Tensor, manner: Manner, progress: tf.Tensor) -> tf.Tensor:
+    """Bring a gradient to the form and scale of a step: into its colours, smooth, centred, normalised, and back.
+
+    Args:
+        gradient: `(H, W, 3)`.
+        manner: how.
+        progress: part of the octave's steps that are taken with this one.
+    """
+    colours = COLOURS[manner.colours]
+    if colours is not None:
+        gradient = tf.tensordot(gradient, tf.constant(colours), 1)
+    gradient = SMOOTHERS[manner.smoother](gradient, manner.smoothing, progress)
+    gradient = NORMALISERS[manner.normalise](CENTRES[manner.centre](gradient), manner.bands)
+    return gradient if colours is None else tf.tensordot(gradient, tf.constant(colours.T), 1)
 
 
 def by_std(gradient: tf.Tensor, bands: int) -> tf.Tensor:
@@ -35,6 +60,12 @@ def by_rms(gradient: tf.Tensor, bands: int) -> tf.Tensor:
     """Divide by the root mean square."""
     del bands
     return gradient * _inverse_rms(gradient)
+
+
+def untouched(gradient: tf.Tensor, bands: int) -> tf.Tensor:
+    """Leave it as it is: a step is as long as the network's own units make it."""
+    del bands
+    return gradient
 
 
 def by_laplacian(gradient: tf.Tensor, bands: int) -> tf.Tensor:
@@ -63,6 +94,33 @@ def by_laplacian(gradient: tf.Tensor, bands: int) -> tf.Tensor:
     return merged[0] / np.float32(np.sqrt(bands))  # bands hardly overlap: their powers add
 
 
+def gauss(gradient: tf.Tensor, sigma: float, progress: tf.Tensor) -> tf.Tensor:
+    """Blur with one Gaussian; see `smooth`."""
+    del progress
+    return smooth(gradient, sigma)
+
+
+def cascade(gradient: tf.Tensor, sigma: float, progress: tf.Tensor) -> tf.Tensor:
+    """Take the mean of three blurs, by a half, one and two sigmas that grow by 2 pixels over an octave.
+
+    Source: pytorch-deepdream, with its kernels of 9x9 and mirrored edges.
+
+    Args:
+        gradient: `(H, W, 3)`, each side at least 5.
+        sigma: what it begins from, pixels.
+        progress: part of the octave's steps that are taken with this one, above 0 and up to 1.
+    """
+    places = np.arange(-4, 5, dtype=np.float32)
+    taps = [tf.exp(-0.5 * tf.square(places / (part * (sigma + 2.0 * progress)))) for part in (0.5, 1.0, 2.0)]
+    padded = tf.pad(gradient, [[4, 4], [4, 4], [0, 0]], "REFLECT")
+    rows, columns = tf.shape(gradient)[0], tf.shape(gradient)[1]
+    blurred = []
+    for weights in (values / tf.reduce_sum(values) for values in taps):
+        down = tf.add_n([weights[i] * padded[i : i + rows] for i in range(9)])
+        blurred.append(tf.add_n([weights[i] * down[:, i : i + columns] for i in range(9)]))
+    return tf.add_n(blurred) / 3.0
+
+
 def smooth(gradient: tf.Tensor, sigma: float) -> tf.Tensor:
     """Blur a gradient `(H, W, 3)` with a Gaussian of `sigma` pixels; 0 returns it as it is."""
     if sigma <= 0:
@@ -86,4 +144,17 @@ NORMALISERS: dict[str, Normaliser] = {
     "std": by_std,
     "mean": by_mean,
     "rms": by_rms,
+    "none": untouched,
 }
+
+SMOOTHERS: dict[str, Smoother] = {
+    "gauss": gauss,
+    "cascade": cascade,
+}
+
+CENTRES: dict[str, Centre] = {
+    "none": lambda gradient: gradient,
+    "all": lambda gradient: gradient - tf.reduce_mean(gradient),
+    "colours": lambda gradient: gradient - tf.reduce_mean(gradient, (0, 1)),
+}
+"""What is taken off a gradient, so that a step changes no brightness, or no colour, of the whole."""

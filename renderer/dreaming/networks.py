@@ -8,43 +8,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from renderer.dreaming.classes import class_number, imagenet_names
+from renderer.dreaming.fetching import Report
 from renderer.dreaming.folding import rebuild
-from renderer.dreaming.registry import NetworkSpec, network_spec
-from renderer.errors import EnvironmentProblem, UsageError, nearest
+from renderer.dreaming.maps import LayerInfo, list_maps
+from renderer.dreaming.modelfile import spec_of_file
+from renderer.dreaming.opening import BUNDLED_WEIGHTS, OPENERS, SIDE, blank, open_application
+from renderer.dreaming.preprocessing import preprocessing
+from renderer.dreaming.registry import FILE, NetworkSpec, network_spec
+from renderer.errors import UsageError, nearest
 
-BUNDLED_WEIGHTS = Path(__file__).parent / "weights" / "dreamnet.keras"
-
-IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
-IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
-
-PREPROCESSING: dict[str, Callable[[Any], Any]] = {
-    "unit": lambda x: x,  # as they are
-    "tf": lambda x: x * 2.0 - 1.0,  # [-1, 1]
-    "byte": lambda x: x * 255.0,  # 0 to 255
-    "caffe": lambda x: x[..., ::-1] * 255.0 - np.array([103.939, 116.779, 123.68], np.float32),
-    "torch": lambda x: (x - IMAGENET_MEAN) / IMAGENET_STD,
-}
-"""How a network wants its pictures, from RGB in [0, 1]."""
-
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """A layer whose activations can be amplified: its name, channels, and stride in pixels."""
-
-    name: str
-    channels: int
-    stride: int
+__all__ = ["BUNDLED_WEIGHTS", "LayerInfo", "Network", "layers_of", "load_network", "shared_network"]
 
 
 class Network:
@@ -56,34 +38,65 @@ class Network:
         model: the float32 Keras model, without preprocessing.
         precision: "float32" or "bfloat16", what its activations are computed in.
         weights_sha256: of the file the weights came from; "" for weights that came from no file.
+        head: name of the layer of class scores, before any softmax, whose activations are `(N, classes)`; None where
+            there is none, or where it was not asked for.
+        side: of the pictures it was made for, pixels.
+        title: what people know it by: its name, or that of the model file.
     """
 
     def __init__(
-        self, name: str, model: keras.Model, *, spec: NetworkSpec, precision: str = "float32", weights_sha256: str = ""
+        self,
+        name: str,
+        model: keras.Model,
+        *,
+        spec: NetworkSpec,
+        precision: str = "float32",
+        weights_sha256: str = "",
+        head: str | None = None,
+        side: int = SIDE,
+        title: str = "",
     ) -> None:
         self.name, self.model, self.spec, self.precision = name, model, spec, precision
-        self.weights_sha256 = weights_sha256
+        self.weights_sha256, self.head, self.side = weights_sha256, head, side
+        self.title = title or name
+
+    @property
+    def class_count(self) -> int:
+        """How many classes the head tells apart; 0 without a head."""
+        return int(self.model.get_layer(self.head).output.shape[-1]) if self.head else 0
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in order; empty where there is no head, or classes other than ImageNet's 1,000."""
+        names = imagenet_names()
+        return names if self.class_count == len(names) else ()
+
+    def class_number(self, which: str | int) -> int:
+        """Find a class of the head by number or by name; see `classes.class_number`.
+
+        Raises:
+            UsageError: the network has no head, or the head no such class.
+        """
+        if self.head is None:
+            raise UsageError(
+                f"Network {self.title!r} tells no classes apart: it has no head, or a head that was cut off. Those of "
+                "`dreamreel networks list` that are marked with classes have one, as squeezenet."
+            )
+        return class_number(which, names=self.class_names, count=self.class_count)
 
     def layers(self) -> list[LayerInfo]:
         """List every layer with a map of activations, in the order of the network."""
-        side = 512
-        found = []
-        for layer in self.model.layers[1:]:
-            shape = tuple(getattr(layer.output, "shape", ()))
-            if len(shape) == 4 and shape[-1] is not None:
-                found.append((layer, int(shape[-1])))
-        maps = keras.Model(self.model.input, [layer.output for layer, _ in found])
-        shapes = maps.compute_output_shape((1, side, side, 3))
-        return [
-            LayerInfo(layer.name, channels, 2 ** round(np.log2(side / max(1, shape[1]))))
-            for (layer, channels), shape in zip(found, shapes, strict=True)
-        ]
+        return list(self._maps)
+
+    @functools.cached_property
+    def _maps(self) -> tuple[LayerInfo, ...]:
+        return tuple(list_maps(self.model))
 
     def activations(self, layers: Sequence[str]) -> keras.Model:
         """Cut the network at the deepest of `layers`.
 
         Args:
-            layers: names of layers.
+            layers: names of layers; the head's too, for scores `(N, classes)`.
 
         Returns:
             A model from pictures `(N, H, W, 3)`, RGB in [0, 1], to a dict layer -> activations in the network's
@@ -92,58 +105,107 @@ class Network:
         Raises:
             UsageError: a layer that the network lacks, with the nearest names.
         """
+        picture = keras.Input((None, None, 3), dtype="float32", name="picture_unit")
+        outputs = keras.tree.flatten(self.cut(layers)(self.prepared(picture)))
+        return keras.Model(picture, dict(zip(layers, outputs, strict=True)))
+
+    def cut(self, layers: Sequence[str]) -> keras.Model:
+        """Cut the network as `activations` does; from what `prepared` returns to a list of activations."""
         known = {layer.name for layer in self.model.layers}
         for layer in layers:
             if layer not in known:
-                raise UsageError(f"Network {self.name!r} has no layer {layer!r}{nearest(layer, known)}")
+                raise UsageError(f"Network {self.title!r} has no layer {layer!r}{nearest(layer, known)}")
         cut = keras.Model(self.model.input, [self.model.get_layer(layer).output for layer in layers])
-        fast = rebuild(cut, dtype=self.precision)
-        picture = keras.Input((None, None, 3), dtype="float32", name="picture_unit")
-        prepared = PREPROCESSING[self.spec.preprocessing](picture)
-        outputs = keras.tree.flatten(fast(keras.ops.cast(prepared, self.precision)))
-        return keras.Model(picture, dict(zip(layers, outputs, strict=True)))
+        return rebuild(cut, dtype=self.precision)
+
+    def prepared(self, pictures: Any) -> Any:
+        """Turn pictures `(N, H, W, 3)`, RGB in [0, 1], into what the network takes, in its precision."""
+        return keras.ops.cast(preprocessing(self.spec.preprocessing)(pictures), self.precision)
 
 
-def load_network(name: str, *, weights: Path | None = None, precision: str = "auto") -> Network:
-    """Open a network of the registry.
+def load_network(
+    name: str,
+    *,
+    weights: Path | None = None,
+    precision: str = "auto",
+    head: bool = False,
+    preprocess: str | None = None,
+    report: Report | None = None,
+) -> Network:
+    """Open a network of the registry, or a Keras model file.
 
     Args:
-        name: key of `NETWORKS`.
-        weights: a weights file to use in place of the network's own.
+        name: key of `NETWORKS`, or "file" for a Keras model file.
+        weights: a weights file to use in place of the network's own; for "file" the model.
         precision: "float32", "bfloat16", or "auto": bfloat16 where the processor computes in it.
+        head: whether its class scores are wanted, which of `keras.applications` are weights of their own; other
+            networks have their head in any case, or have none.
+        preprocess: how it wants its pictures, see `preprocessing`; None for what the registry says, and for a model
+            file what can be seen in it.
+        report: told how far a download is.
 
     Raises:
-        UsageError: a name that the registry lacks.
+        UsageError: a name that the registry lacks, or a model file that does not show how it wants its pictures.
+        BadInput: a file that is no model, or one that cannot dream.
         EnvironmentProblem: weights that are missing, broken, do not fit, or cannot be downloaded.
     """
     spec = network_spec(name)
+    if preprocess is not None:
+        preprocessing(preprocess)
+        spec = replace(spec, preprocessing=preprocess)
     prepare_device()
-    if spec.application is None:
-        path = weights or BUNDLED_WEIGHTS
-        model = _load_model_file(path)
-    else:
-        model, path = _load_application(name, spec, weights)
+    opened = OPENERS.get(name, open_application)(weights, spec=spec, head=head, report=report)
+    if name == FILE:
+        spec = spec_of_file(opened.model, spec, path=opened.path)
     resolved = best_precision() if precision == "auto" else precision
-    return Network(name, model, spec=spec, precision=resolved, weights_sha256=_sha256(path))
+    return Network(
+        name,
+        opened.model,
+        spec=replace(spec, smallest=max(spec.smallest, opened.smallest)),
+        precision=resolved,
+        weights_sha256=_sha256(opened.path),
+        head=opened.head,
+        side=opened.side,
+        title=opened.path.name if name == FILE else name,
+    )
 
 
-def shared_network(name: str, *, weights: Path | None = None, precision: str = "auto") -> Network:
+def layers_of(name: str) -> list[LayerInfo]:
+    """List the layers of a network of the registry, whether its weights are here or not; see `Network.layers`.
+
+    Raises:
+        UsageError: a name that the registry lacks.
+    """
+    model = blank(name, spec=network_spec(name))
+    return load_network(name).layers() if model is None else list_maps(model)
+
+
+def shared_network(
+    name: str,
+    *,
+    weights: Path | None = None,
+    precision: str = "auto",
+    head: bool = False,
+    preprocess: str | None = None,
+) -> Network:
     """Open a network as `load_network` does; the one that was opened last is given again if the same is asked for.
 
     So a batch of films loads it once. It is for looking with, not for training. A weights file that has changed
     meanwhile is read anew.
 
     Raises:
-        UsageError, EnvironmentProblem: as `load_network`.
+        UsageError, BadInput, EnvironmentProblem: as `load_network`.
     """
     stamp = (found.st_mtime_ns, found.st_size) if weights and weights.is_file() and (found := weights.stat()) else None
-    return _last_network(name, weights, precision, stamp)
+    return _last_network(name, weights, precision, head, preprocess, stamp)
 
 
 @functools.lru_cache(maxsize=1)
-def _last_network(name: str, weights: Path | None, precision: str, stamp: tuple[int, int] | None) -> Network:
+def _last_network(
+    name: str, weights: Path | None, precision: str, head: bool, preprocess: str | None, stamp: tuple[int, int] | None
+) -> Network:
     del stamp
-    return load_network(name, weights=weights, precision=precision)
+    return load_network(name, weights=weights, precision=precision, head=head, preprocess=preprocess)
 
 
 def best_precision() -> str:
@@ -167,73 +229,9 @@ def prepare_device() -> None:
             return
 
 
-def _load_model_file(path: Path) -> keras.Model:
-    if not path.is_file():
-        raise EnvironmentProblem(f"The network file {path} is missing; give one with --weights, or install again.")
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:
-        raise EnvironmentProblem(f"{path} is no Keras model that can be opened here: {_first_line(error)}") from error
-
-
-def _load_application(name: str, spec: NetworkSpec, weights: Path | None) -> tuple[keras.Model, Path]:
-    assert spec.application is not None
-    build = getattr(keras.applications, spec.application)
-    if weights is None:
-        return _download(name, build)
-    if not weights.is_file():
-        raise EnvironmentProblem(f"The weights file {weights} does not exist.")
-    model = build(include_top=False, weights=None)
-    try:
-        _load_all_weights(model, weights)
-    except Exception as error:
-        raise EnvironmentProblem(
-            f"The weights in {weights} do not fit the network {name!r}: {_first_line(error)}. "
-            f"Expected are the weights without top of keras.applications.{spec.application}, as .weights.h5 or .h5."
-        ) from error
-    return model, weights
-
-
-def _load_all_weights(model: keras.Model, weights: Path) -> None:
-    """Load weights for every layer; Keras itself only warns where a file lacks some, and leaves those random."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message=".*[Ss]kipping")
-        model.load_weights(weights)
-
-
-def _download(name: str, build: Callable[..., keras.Model]) -> tuple[keras.Model, Path]:
-    """Let Keras fetch the weights, checked against its own hash, and find the file that it keeps."""
-    wanted: list[Path] = []
-    original = keras.utils.get_file
-
-    def remember(fname: str, *args: Any, **options: Any) -> str:
-        folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / options.get("cache_subdir", "datasets")
-        wanted.append(folder / fname)
-        return original(fname, *args, **options)
-
-    module = __import__(build.__module__, fromlist=["file_utils"])
-    file_utils = module.file_utils
-    untouched, file_utils.get_file = file_utils.get_file, remember
-    try:
-        model = build(include_top=False, weights="imagenet")
-    except Exception as error:
-        place = f" Or put the file {wanted[-1].name} into {wanted[-1].parent}." if wanted else ""
-        raise EnvironmentProblem(
-            f"The weights of {name!r} are not on this machine and could not be fetched: {_first_line(error)}. "
-            f"Give a weights file with --weights FILE.{place} The bundled network, dreamnet, needs no download."
-        ) from error
-    finally:
-        file_utils.get_file = untouched
-    return model, wanted[-1]
-
-
 def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200].rstrip(".")

@@ -1,15 +1,15 @@
 """What to amplify: objectives are values that add and scale.
 
-    0.2 * channel_square("parts", 20) + square("objects")
+    0.2 * square("parts", 20) + square("objects")
 
-An objective turns activations into one number, which the ascent maximises. The weights of its terms may change over
-time, so that a film goes over from one to another. A new kind is one function and one line in `KINDS` at the foot.
+An objective turns activations into one number, which the ascent maximises. It is a pure function of the activations and
+of an `Aim`, which holds all that changes over time: so one traced graph serves all frames, sizes and films. What there
+is to maximise is in `kinds`, how a user writes it in `mix`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,25 +17,45 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from renderer.dreaming.emphasis import Rank
+from renderer.dreaming.kinds import FORMS, KINDS
 from renderer.dreaming.over_time import Value, value_at
 from renderer.dreaming.sight import Activations
-from renderer.errors import UsageError, nearest
+from renderer.errors import UsageError
 
-Kind = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-"""From an activation `(N, h, w, channels)` and the weights of its channels `(channels,)` to a scalar."""
+Weights = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Term:
-    """One layer's part of an objective: `weight * kind(activation)`, of one channel or of all.
+    """One layer's part of an objective: `weight * kind(activation)`.
 
-    The weight is a number, or a function of seconds.
+    Attributes:
+        kind: key of `kinds.KINDS`.
+        layer: of the network, or `sight.PICTURE`.
+        channel: one channel; None for all.
+        weight: a number, or a function of seconds.
+        rank: channels by how strongly they answer to the canvas, in place of one; None for all.
+        place: `(x, y)`, parts of the frame from its left and top: one position alone; None for all.
     """
 
     kind: str
     layer: str
     channel: int | None = None
     weight: Value = 1.0
+    rank: Rank | None = None
+    place: tuple[float, float] | None = None
+
+    @property
+    def bare(self) -> Term:
+        """The same without what an `Aim` holds: terms that are alike in this share a graph."""
+        return Term(self.kind, self.layer, place=None if self.place is None else (0.0, 0.0))
+
+    @property
+    def reference(self) -> str | None:
+        """Name in `Aim.references` of what it compares with, like "guide mean parts"; None for nothing."""
+        kept = KINDS[self.kind].reference
+        return None if kept is None else f"{kept.picture} {kept.form} {self.layer}"
 
 
 class Aim(NamedTuple):
@@ -43,11 +63,30 @@ class Aim(NamedTuple):
 
     Attributes:
         weights: of the terms, `(terms,)`.
-        emphasis: weights of the channels by layer, `(channels,)`; terms of one channel do not heed it.
+        emphasis: weights of the channels of each term's layer, `(channels,)`, with a mean of 1.
+        places: `(terms, 2)`, down and right, parts of the frame; heeded by terms of one place.
+        references: what the terms compare with, by `Term.reference`; see `kinds.FORMS`.
     """
 
     weights: tf.Tensor
-    emphasis: Activations
+    emphasis: tuple[tf.Tensor, ...]
+    places: tf.Tensor
+    references: Mapping[str, tf.Tensor]
+
+    def rolled(self, shift: tf.Tensor, size: tf.Tensor) -> Aim:
+        """Return what to heed of a picture that is rolled.
+
+        A map of features goes along by whole positions: on a layer with a stride it may be half of one off.
+
+        Args:
+            shift: `(2,)` int32, pixels down and right.
+            size: `(2,)` int32, height and width of the picture.
+        """
+        part = tf.cast(shift, tf.float32) / tf.cast(size, tf.float32)
+        rolled = {
+            name: _roll(value, part) if value.shape.rank == 4 else value for name, value in self.references.items()
+        }
+        return self._replace(places=(self.places + part) % 1.0, references=rolled)
 
 
 @dataclass(frozen=True)
@@ -61,41 +100,105 @@ class Objective:
         """Names of the layers that it reads, each once."""
         return tuple(dict.fromkeys(term.layer for term in self.terms))
 
-    def weights(self, seconds: float = 0.0) -> NDArray[np.float32]:
+    @property
+    def pictures(self) -> frozenset[str]:
+        """The pictures that it compares with: of "guide", "style" and "canvas"."""
+        return frozenset(kept.picture for term in self.terms if (kept := KINDS[term.kind].reference) is not None)
+
+    @property
+    def ranked(self) -> bool:
+        """Whether some of its channels are chosen by how they answer to the canvas."""
+        return any(term.rank is not None for term in self.terms)
+
+    def weights(self, seconds: float = 0.0) -> Weights:
         """Return the weights of the terms `(terms,)` at a time in seconds."""
         return np.array([value_at(term.weight, seconds) for term in self.terms], np.float32)
 
+    def check(self, channels: Mapping[str, int], *, network: str) -> None:
+        """Refuse channels that a layer lacks.
+
+        Raises:
+            UsageError: with the layer's channels.
+        """
+        for term in self.terms:
+            count = channels[term.layer]
+            if term.channel is not None and term.channel >= count:
+                raise UsageError(
+                    f"Layer {term.layer!r} of {network!r} has channels 0 to {count - 1}; "
+                    f"there is no channel {term.channel}."
+                )
+            if term.rank is not None and not term.rank.fits(count):
+                raise UsageError(
+                    f"Layer {term.layer!r} of {network!r} has {count} channels: {term.rank} leaves none to choose from."
+                )
+
     def aim(
-        self, channels: Mapping[str, int], *, seconds: float = 0.0, emphasis: Mapping[str, tf.Tensor] | None = None
+        self,
+        channels: Mapping[str, int],
+        *,
+        seconds: float = 0.0,
+        emphasis: Mapping[str, Weights] | None = None,
+        activity: Mapping[str, Weights] | None = None,
+        references: Mapping[str, tf.Tensor] | None = None,
     ) -> Aim:
         """Say what the objective heeds at a time.
 
         Args:
             channels: of each layer, by name.
             seconds: since the start of the film.
-            emphasis: weights of the channels `(channels,)` by layer; None weighs all alike.
+            emphasis: weights of the channels `(channels,)` by layer; None weighs all alike. Terms of one channel do
+                not heed it, nor do those that compare: what is compared is compared whole.
+            activity: mean activation of each channel `(channels,)` by layer, for terms that choose by rank.
+            references: what terms compare with.
         """
-        if emphasis is None:
-            emphasis = {layer: np.ones(channels[layer], np.float32) for layer in self.layers}
-        weights = tf.constant(self.weights(seconds))
-        return Aim(weights, {layer: tf.constant(values) for layer, values in emphasis.items()})
+        each = [_emphasis(term, channels[term.layer], emphasis or {}, activity or {}) for term in self.terms]
+        places = [(0.0, 0.0) if term.place is None else term.place[::-1] for term in self.terms]
+        return Aim(
+            weights=tf.constant(self.weights(seconds)),
+            emphasis=tuple(map(tf.constant, each)),
+            places=tf.constant(places, tf.float32),
+            references=dict(references or {}),
+        )
+
+    def aim_spec(self, channels: Mapping[str, int]) -> Aim:
+        """Describe every tensor of its aims as a `tf.TensorSpec`, for a graph that serves all sizes."""
+        count = len(self.terms)
+        kept = {term.reference: (term, KINDS[term.kind].reference) for term in self.terms}
+        references = {
+            name: tf.TensorSpec(FORMS[reference.form].shape(channels[term.layer]), tf.float32)
+            for name, (term, reference) in kept.items()
+            if name is not None and reference is not None
+        }
+        return Aim(
+            weights=tf.TensorSpec((count,), tf.float32),
+            emphasis=tuple(tf.TensorSpec((channels[term.layer],), tf.float32) for term in self.terms),
+            places=tf.TensorSpec((count, 2), tf.float32),
+            references=references,
+        )
 
     def __call__(self, activations: Activations, aim: Aim) -> tf.Tensor:
-        """Compute the objective, a float32 scalar, from activations `(N, h, w, channels)` by layer."""
+        """Compute the objective, a float32 scalar.
+
+        Args:
+            activations: `(N, h, w, channels)` by layer, or `(N, classes)` of a head.
+            aim: what to heed.
+        """
         values = []
         for index, term in enumerate(self.terms):
-            activation = tf.cast(activations[term.layer], tf.float32)
-            channels = aim.emphasis[term.layer]
-            if term.channel is not None:
-                activation, channels = activation[..., term.channel : term.channel + 1], tf.ones(())
-            values.append(aim.weights[index] * KINDS[term.kind](activation, channels))
+            activation = as_map(activations[term.layer])
+            reference = aim.references[term.reference] if term.reference is not None else tf.zeros(())
+            if term.place is not None:
+                activation = _spot(activation, aim.places[index])
+                reference = _spot(reference, aim.places[index]) if reference.shape.rank == 4 else reference
+            value = KINDS[term.kind].judge(activation, aim.emphasis[index], reference)
+            values.append(aim.weights[index] * value)
         return tf.add_n(values)
 
     def __add__(self, other: Objective) -> Objective:
         return Objective(self.terms + other.terms)
 
     def __rmul__(self, factor: float) -> Objective:
-        terms = (Term(t.kind, t.layer, t.channel, _times(factor, t.weight)) for t in self.terms)
+        terms = (Term(t.kind, t.layer, t.channel, times(factor, t.weight), t.rank, t.place) for t in self.terms)
         return Objective(tuple(terms))
 
     def __neg__(self) -> Objective:
@@ -115,38 +218,38 @@ def mean(layer: str, channel: int | None = None) -> Objective:
     return Objective((Term("mean", layer, channel),))
 
 
-def _times(factor: float, weight: Value) -> Value:
+def times(factor: float, weight: Value) -> Value:
+    """Multiply a weight that may change over time."""
     if callable(weight):
         return lambda seconds: factor * weight(seconds)
     return factor * weight
 
 
-def parse_mix(mix: Mapping[str, Value], *, kind: str) -> Objective:
-    """Build an objective from a layer mix.
-
-    Args:
-        mix: `LAYER` or `LAYER:CHANNEL` -> weight, which may change over time; a negative one pushes that layer down.
-        kind: key of `KINDS`.
-
-    Raises:
-        UsageError: an unknown kind, a channel that is no number, no layer at all, or a weight that is not finite.
-    """
-    if kind not in KINDS:
-        raise UsageError(f"There is no objective {kind!r}{nearest(kind, KINDS)}")
-    if not any(mix.values()):
-        raise UsageError("The layer mix is empty or all its weights are 0; name a layer, like --layers parts.")
-    terms = []
-    for name, weight in mix.items():
-        layer, colon, channel = name.partition(":")
-        if colon and not channel.isdecimal():
-            raise UsageError(f"In the layer mix, {name!r} should be LAYER or LAYER:CHANNEL, like 'parts:12'.")
-        if not callable(weight) and not math.isfinite(weight):
-            raise UsageError(f"The weight of layer {name!r} is {weight}; it must be a finite number.")
-        terms.append(Term(kind, layer, int(channel) if colon else None, weight))
-    return Objective(tuple(terms))
+def as_map(activation: tf.Tensor) -> tf.Tensor:
+    """Return an activation as float32 `(N, h, w, channels)`; a head's scores `(N, classes)` have one position."""
+    values = tf.cast(activation, tf.float32)
+    return values[:, None, None, :] if values.shape.rank == 2 else values
 
 
-KINDS: dict[str, Kind] = {
-    "square": lambda activation, weights: tf.reduce_mean(weights * tf.square(activation)),
-    "mean": lambda activation, weights: tf.reduce_mean(weights * activation),
-}
+def _emphasis(term: Term, count: int, emphasis: Mapping[str, Weights], activity: Mapping[str, Weights]) -> Weights:
+    """Return the weights `(channels,)` of a term's channels."""
+    if term.channel is not None:
+        return np.eye(1, count, term.channel, dtype=np.float32)[0] * np.float32(count)
+    alike = np.ones(count, np.float32)
+    weights = alike if term.reference is not None else emphasis.get(term.layer, alike)
+    if term.rank is not None and term.layer in activity:
+        weights = weights * term.rank.weights(activity[term.layer])
+        weights = weights * (count / max(float(weights.sum()), 1e-12))
+    return np.asarray(weights, np.float32)
+
+
+def _roll(features: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
+    size = tf.cast(tf.shape(features)[1:3], tf.float32)
+    return tf.roll(features, tf.cast(tf.round(part * size), tf.int32), (1, 2))
+
+
+def _spot(features: tf.Tensor, place: tf.Tensor) -> tf.Tensor:
+    """Return the one position `(N, 1, 1, channels)` of a map that lies at a place, down and right."""
+    size = tf.shape(features)[1:3]
+    spot = tf.minimum(tf.cast(place * tf.cast(size, tf.float32), tf.int32), size - 1)
+    return features[:, spot[0] : spot[0] + 1, spot[1] : spot[1] + 1]

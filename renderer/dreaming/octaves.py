@@ -1,10 +1,15 @@
-"""From coarse to fine: the pyramid of scales a dream is made on."""
+"""From coarse to fine: the pyramid of scales a dream is made on, and what one scale hands to the next."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+import scipy.ndimage
 
+from renderer.errors import UsageError, nearest
 from renderer.frame import Frame, Size
 
 
@@ -17,12 +22,8 @@ def octave_sizes(size: Size, *, octaves: int, ratio: float, smallest: int = 1) -
         ratio: from one octave's side to the next, above 1.
         smallest: octaves with a side under this many pixels are left out, except the frame itself.
     """
-    sizes = []
-    for k in range(octaves - 1, 0, -1):
-        scaled = Size(max(1, round(size.width / ratio**k)), max(1, round(size.height / ratio**k)))
-        if min(scaled) >= smallest:
-            sizes.append(scaled)
-    return [*sizes, size]
+    sizes = (_scaled(size, ratio**k) for k in range(octaves - 1, 0, -1))
+    return [*(scaled for scaled in sizes if min(scaled) >= smallest), size]
 
 
 def resize(frame: Frame, size: Size) -> Frame:
@@ -34,6 +35,21 @@ def resize(frame: Frame, size: Size) -> Frame:
     return np.asarray(resized, np.float32)
 
 
+def resize_linear(frame: Frame, size: Size) -> Frame:
+    """Resample bilinearly without averaging, as `cv2.resize` and `tf.image.resize` do if nothing else is asked for."""
+    if Size.of(frame) == size:
+        return frame
+    return np.asarray(cv2.resize(frame, tuple(size), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def resize_corners(frame: Frame, size: Size) -> Frame:
+    """Resample bilinearly, corner pixels staying in the corners, as `scipy.ndimage.zoom` does (google's notebook)."""
+    if Size.of(frame) == size:
+        return frame
+    factors = (size.height / frame.shape[0], size.width / frame.shape[1], *[1] * (frame.ndim - 2))
+    return np.asarray(scipy.ndimage.zoom(frame, factors, order=1, mode="nearest"), np.float32)
+
+
 def pad_to(frame: Frame, smallest: int) -> Frame:
     """Extend a frame by its mirror image, right and down, until each side has `smallest` pixels."""
     height, width = frame.shape[:2]
@@ -41,3 +57,121 @@ def pad_to(frame: Frame, smallest: int) -> Frame:
         return frame
     missing = [(0, max(0, smallest - height)), (0, max(0, smallest - width)), (0, 0)]
     return np.pad(frame, missing[: frame.ndim], mode="symmetric")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Below:
+    """The octave before: the canvas at its size, and the dream on it."""
+
+    base: Frame
+    dream: Frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pyramid:
+    """The scales that a dream is made on.
+
+    Attributes:
+        octaves: how many at the most.
+        ratio: from one octave's side to the next, above 1.
+        scales: the octaves one by one in place of the two above, coarse to fine: sizes, or parts of the frame's sides.
+        smallest: octaves with a side under this, pixels, are left out, except the finest.
+        largest: octaves with a side above this, pixels, are left out, except the coarsest; None for no limit.
+        carry: key of `CARRIES`: what an octave hands to the next.
+        resample: key of `RESAMPLERS`.
+
+    Raises:
+        UsageError: a way to carry or to resample that there is not.
+    """
+
+    octaves: int = 4
+    ratio: float = 1.4
+    scales: tuple[Size | float, ...] = ()
+    smallest: int = 1
+    largest: int | None = None
+    carry: str = "detail"
+    resample: str = "smooth"
+
+    def __post_init__(self) -> None:
+        for name, known in ((self.carry, CARRIES), (self.resample, RESAMPLERS)):
+            if name not in known:
+                raise UsageError(f"There is no way {name!r} from octave to octave{nearest(name, known)}")
+
+    def sizes(self, size: Size, *, smallest: int = 1) -> list[Size]:
+        """List the sizes of the octaves of a frame, coarse to fine; `smallest` is the network's own shortest side."""
+        least = max(self.smallest, smallest)
+        if self.scales:
+            asked = [scale if isinstance(scale, Size) else _scaled(size, 1 / scale) for scale in self.scales]
+            found = [*(one for one in asked[:-1] if min(one) >= least), asked[-1]]
+        else:
+            found = octave_sizes(size, octaves=self.octaves, ratio=self.ratio, smallest=least)
+        if self.largest is not None:
+            found = [one for one in found if max(one) <= self.largest] or [_scaled(size, max(size) / self.largest)]
+        return found
+
+    def left_out(self, sizes: Sequence[Size]) -> int:
+        """Return how many of the coarsest octaves are left out of those asked for, if a frame is too small for them."""
+        return 0 if self.largest is not None else max(0, (len(self.scales) or self.octaves) - len(sizes))
+
+    def bases(self, canvas: Frame, sizes: Sequence[Size]) -> list[Frame]:
+        """Bring a canvas to the sizes of the octaves, coarse to fine."""
+        if self.resample != "corners":
+            return [self.resized(canvas, size) for size in sizes]
+        bases = [canvas]  # Google's notebook shrinks each octave from the finer one.
+        for size in reversed(sizes):
+            bases.append(self.resized(bases[-1], size))
+        return bases[:0:-1]
+
+    def resized(self, frame: Frame, size: Size) -> Frame:
+        """Bring a frame to a size."""
+        return RESAMPLERS[self.resample](frame, size)
+
+    def start(self, base: Frame, below: Below | None, *, blend: float = 0.0) -> Frame:
+        """Return what an octave is dreamed on.
+
+        Args:
+            base: the canvas at its size.
+            below: the octave before; None for the coarsest.
+            blend: share of the canvas itself that is mixed in.
+        """
+        if below is None:
+            return base
+        handed = CARRIES[self.carry](self, base, below)
+        return handed if not blend else cv2.addWeighted(handed, 1 - blend, base, blend, 0)
+
+    def settled(self, base: Frame, below: Below | None, dream: Frame) -> Frame:
+        """Return what is made of an octave's dream: with what shrinking took of the canvas, if that is put back."""
+        if self.carry != "restored" or below is None:
+            return dream
+        return cv2.add(dream, cv2.subtract(base, self.resized(below.base, Size.of(base))))
+
+
+def _scaled(size: Size, ratio: float) -> Size:
+    return Size(max(1, round(size.width / ratio)), max(1, round(size.height / ratio)))
+
+
+def _detail(pyramid: Pyramid, base: Frame, below: Below) -> Frame:
+    """Add what was dreamed below to the canvas (google's notebook)."""
+    return cv2.add(base, pyramid.resized(cv2.subtract(below.dream, below.base), Size.of(base)))
+
+
+def _picture(pyramid: Pyramid, base: Frame, below: Below) -> Frame:
+    """Go on with the picture below, as it is (the TensorFlow tutorial)."""
+    return pyramid.resized(below.dream, Size.of(base))
+
+
+CARRIES: dict[str, Callable[[Pyramid, Frame, Below], Frame]] = {
+    "detail": _detail,
+    "picture": _picture,
+    "restored": _picture,
+}
+"""What an octave hands to the next; "restored" also puts back, after its steps, what shrinking took (keras.io)."""
+
+RESAMPLERS: dict[str, Callable[[Frame, Size], Frame]] = {
+    "smooth": resize,
+    "linear": resize_linear,
+    "corners": resize_corners,
+}
+
+USUAL = Pyramid()
+"""The scales if nothing else is asked for."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from renderer.errors import UsageError, nearest
 
@@ -17,11 +18,12 @@ class NetworkSpec:
 
     Attributes:
         summary: one line for people.
-        application: class in `keras.applications`; None for the bundled network.
-        preprocessing: key of `networks.PREPROCESSING`.
+        application: class in `keras.applications`; None for others, which `opening.OPENERS` knows.
+        preprocessing: see `preprocessing.preprocessing`; "" for a model file, which may show it.
         layers: layers that dream well, shallow to deep.
         mix: default mix, layer -> weight.
         smallest: shortest side, pixels, that every layer in `layers` can take.
+        classes: whether there are weights of it with a head, so that it can tell classes apart.
         taught: the three layers that a student learns from it, at strides of about 8, 16 and 16 pixels; the last
             three of `layers` where none are named.
     """
@@ -33,6 +35,31 @@ class NetworkSpec:
     mix: Mapping[str, float]
     smallest: int
     taught: tuple[str, ...] = ()
+    classes: bool = False
+
+
+FILE = "file"
+"""Name of the network that is a Keras model file; its weights are the file."""
+
+MODEL_ENDINGS = (".keras", ".h5", ".hdf5")
+
+
+def is_model_file(name: str) -> bool:
+    """Tell whether the name of a network is the path of a model file: by its ending, or because it has a slash."""
+    return name.lower().endswith(MODEL_ENDINGS) or "/" in name or "\\" in name
+
+
+def by_name(name: str, weights: Path | None) -> tuple[str, Path | None]:
+    """Tell what a user means who names a network: a model file is the network `FILE` with the file for its weights.
+
+    Raises:
+        UsageError: a model file, and weights beside it.
+    """
+    if not is_model_file(name):
+        return name, weights
+    if weights is not None and weights != Path(name):
+        raise UsageError(f"The network file {name} holds its weights; leave the weights {weights} out.")
+    return FILE, Path(name)
 
 
 def network_spec(name: str) -> NetworkSpec:
@@ -41,8 +68,13 @@ def network_spec(name: str) -> NetworkSpec:
     Raises:
         UsageError: a name that the registry lacks, with the nearest ones.
     """
+    if name == FILE:
+        return _MODEL_FILE
     if name not in NETWORKS:
-        raise UsageError(f"There is no network {name!r}{nearest(name, NETWORKS)}")
+        raise UsageError(
+            f"There is no network {name!r} (a Keras model file is given by its path, like my.keras)"
+            f"{nearest(name, NETWORKS)}"
+        )
     return NETWORKS[name]
 
 
@@ -50,21 +82,37 @@ def _application(
     application: str,
     preprocessing: str,
     layers: str,
+    best: int,
     *,
-    mix: Mapping[str, float],
     smallest: int = 32,
     summary: str = "",
     taught: str = "",
 ) -> NetworkSpec:
+    """Describe a network of `keras.applications`; `best` is the place among `layers` of the one it dreams with."""
+    names = tuple(layers.split())
     return NetworkSpec(
         summary=summary or f"keras.applications.{application}",
         application=application,
         preprocessing=preprocessing,
-        layers=tuple(layers.split()),
-        mix=mix,
+        layers=names,
+        mix={names[best]: 1.0},
         smallest=smallest,
         taught=tuple(taught.split()),
+        classes=True,
     )
+
+
+def _resnet(*blocks: int) -> str:
+    """Name the outputs of the last block in each of a ResNet's four stages."""
+    return " ".join(f"conv{stage}_block{block}_out" for stage, block in enumerate(blocks, 2))
+
+
+_EFFICIENT = "block3a_expand_activation block4a_expand_activation block6a_expand_activation top_activation"
+_EFFICIENT_V2 = "block2b_add block4a_expand_activation block6a_expand_activation top_activation"
+
+_MODEL_FILE = NetworkSpec(
+    summary="a Keras model file", application=None, preprocessing="", layers=(), mix={}, smallest=32
+)
 
 
 NETWORKS: dict[str, NetworkSpec] = {
@@ -80,22 +128,54 @@ NETWORKS: dict[str, NetworkSpec] = {
         "InceptionV3",
         "tf",
         "mixed0 mixed1 mixed2 mixed3 mixed4 mixed5 mixed6 mixed7 mixed8",
-        mix={"mixed4": 1.0},
+        4,
         smallest=80,
         summary="Inception v3, the classic dreamer: eyes, dogs, pagodas",
         taught="mixed2 mixed4 mixed5",
     ),
-    "vgg16": _application("VGG16", "caffe", "block3_conv3 block4_conv3 block5_conv3", mix={"block4_conv3": 1.0}),
-    "vgg19": _application("VGG19", "caffe", "block3_conv4 block4_conv4 block5_conv4", mix={"block4_conv4": 1.0}),
-    "resnet50": _application(
-        "ResNet50", "caffe", "conv2_block3_out conv3_block4_out conv4_block6_out", mix={"conv3_block4_out": 1.0}
+    "squeezenet": NetworkSpec(
+        summary="SqueezeNet v1.0: small, tells 1,000 classes apart; weights with --weights",
+        application=None,
+        preprocessing="squeezenet",
+        layers=("fire3", "fire4", "fire6", "fire8", "fire9"),
+        mix={"fire8": 1.0},
+        smallest=48,
+        classes=True,
     ),
-    "xception": _application("Xception", "tf", "add add_2 add_6 add_10", mix={"add_2": 1.0}, smallest=72),
+    "vgg16": _application("VGG16", "caffe", "block2_conv2 block3_conv3 block4_conv2 block4_conv3 block5_conv3", 3),
+    "vgg19": _application("VGG19", "caffe", "block2_conv2 block3_conv4 block4_conv2 block4_conv4 block5_conv4", 3),
+    "resnet50": _application("ResNet50", "caffe", _resnet(3, 4, 6, 3), 1),
+    "resnet101": _application("ResNet101", "caffe", _resnet(3, 4, 23, 3), 1),
+    "resnet152": _application("ResNet152", "caffe", _resnet(3, 8, 36, 3), 1),
+    "resnet50_v2": _application("ResNet50V2", "tf", _resnet(2, 3, 5, 3), 1),
+    "resnet101_v2": _application("ResNet101V2", "tf", _resnet(2, 3, 22, 3), 1),
+    "resnet152_v2": _application("ResNet152V2", "tf", _resnet(2, 7, 35, 3), 1),
+    "densenet121": _application("DenseNet121", "torch", "pool2_relu pool3_relu pool4_relu relu", 1),
+    "densenet169": _application("DenseNet169", "torch", "pool2_relu pool3_relu pool4_relu relu", 1),
+    "densenet201": _application("DenseNet201", "torch", "pool2_relu pool3_relu pool4_relu relu", 1),
+    "mobilenet": _application("MobileNet", "tf", "conv_pw_3_relu conv_pw_5_relu conv_pw_11_relu conv_pw_13_relu", 1),
     "mobilenet_v2": _application(
-        "MobileNetV2",
-        "tf",
-        "block_3_expand_relu block_6_expand_relu block_13_expand_relu",
-        mix={"block_6_expand_relu": 1.0},
+        "MobileNetV2", "tf", "block_3_expand_relu block_6_expand_relu block_13_expand_relu out_relu", 1
     ),
-    "densenet121": _application("DenseNet121", "torch", "pool2_relu pool3_relu pool4_relu", mix={"pool3_relu": 1.0}),
+    "mobilenet_v3_small": _application(
+        "MobileNetV3Small", "byte", "re_lu_2 activation_1 activation_11 activation_17", 1
+    ),
+    "mobilenet_v3_large": _application(
+        "MobileNetV3Large", "byte", "re_lu_5 activation_1 activation_13 activation_19", 1
+    ),
+    "xception": _application("Xception", "tf", "add add_1 add_2 add_6 add_10", 2, smallest=72),
+    "inception_resnet_v2": _application(
+        "InceptionResNetV2",
+        "tf",
+        "mixed_5b block35_10_ac mixed_6a block17_10_ac block17_20_ac conv_7b_ac",
+        2,
+        smallest=80,
+    ),
+    **{f"efficientnet_b{n}": _application(f"EfficientNetB{n}", "byte", _EFFICIENT, 1) for n in range(8)},
+    **{f"efficientnet_v2_b{n}": _application(f"EfficientNetV2B{n}", "byte", _EFFICIENT_V2, 1) for n in range(4)},
+    **{f"efficientnet_v2_{n.lower()}": _application(f"EfficientNetV2{n}", "byte", _EFFICIENT_V2, 1) for n in "SML"},
+    "convnext_tiny": _application("ConvNeXtTiny", "byte", "add_2 add_5 add_14 add_17", 1),
+    "convnext_small": _application("ConvNeXtSmall", "byte", "add_2 add_5 add_32 add_35", 1),
+    "convnext_base": _application("ConvNeXtBase", "byte", "add_2 add_5 add_32 add_35", 1),
+    "convnext_large": _application("ConvNeXtLarge", "byte", "add_2 add_5 add_32 add_35", 1),
 }

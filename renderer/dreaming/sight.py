@@ -12,23 +12,28 @@ import tensorflow as tf
 
 from renderer.dreaming.networks import Network
 
+PICTURE = "picture"
+"""Name of the picture itself `(1, H, W, 3)`, which every sight supplies as if it were a layer."""
+
 Activations = Mapping[str, tf.Tensor]
-"""Activations `(N, h, w, channels)` by layer."""
+"""Activations `(N, h, w, channels)` by layer; those of a head are `(N, classes)`."""
 
 Judge = Callable[[Activations], tf.Tensor]
 """From activations to a scalar, which is maximised."""
 
 
 class Sight(Protocol):
-    """Looks at pictures with one network.
+    """Looks at pictures with one network."""
 
-    Attributes:
-        channels: of each layer that is looked at, by name.
-        in_graph: whether a call can be traced as a part of a larger graph.
-    """
+    @property
+    def channels(self) -> Mapping[str, int]:
+        """Channels of each layer that is looked at, by name."""
+        ...
 
-    channels: Mapping[str, int]
-    in_graph: bool
+    @property
+    def in_graph(self) -> bool:
+        """Whether a call can be traced as a part of a larger graph."""
+        ...
 
     def __call__(self, picture: tf.Tensor, judge: Judge) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the judgement of a picture `(H, W, 3)`, RGB in [0, 1], and its gradient `(H, W, 3)`."""
@@ -44,7 +49,7 @@ class WholeSight:
 
     Args:
         network: what looks.
-        layers: names of the layers to look at.
+        layers: names of the layers to look at, `PICTURE` among them.
 
     Raises:
         UsageError: a layer that the network lacks.
@@ -53,8 +58,13 @@ class WholeSight:
     in_graph = True
 
     def __init__(self, network: Network, layers: Sequence[str]) -> None:
-        self._model = network.activations(layers)
-        self.channels = {layer: int(self._model.output[layer].shape[-1]) for layer in layers}
+        seen = [layer for layer in layers if layer != PICTURE]
+        self._model = network.activations(seen) if seen else None
+        self._with_picture = PICTURE in layers
+        made = {} if self._model is None else self._model.output
+        self.channels = {layer: int(made[layer].shape[-1]) for layer in seen}
+        if self._with_picture:
+            self.channels[PICTURE] = 3
 
     def __call__(self, picture: tf.Tensor, judge: Judge) -> tuple[tf.Tensor, tf.Tensor]:
         """Judge a picture; see `Sight`."""
@@ -65,4 +75,5 @@ class WholeSight:
 
     def look(self, picture: tf.Tensor) -> dict[str, tf.Tensor]:
         """Look at a picture; see `Sight`."""
-        return dict(self._model(picture[None]))
+        seen = {} if self._model is None else dict(self._model(picture[None]))
+        return {**seen, PICTURE: picture[None]} if self._with_picture else seen

@@ -13,7 +13,8 @@ from renderer.frame import Size
 from renderer.jobs.film import Extras, Film, Listener, Result, finish
 from renderer.jobs.outputs import check_not_input, path_size, work_folder
 from renderer.jobs.recipe import Recipe, find_input, parse_recipe
-from renderer.jobs.settings import Settings, build, flatten
+from renderer.jobs.settings import FILES, Settings, build, flatten, with_files
+from renderer.jobs.still import Still
 from renderer.jobs.video import VideoFilm
 from renderer.media.encode import check_encode, read_recipe
 from renderer.media.store import Store
@@ -92,16 +93,16 @@ def film_from_recipe(
     given: Mapping[str, Path | None] | None = None,
     encoding: Encoding,
     **options: Any,
-) -> tuple[Film, Recipe]:
-    """Read the recipe inside a film and put the film together that makes it again.
+) -> tuple[Film | Still, Recipe]:
+    """Read the recipe inside a film or picture, and put together what makes it again.
 
     Args:
         source: the film.
         out: where the new one goes.
-        given: where its inputs are now, by what they are to it (`picture`, `clip`, `mask`, `cuts`, `weights`), if they
-            are no longer where they were.
+        given: where its inputs are now, by what they are to it, keys of `SAY_WHERE`, if they are no longer where they
+            were.
         encoding: how to encode; as the recipe says if the ending is the same and nothing is given.
-        options: further attributes of `Film`.
+        options: further attributes of `Film`; of them, those that a `Still` has too count for a picture.
 
     Raises:
         BadInput: no recipe, or a file that it names is not there or is another one now.
@@ -120,12 +121,16 @@ def film_from_recipe(
     settings = recipe.settings
     if encoding != Encoding() or out.suffix.lower() != source.suffix.lower():
         settings = _with_encoding(settings, encoding)
-    values = flatten(settings)
-    values["network.weights"] = None if found is None else str(found)
+    places = {name: path for name, path in {**inputs, "weights": found}.items() if path is not None}
+    settings = with_files(settings, places)
+    known: dict[str, Any] = {name: path for name, path in inputs.items() if name not in FILES}
+    if recipe.kind == "still":
+        overwrite = bool(options.get("overwrite"))
+        return Still(settings=settings, out=out, own_size=False, overwrite=overwrite, **known), recipe
     make = VideoFilm if recipe.kind == VideoFilm.kind else Film
-    known: dict[str, Any] = {**inputs, **({"found": recipe.facts} if make is VideoFilm else {})}
-    film = make(settings=build(values), out=out, weights_sha256=recipe.weights_sha256 or None, **known, **options)
-    return film, recipe
+    known |= {"found": recipe.facts} if make is VideoFilm else {}
+    weights_sha256 = recipe.weights_sha256 or None
+    return make(settings=settings, out=out, weights_sha256=weights_sha256, **known, **options), recipe
 
 
 def _extras(recipe: Recipe, settings: Settings, out: Path, listener: Listener) -> Extras:

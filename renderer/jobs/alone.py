@@ -54,7 +54,7 @@ class Alone:
         seconds = float(look.index / self.subject.rate)
         dream, _ = self._dreamer(source, frame=look.index, seconds=seconds, full=True)
         alone = Look(look.index, to_8bit(stay_visible(dream, source)))
-        value = partial(self._dreamer.ascent.value, seconds=seconds)
+        value = partial(self._dreamer.value, seconds=seconds, source=source)
         return {
             "seconds": seconds,
             "activation": {"film": value(from_8bit(look.pixels)), "alone": value(from_8bit(alone.pixels))},

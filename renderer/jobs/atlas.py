@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from renderer.dreaming.channels import Batch, ChannelDreamer, single, whole
+from renderer.dreaming.manner import Manner
 from renderer.dreaming.networks import LayerInfo, Network
 from renderer.errors import UsageError, nearest
 from renderer.frame import Frame, Pixels, Size
@@ -93,7 +94,7 @@ def atlas(
     sections = (Section(heading=p.layer.name, note=_describe(p.layer), tiles=tiles_of(p)) for p in plans)
     columns = 1 + min(max(counts), 12)  # longer rows go on below
     return sectioned_sheet(
-        sections, columns=columns, cell=Size(size, size), title=network.name, note="what its layers and channels dream"
+        sections, columns=columns, cell=Size(size, size), title=network.title, note="what its layers and channels dream"
     )
 
 
@@ -118,12 +119,12 @@ def _plans(network: Network, layers: Sequence[str] | None) -> list[_Plan]:
     for entry in layers or network.spec.layers:
         name, colon, channel = entry.partition(":")
         if name not in known:
-            raise UsageError(f"Network {network.name!r} has no layer {name!r}{nearest(name, known)}")
+            raise UsageError(f"Network {network.title!r} has no layer {name!r}{nearest(name, known)}")
         chosen = wanted.setdefault(name, [])
         if colon:
             if not channel.isdecimal() or int(channel) >= known[name].channels:
                 raise UsageError(
-                    f"{entry!r} should be LAYER:CHANNEL; layer {name!r} of {network.name!r} has channels 0 to "
+                    f"{entry!r} should be LAYER:CHANNEL; layer {name!r} of {network.title!r} has channels 0 to "
                     f"{known[name].channels - 1}."
                 )
             chosen.append(int(channel))
@@ -134,7 +135,7 @@ def _tiles(
     network: Network, plan: _Plan, *, count: int, choose: str, size: int, steps: int, seed: int
 ) -> Iterator[Tile]:
     name, channels = plan.layer.name, plan.layer.channels
-    dreamer = ChannelDreamer(network, [name], steps=steps, smoothing=SMOOTHING, seed=seed)
+    dreamer = ChannelDreamer(network, [name], steps=steps, manner=Manner(smoothing=SMOOTHING), seed=seed)
     start = soft_noise(Size(size, size), seed=seed)[None]
     dream = dreamer(start, {name: whole(channels)})
     yield shown(dream[0]), name

@@ -8,7 +8,7 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,15 @@ from renderer.jobs.batchstate import TOLD, Row
 from renderer.jobs.clashes import check_apart
 from renderer.jobs.executors import bug
 from renderer.jobs.film import Film
+from renderer.jobs.guides import check_guides
 from renderer.jobs.jobfile import JobsFile, Wish, read_jobs
 from renderer.jobs.made import Found, look_for
 from renderer.jobs.outputs import check_not_input
 from renderer.jobs.patterns import plain
 from renderer.jobs.settings import build, encode_key, flatten, pixel_key
-from renderer.jobs.start import file_sha256
+from renderer.jobs.start import file_sha256, own_size
 from renderer.jobs.still import Still
-from renderer.jobs.video import shrunk, video_film
+from renderer.jobs.video import video_film
 from renderer.media.encode import check_encode
 from renderer.media.files import check_output
 from renderer.media.images import image_size, image_suffix
@@ -222,9 +223,9 @@ def _still(wish: Wish, out: Path, options: BatchOptions) -> Still:
     settings = wish.resolved.settings
     if wish.input is not None:
         # The size is settled here, so that its key is known without reading the picture.
-        size = settings.film.size if "film.size" in wish.values else shrunk(image_size(wish.input))
+        size = settings.film.size if "film.size" in wish.values else own_size(image_size(wish.input), settings)
         settings = build({**flatten(settings), "film.size": str(size), "film.frames": 1})
-    return Still(settings=settings, out=out, picture=wish.input, own_size=False)
+    return Still(settings=settings, out=out, picture=wish.input, mask=wish.mask, own_size=False)
 
 
 KINDS: dict[str, Callable[[Wish, Path, BatchOptions], Film | Still]] = {
@@ -275,7 +276,8 @@ def check_film(film: Film | Still) -> None:
     weights = settings.network.weights
     if weights is not None and not weights.is_file():
         raise EnvironmentProblem(f"The weights file {weights} does not exist.")
-    inputs = _inputs(film)
+    inputs = film.inputs
+    check_guides(settings)
     check_not_input(film.out, *inputs.values(), weights)
     if "picture" in inputs:
         image_size(inputs["picture"])
@@ -290,12 +292,6 @@ def check_film(film: Film | Still) -> None:
         check_encode(place, size=film.encoded_size, codec=chosen.codec, quality=chosen.quality, overwrite=True)
 
 
-def _inputs(film: Film | Still) -> Mapping[str, Path]:
-    if isinstance(film, Still):
-        return {} if film.picture is None else {"picture": film.picture}
-    return film.inputs
-
-
 def keys_of(film: Film | Still, hashes: Hashes) -> tuple[str, str]:
     """Name what decides a film's pixels, apart from the machine, and what decides its file besides.
 
@@ -303,7 +299,7 @@ def keys_of(film: Film | Still, hashes: Hashes) -> tuple[str, str]:
         BadInput: an input cannot be read.
     """
     weights = film.settings.network.weights
-    held: dict[str, Any] = {name: hashes.of(path, what=name) for name, path in _inputs(film).items()}
+    held: dict[str, Any] = {name: hashes.of(path, what=name) for name, path in film.inputs.items()}
     held["kind"] = film.kind if isinstance(film, Film) else "still"
     held["weights"] = weights and hashes.of(weights)
     key = pixel_key(film.settings, inputs=held, environment={})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from renderer.errors import UsageError
 from renderer.jobs.jobfile import JobsFile, Wish
+from renderer.jobs.settings import files_of
 
 
 def check_apart(jobs: JobsFile) -> None:
@@ -51,8 +52,9 @@ def _check_reading(jobs: JobsFile, writers: dict[str, Wish]) -> None:
 
 
 def _reads(wish: Wish) -> Iterator[Path]:
-    weights = wish.resolved.settings.network.weights if wish.resolved else None
-    yield from (path for path in (wish.input, wish.mask, wish.cuts, weights) if path is not None)
+    yield from (path for path in (wish.input, wish.mask, wish.cuts) if path is not None)
+    if wish.resolved is not None:
+        yield from files_of(wish.resolved.settings).values()
 
 
 def _clash(one: Wish, other: Wish, how: str) -> UsageError:

@@ -39,7 +39,10 @@ class Content:
     @property
     def wanted(self) -> tuple[tuple[str, str], ...]:
         """Name and SHA-256 of every file; a lone one keeps its ending, which may tell what it is."""
-        return self.files or ((f"content{Path(self.shown).suffix.lower()}", self.sha256),)
+        name = Path(self.shown).name.lower()
+        # Keras reads what ends so in another way than what ends in .h5 alone.
+        ending = ".weights.h5" if name.endswith(".weights.h5") else Path(name).suffix
+        return self.files or ((f"content{ending}", self.sha256),)
 
     def file(self, name: str) -> Path:
         """Where one of its files lies on the machine that described it."""

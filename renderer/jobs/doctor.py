@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from renderer import __version__
+from renderer.dreaming.fetching import cache_folder
 from renderer.errors import DreamreelError
 from renderer.jobs import runtime
 from renderer.jobs.outputs import size_text
@@ -94,7 +94,7 @@ def _network() -> str:
 
 
 def _weights_cache() -> str:
-    folder = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+    folder = cache_folder()
     files = sorted(folder.glob("*.h5")) if folder.is_dir() else []
     return f"{folder}: {len(files)} weights files" if files else f"{folder}: empty; dreamnet needs none"
 

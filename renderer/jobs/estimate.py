@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from renderer.errors import DreamreelError
 from renderer.jobs.batchplan import Planned
+from renderer.jobs.batchstate import Row
 from renderer.jobs.film import STORE_BYTES_A_PIXEL, Film, Listener
 from renderer.jobs.outputs import size_text, span
 from renderer.jobs.plan import FILE_BYTES_A_PIXEL, measure_frame
@@ -24,7 +25,7 @@ class Estimate:
 
     Attributes:
         films: that are still to be made.
-        frames: that are still to be dreamed.
+        frames: that are still to be dreamed, the run-up of loops included.
         seconds: for dreaming them, one after another; None where nothing could be measured.
         bytes: of the finished films, with their frames where those are kept.
         peak: bytes on the disk at most while the largest film is made.
@@ -56,7 +57,7 @@ def estimate(planned: Sequence[Planned], *, listener: Listener) -> Estimate:
         listener: is told what is measured.
     """
     left = [one for one in planned if one.film is not None and one.error is None and one.row.state != "done"]
-    films = [(one.film, max(0, one.row.frames - one.row.frames_done)) for one in left if one.film is not None]
+    films = [(one.film, _frames(one.film, one.row)) for one in left if one.film is not None]
     known = _measured([film for film, _ in films], listener)
     seconds = [_seconds(film, frames, known) for film, frames in films]
     kept = [isinstance(film, Film) and film.keep_store for film, _ in films]
@@ -73,6 +74,14 @@ def estimate(planned: Sequence[Planned], *, listener: Listener) -> Estimate:
         peak=int(total + passing),
         measured=len(known),
     )
+
+
+def _frames(film: Film | Still, row: Row) -> int:
+    """Count the frames that are still to be dreamed, those of a run-up included, which nobody keeps."""
+    ring = None
+    if type(film) is Film and not row.frames_done:
+        ring = film.settings.ring(from_noise=film.picture is None)
+    return max(0, row.frames - row.frames_done) + (0 if ring is None else ring.run_up)
 
 
 @dataclass(frozen=True, kw_only=True)

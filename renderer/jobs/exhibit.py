@@ -6,10 +6,11 @@ import base64
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import filelock
 import numpy as np
 
 from renderer.errors import BadInput
@@ -35,7 +36,10 @@ QUALITY = 74
 FOLDER = "page"
 """Where all this is kept, in the folder of the batch."""
 
-_VERSION = 1
+LOCK = "page.lock"
+"""Held, in the folder of the batch, by whoever writes the page or what belongs to it: a batch at work and `status`."""
+
+_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +80,25 @@ def show(row: Row, folder: Path, *, should_stop: Callable[[], bool] = lambda: Fa
     path = _place(row, folder)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as part, writing(path):
+    with turn(folder), replacing(path) as part, writing(path):
         part.write_text(json.dumps({"version": _VERSION, **asdict(found)}), encoding="utf-8")
     return found
+
+
+@contextlib.contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes the page of a batch: all of them take the same way there.
+
+    Raises:
+        DiskProblem: there can be no lock.
+    """
+    with writing(folder / LOCK):
+        lock = filelock.FileLock(folder / LOCK)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def known(row: Row, folder: Path) -> Exhibit | None:

@@ -45,7 +45,8 @@ class Figures:
     """What was measured of a film; None where that cannot be known.
 
     Attributes:
-        drift: how far its tone strays from its usual one once it has settled, as a share of it.
+        drift: how far its tone strays from its usual one once it has settled, as a share of it; the tone of a video is
+            taken against that of its source.
         drifting: which measure of tone strays that far: "luma", "contrast", "saturation" or "sharpness".
         unrest: how far a pixel differs from the one that the motion brings there in the next frame: root mean square,
             levels of 255. 0 is a film in which nothing changes but by the motion.
@@ -84,7 +85,8 @@ def measure_briefly(
     original = _source(recipe, source, film=path, size=size, rate=rate)
     motion = _motion(recipe, original, size=size, rate=float(rate))
     every = max(1, math.ceil(clip.count / TONES))
-    tone = Tone(Subject(size=size, rate=rate / every, frames=math.ceil(clip.count / every)))
+    subject = Subject(size=size, rate=rate / every, frames=math.ceil(clip.count / every))
+    tone, behind_it = Tone(subject), None if original is None else Tone(subject)
     pairs = _Pairs(motion, every=max(1, math.ceil((clip.count - 1) / PAIRS)))
     shown = clip.scaled(Size(2 * size.width, size.height) if beside else size)
     with contextlib.closing(_together(shown, original)) as frames:
@@ -94,9 +96,11 @@ def measure_briefly(
             film = np.ascontiguousarray(pixels[:, -size.width :])
             if index % every == 0:
                 tone.add(Look(index // every, film))
+                if behind_it is not None and behind is not None:
+                    behind_it.add(Look(index // every, behind))
             pairs.add(index, film, film if behind is None else behind)
-    # What happens in a video is no drift.
-    drift, drifting = _drift(tone) if recipe.kind == "zoom" else (None, "")
+    # What happens in a video is no drift: without its source nothing can be said.
+    drift, drifting = (None, "") if recipe.kind == "video" and behind_it is None else _drift(tone, behind_it)
     unrest, of_source = pairs.unrest()
     return Figures(drift=drift, drifting=drifting, unrest=unrest, source_unrest=None if original is None else of_source)
 
@@ -199,9 +203,9 @@ def _by_flow(cuts: frozenset[int]) -> Motion:
     return motion
 
 
-def _drift(tone: Tone) -> tuple[float | None, str]:
+def _drift(tone: Tone, source: Tone | None) -> tuple[float | None, str]:
     if tone.subject.seconds < FEWEST_SECONDS:
         return None, ""
-    strays = tone.result()["deviation"]
+    strays = tone.strays(source)
     worst = max(strays, key=strays.__getitem__)
     return float(strays[worst]), worst

@@ -16,6 +16,7 @@ from renderer.dreaming.registry import network_spec
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted
 from renderer.frame import Pixels, Size
 from renderer.jobs import runtime
+from renderer.jobs.guides import check_guides, guide_files
 from renderer.jobs.outputs import check_not_input, check_room, path_size, work_folder
 from renderer.jobs.parts import Parts, assemble
 from renderer.jobs.rendering import FilmRenderer, frames_there, render_here
@@ -77,7 +78,7 @@ class Film:
     @property
     def inputs(self) -> dict[str, Path]:
         """The files that its pixels are made from, by what they are to it."""
-        return {} if self.picture is None else {"picture": self.picture}
+        return ({} if self.picture is None else {"picture": self.picture}) | guide_files(self.settings)
 
     @property
     def encoded_size(self) -> Size:
@@ -159,10 +160,11 @@ def check(film: Film) -> None:
     """Refuse what cannot end well, before anything heavy is loaded.
 
     Raises:
-        UsageError, BadInput, DiskProblem: the output or the picture.
+        UsageError, BadInput, DiskProblem: the output, the picture or the guides.
     """
     settings = film.settings
     network_spec(settings.network.name)
+    check_guides(settings)
     check_not_input(film.out, *film.inputs.values(), settings.network.weights)
     check_encode(
         film.out,

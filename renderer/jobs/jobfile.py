@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from renderer.dreaming.registry import is_model_file
 from renderer.errors import BadInput, DreamreelError, UsageError, nearest
 from renderer.jobs import defaults
 from renderer.jobs.patterns import fill, find_inputs, literal, places_of, plain
 from renderer.jobs.presets import EITHER, Resolved, flat_settings, resolve
-from renderer.jobs.settings import flatten, keys
+from renderer.jobs.settings import FILES, flatten, keys
 from renderer.jobs.toml import Document
 
 KINDS = ("zoom", "video", "still")
@@ -45,7 +46,7 @@ class Wish:
         resolved: the settings, and where each came from; None where `error` says why not.
         output: the finished file, or a folder; None where it cannot be named.
         input: what it begins with or is dreamed over; None for noise.
-        mask: of a video.
+        mask: of a video or still.
         cuts: of a video.
         priority: films with more are made first.
         overwrite: whether a file of somebody else's at `output` may be replaced.
@@ -154,7 +155,7 @@ def _blocks(document: Document, folder: Path) -> Iterator[_Block]:
                 keys={**base.held, **held},
                 values=put_all(base_values, values),
                 origins={**base_origins, **origins},
-                over=_over(table) if kind == "sweep" else {},
+                over=_over(table, folder) if kind == "sweep" else {},
             )
 
 
@@ -244,7 +245,7 @@ def _values(table: _Table, folder: Path) -> tuple[dict[str, Any], dict[str, str]
     return flat, origins
 
 
-def _over(table: _Table) -> dict[str, list[Any]]:
+def _over(table: _Table, folder: Path) -> dict[str, list[Any]]:
     """Return the axes of a grid in the order of the file: dotted name, or "preset", -> values."""
     axes: dict[str, list[Any]] = {}
     count = 1
@@ -254,6 +255,10 @@ def _over(table: _Table) -> dict[str, list[Any]]:
         for key, values in found.items():
             if not isinstance(values, list) or not values:
                 raise UsageError(f"{where}: over.{key} is {_short(values)}: must be a list of values.")
+            if key in FILES.values() and all(map(_is_text, values)):
+                values = found[key] = _files(values, folder, where=f"{where}: over.{key}")
+            if key == "network.name" and all(map(_is_text, values)):
+                values = found[key] = [str(_path(one, folder)) if is_model_file(one) else one for one in values]
             if key == "preset" and not all(map(_is_texts, values)):
                 raise UsageError(f"{where}: over.preset is {_short(values)}: must be a list of presets.")
             count *= len(values)
@@ -261,6 +266,15 @@ def _over(table: _Table) -> dict[str, list[Any]]:
     if count > MOST_FILMS:
         raise UsageError(f"{table.where('over')}: the grid has {count} points, and {MOST_FILMS} are the most.")
     return axes
+
+
+def _files(values: list[str], folder: Path, *, where: str) -> list[str]:
+    """Return the files of an axis, where each glob stands for all that it finds."""
+    found = find_inputs(values, folder)
+    for one in found:
+        if one.error is not None:
+            raise BadInput(f"{where}: {one.error}")
+    return [str(one.path) for one in found]
 
 
 # --- films -----------------------------------------------------------------------------------------------------------
@@ -293,7 +307,7 @@ def _drafts(block: _Block, folder: Path) -> Iterator[_Draft]:
         chosen = dict(point)
         presets = _presets(chosen.pop("preset", asked.get("preset", [])), folder)
         varied = [source.stem] if many or not own_name else []
-        varied += [_look(presets) if key == "preset" else plain(value) for key, value in point]
+        varied += [_look(presets) if key == "preset" else plain(_called(key, value)) for key, value in point]
         named = "-".join([own_name, *varied] if own_name else varied)
         wish = Wish(
             name=own_name if places_of(own_name) else literal(named),
@@ -318,8 +332,11 @@ def _drafts(block: _Block, folder: Path) -> Iterator[_Draft]:
 
 def _resolved(wish: Wish, block: _Block) -> Wish:
     """Stack its presets and values into settings, or note why that cannot be."""
-    if wish.kind != "video" and (wish.mask or wish.cuts):
-        raise UsageError(f"{wish.where}: mask and cuts belong to films of kind video, and this one is a {wish.kind}.")
+    if (wish.mask and wish.kind == "zoom") or (wish.cuts and wish.kind != "video"):
+        belongs = (
+            "a mask belongs to films of kind video and still" if wish.mask else "cuts belong to films of kind video"
+        )
+        raise UsageError(f"{wish.where}: {belongs}, and this one is a {wish.kind}.")
     origins = {**block.origins, **{key: block.table.where(f"over.{key}") for key in block.over}}
     flags = {key: (origins[key], value) for key, value in wish.values.items()}
     base = defaults.of_command(wish.kind)
@@ -342,6 +359,7 @@ def _named(drafts: Sequence[_Draft], base: Path) -> Iterator[Wish]:
     for draft in drafts:
         wish = draft.wish
         known = wish.values if wish.resolved is None else flatten(wish.resolved.settings)
+        known = {key: _called(key, value) for key, value in known.items()}
         places = {**known, "stem": draft.stem, "preset": wish.preset, "kind": wish.kind, "index": draft.index}
         named = _fill(wish.name, places) or f"{draft.stem}-{draft.index}"
         name, number = named, 2
@@ -368,6 +386,12 @@ def _fill(pattern: str, places: Mapping[str, Any]) -> str | None:
         return fill(pattern, places)
     except KeyError:
         return None
+
+
+def _called(key: str, value: Any) -> Any:
+    """Return what a setting adds to a name: of a file, its stem."""
+    is_file = key in FILES.values() or (key == "network.name" and is_model_file(str(value)))
+    return Path(value).stem if is_file and isinstance(value, str) else value
 
 
 def _look(presets: Sequence[str]) -> str:

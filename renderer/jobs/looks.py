@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from renderer.dreaming.registry import network_spec
+from renderer.dreaming.registry import by_name, network_spec
 from renderer.errors import DiskProblem, DreamreelError, UsageError
 from renderer.jobs import defaults, presets
 from renderer.jobs.presets import Preset, Resolved, load_preset, read_preset
 from renderer.jobs.recipe import parse_recipe
-from renderer.jobs.settings import build, examine, flatten
+from renderer.jobs.settings import FILES, build, examine, files_of, flatten
 from renderer.jobs.toml import to_value
 from renderer.media.recipe import read_recipe
 
@@ -48,7 +48,7 @@ def check_preset(name: str) -> Checked:
     network = preset.values.get("network.name")
     if isinstance(network, str):
         try:
-            network_spec(network)
+            network_spec(by_name(network, None)[0])
         except UsageError as error:
             problems.append(f"{preset.places['network.name']}: {error}")
     return Checked(name=name, path=preset.path, settings=len(preset.values), problems=tuple(problems))
@@ -66,9 +66,7 @@ def look_of(film: Path) -> Preset:
     given = ("encode.",) if recipe.kind == "zoom" else ("encode.", "film.", "video.start", "video.end")
     usual = flatten(build(defaults.of_command(recipe.kind)))
     look = {key: value for key, value in flatten(recipe.settings).items() if value not in (usual[key], None)}
-    weights = recipe.settings.network.weights
-    if weights is not None:
-        look["network.weights"] = str(weights.absolute())
+    look |= {FILES[name]: str(path.absolute()) for name, path in files_of(recipe.settings).items()}
     values = {key: value for key, value in look.items() if not key.startswith(given)}
     origins = dict.fromkeys(values, f"film {film.name!r}")
     return Preset(
@@ -124,5 +122,6 @@ def to_toml(resolved: Resolved, *, about: str) -> str:
         if head != group:
             lines += ["", f"[{head}]"] if head else [""]
         group = head
-        lines.append(f"{name} = {to_value(value)}")
+        # A preset means paths from where it lies, and a user from where the command was given.
+        lines.append(f"{name} = {to_value(str(Path(value).absolute()) if key in FILES.values() else value)}")
     return "\n".join(lines) + "\n"

@@ -198,6 +198,16 @@ class Tone:
             "per_second": medians,
         }
 
+    def strays(self, source: Tone | None = None) -> dict[str, float]:
+        """Return how far each measure strays; of a film with a source, how far its share of the source's does."""
+        found = self.result()
+        if source is None:
+            return dict(found["deviation"])
+        held, others = found["per_second"], source.result()["per_second"]
+        shares = {name: _shares(held[name], others[name]) for name in self.NAMES}
+        settled = self.subject.settling
+        return {name: _stray(values, float(np.median(values)), settled) for name, values in shares.items()}
+
     @staticmethod
     def lines(result: Mapping[str, Any]) -> list[str]:
         series = result["per_second"]
@@ -275,6 +285,12 @@ def _medians(values: array[float], seconds: list[int]) -> list[float]:
     found = np.asarray(values)
     places = np.asarray(seconds)
     return [float(np.median(found[places == second])) for second in sorted(set(seconds))]
+
+
+def _shares(film: list[float], source: list[float]) -> list[float]:
+    """Divide second by second; where the source fades out, a floor keeps nothing from being divided by nothing."""
+    floor = 0.05 * float(np.median(source)) + 1e-6
+    return [(of_film + floor) / (of_source + floor) for of_film, of_source in zip(film, source, strict=False)]
 
 
 def _stray(medians: list[float], middle: float, settling: float) -> float:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from renderer.errors import UsageError
 from renderer.frame import Frame
 from renderer.jobs import runtime
-from renderer.jobs.settings import Settings
+from renderer.jobs.guides import Guides, open_guides
+from renderer.jobs.memory import sight_of
+from renderer.jobs.settings import DreamSettings, Settings
+from renderer.jobs.values import mixes_of, scales_of
 
 if TYPE_CHECKING:
     from renderer.dreaming.dreamer import Dreamer
+    from renderer.dreaming.manner import Manner
+    from renderer.dreaming.mix import Mix
     from renderer.dreaming.networks import Network
+    from renderer.dreaming.octaves import Pyramid
     from renderer.dreaming.tone import Governor, Tone
+    from renderer.jobs.masks import Plane
     from renderer.motion.camera import Camera
+    from renderer.motion.schedule import Schedule
     from renderer.render.scenes import Scene
 
 
@@ -23,7 +33,7 @@ class Parts:
     """What renders a film's frames.
 
     `notes` tells, when all frames are rendered, what the user should know of the sources. `start` is the tone of the
-    film's first canvas; None where rendering never begins anywhere else.
+    film's first canvas; None where rendering never begins anywhere else. `guides` are those that the dreamer reads.
     """
 
     network: Network
@@ -32,42 +42,70 @@ class Parts:
     governor: Governor
     notes: Callable[[], Iterable[str]] = tuple
     start: Tone | None = None
+    guides: Guides = field(default_factory=Guides)
+
+    def close(self) -> None:
+        """Let go of files and threads."""
+        self.scene.close()
+        self.guides.close()
 
 
-def open_dreamer(settings: Settings, *, still: bool = False, around: float | None = None) -> tuple[Network, Dreamer]:
+def open_dreamer(
+    settings: Settings, *, guides: Guides | None = None, still: bool = False, around: float | None = None
+) -> tuple[Network, Dreamer]:
     """Load TensorFlow, open the network and make the dreamer.
 
     Args:
         settings: of the film.
+        guides: what leads the dream; None to open what the settings name.
         still: whether it dreams a picture, whose steps have their stated size.
         around: seconds after which the film comes round; None for one that does not.
 
     Raises:
+        BadInput: a guide cannot be read.
         UsageError, EnvironmentProblem: the network, its layers or its weights.
     """
+    if settings.dream.parametrisation != "pixels" and not still:
+        raise UsageError(
+            f"dream.parametrisation {settings.dream.parametrisation} is for stills: what a film carries from frame to "
+            "frame are pixels. Leave it out, or use `dreamreel still`."
+        )
+    guides = open_guides(settings) if guides is None else guides
     runtime.prepare()
     from renderer.dreaming.dreamer import Dreamer
     from renderer.dreaming.networks import shared_network
+    from renderer.dreaming.references import Leaders
 
     dream = settings.dream
+    chosen = settings.network
     network = shared_network(
-        settings.network.name, weights=settings.network.weights, precision=settings.network.precision
+        chosen.name,
+        weights=chosen.weights,
+        precision=chosen.precision,
+        head=bool(dream.classes),
+        preprocess=chosen.preprocess,
     )
     dreamer = Dreamer(
         network,
-        layers={name: w(0.0) if w.constant else w for name, w in settings.schedules("dream.layers").items()},
+        layers=_layers(settings, network, around=around),
         objective=dream.objective,
-        octaves=dream.octaves,
-        octave_ratio=dream.octave_ratio,
+        octave_layers=mixes_of(dream.octave_layers) if dream.octave_layers else (),
+        leaders=Leaders(guide=guides.guide, style=guides.style),
+        pyramid=_pyramid(dream),
         steps=dream.steps,
         first_steps=dream.first_steps,
         late_octaves=dream.late_octaves,
         step_size=settings.schedule("dream.step_size"),
         strength=settings.schedule("dream.strength"),
         jitter=dream.jitter,
-        normalise=dream.normalise,
-        bands=dream.bands,
-        smoothing=dream.smoothing,
+        turns=_used(settings, "rotate", "scale", "flip"),
+        penalties=_used(settings, "variation", "grey"),
+        blend=settings.schedule("dream.octave_blend"),
+        blur=settings.schedule("dream.blur"),
+        blur_every=dream.blur_every,
+        stop_at=math.inf if dream.stop_at is None else dream.stop_at,
+        manner=_manner(dream),
+        sight=sight_of(settings, still=still),
         variety=settings.schedule("dream.variety"),
         variety_period=dream.variety_period,
         rate=None if still else float(settings.rate),
@@ -77,26 +115,92 @@ def open_dreamer(settings: Settings, *, still: bool = False, around: float | Non
     return network, dreamer
 
 
-def assemble(settings: Settings, start: Frame, *, still: bool = False, from_noise: bool = False) -> Parts:
+def _layers(settings: Settings, network: Network, *, around: float | None) -> Mix:
+    """Put together what of the layers is dreamed on every octave: the mix, classes, and layers that take turns."""
+    from renderer.dreaming.mix import added, class_mix, cycled
+
+    dream = settings.dream
+    if dream.cycle and dream.octave_layers:
+        raise UsageError(
+            "dream.cycle and dream.octave_layers both say which layers to dream; give one of them, or weights over "
+            "time in dream.layers."
+        )
+    mixes: list[Mix] = [_weights(settings, "dream.layers"), class_mix(network, _weights(settings, "dream.classes"))]
+    if dream.cycle:
+        turns = mixes_of(dream.cycle)
+        mixes.append(cycled(turns, seconds=dream.cycle_seconds, fade=dream.cycle_fade, around=around))
+    return added(mixes)
+
+
+def _pyramid(dream: DreamSettings) -> Pyramid:
+    """Read the scales of a dream."""
+    from renderer.dreaming.octaves import Pyramid
+
+    return Pyramid(
+        octaves=dream.octaves,
+        ratio=dream.octave_ratio,
+        scales=scales_of(dream.octave_sizes) if dream.octave_sizes else (),
+        smallest=dream.smallest_side,
+        largest=dream.largest_side,
+        carry=dream.octave_carry,
+        resample=dream.resample,
+    )
+
+
+def _manner(dream: DreamSettings) -> Manner:
+    """Read how a dream is climbed."""
+    from renderer.dreaming.manner import Manner
+
+    return Manner(
+        normalise=dream.normalise,
+        bands=dream.bands,
+        smoother=dream.smoother,
+        smoothing=dream.smoothing,
+        centre=dream.centre,
+        colours=dream.colours,
+        optimiser=dream.optimiser,
+        momentum=dream.momentum,
+        parametrisation=dream.parametrisation,
+        clip=dream.clip,
+        border=dream.border,
+    )
+
+
+def _used(settings: Settings, *names: str) -> dict[str, Schedule]:
+    """Read values of `dream` that may change over time, without those that are always 0."""
+    found = {name: settings.schedule(f"dream.{name}") for name in names}
+    return {name: value for name, value in found.items() if not (value.constant and not value(0.0))}
+
+
+def _weights(settings: Settings, key: str) -> Mix:
+    """Read a table of weights; those that stay become numbers."""
+    return {name: weight(0.0) if weight.constant else weight for name, weight in settings.schedules(key).items()}
+
+
+def assemble(
+    settings: Settings, start: Frame, *, still: bool = False, where: Plane | None = None, from_noise: bool = False
+) -> Parts:
     """Build what renders a zoom or a still.
 
     Args:
         settings: of the film.
         start: the first canvas `(H, W, 3)`.
         still: a scene of one picture instead of a camera's journey.
+        where: `(H, W)`, how strongly to dream on a still; None for 1 everywhere.
         from_noise: the first canvas has no tone worth keeping.
 
     Raises:
         UsageError, EnvironmentProblem: the network, its layers or its weights.
     """
     ring = None if still else settings.ring(from_noise=from_noise)
-    network, dreamer = open_dreamer(settings, still=still, around=None if ring is None else ring.seconds)
+    guides = open_guides(settings)
+    network, dreamer = open_dreamer(settings, guides=guides, still=still, around=None if ring is None else ring.seconds)
     from renderer.render.ring import RingScene
     from renderer.render.scenes import StillScene, ZoomScene
 
     scene: Scene
     if still:
-        scene = StillScene(start)
+        scene = StillScene(start, where=where, keep_colour=settings.area.keep_colour)
     else:
         scene = zoom = ZoomScene(
             start=start, camera=camera_of(settings), edges=settings.camera.edges, rate=float(settings.rate)
@@ -104,7 +208,7 @@ def assemble(settings: Settings, start: Frame, *, still: bool = False, from_nois
         if ring is not None:
             scene = RingScene(zoom, ring, seed=settings.seed)
     governor = governor_of(settings, start, from_noise=from_noise)
-    return Parts(network=network, scene=scene, dreamer=dreamer, governor=governor)
+    return Parts(network=network, scene=scene, dreamer=dreamer, governor=governor, guides=guides)
 
 
 def camera_of(settings: Settings) -> Camera:

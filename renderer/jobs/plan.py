@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from renderer.frame import Size
@@ -15,6 +16,7 @@ from renderer.jobs import runtime
 from renderer.jobs.film import STORE_BYTES_A_PIXEL, Film, Listener, check
 from renderer.jobs.outputs import size_text, span
 from renderer.jobs.parts import Parts
+from renderer.jobs.start import hashes_of
 from renderer.media.disk import free_bytes
 
 FILE_BYTES_A_PIXEL = 0.25
@@ -26,6 +28,7 @@ class Plan:
     """What making a film would take.
 
     Attributes:
+        inputs: what it is made from: by what it is to the film, path and sha256.
         frames, size, rate: of the film.
         octaves: sizes of its pyramid, coarse to fine.
         network: name and what it computes in.
@@ -37,6 +40,7 @@ class Plan:
         seconds: for the whole command, loading included, encoding not.
     """
 
+    inputs: Mapping[str, tuple[Path, str]]
     frames: int
     size: Size
     rate: Fraction
@@ -55,7 +59,9 @@ class Plan:
         memory = f"{size_text(self.memory)}" if self.memory else "unknown"
         available = runtime.memory_available()
         free = f" ({size_text(available)} are free)" if available else ""
+        made_from = ", ".join(f"{name} {path}" for name, (path, _) in self.inputs.items())
         rows = {
+            **({"from": made_from} if made_from else {}),
             "film": f"{self.frames} frames, {self.size}, {self.rate} a second, {length:.4g} s",
             "octaves": ", ".join(map(str, self.octaves)),
             "network": self.network,
@@ -69,6 +75,7 @@ class Plan:
     def values(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
         return {
+            "inputs": {name: {"path": str(path), "sha256": sha256} for name, (path, sha256) in self.inputs.items()},
             "frames": self.frames,
             "size": str(self.size),
             "fps": str(self.rate),
@@ -91,21 +98,20 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
     """
     began = time.monotonic()
     check(film)
-    settings = film.settings
+    settings, hashes = film.settings, hashes_of(film.inputs)
     facts = film.facts({}, listener)
     listener.stage("loading TensorFlow and the network")
     parts = film.parts(facts)
-    from renderer.dreaming.octaves import octave_sizes
-
     listener.stage("measuring")
     frame_seconds, loading = measure_frame(parts, began)
     size, count, dream = settings.film.size, settings.frame_count, settings.dream
     first = frame_seconds * dream.first_steps / max(1, dream.steps)
     run_up = parts.scene.ring.run_up if parts.scene.ring else 0
     bytes_a_pixel = STORE_BYTES_A_PIXEL + FILE_BYTES_A_PIXEL
-    octaves = octave_sizes(size, octaves=dream.octaves, ratio=dream.octave_ratio, smallest=parts.network.spec.smallest)
+    octaves = parts.dreamer.pyramid.sizes(size, smallest=parts.dreamer.smallest)
     environment = runtime.environment()
     return Plan(
+        inputs={name: (path, hashes[name]) for name, path in film.inputs.items()},
         frames=count,
         size=size,
         rate=settings.rate,
@@ -135,7 +141,7 @@ def measure_frame(parts: Parts, began: float) -> tuple[float, float]:
             found, _ = parts.dreamer(canvas.picture, frame=index, seconds=0.0, full=canvas.full, where=canvas.where)
             dream = parts.scene.settle(parts.governor(found, tone, frame=index))
 
-    with contextlib.closing(parts.scene):
+    with contextlib.closing(parts):
         once(1)
         loading = time.monotonic() - began
         seconds = min(_timed(partial(once, index)) for index in (2, 3))

@@ -14,8 +14,9 @@ from typing import Any
 
 import platformdirs
 
+from renderer.dreaming.registry import is_model_file
 from renderer.errors import UsageError, nearest
-from renderer.jobs.settings import Settings, build, check_key, fields, keys, unknown
+from renderer.jobs.settings import FILES, Settings, build, check_key, fields, keys, unknown
 from renderer.jobs.toml import Document, from_value
 
 MAX_DEPTH = 16
@@ -287,9 +288,11 @@ def _by_name(table: Mapping[str, Any], *, folder: Path) -> tuple[dict[str, Any],
             flat[name] = value
     wrong += [(key, unknown(key)) for key in flat if key not in fields()]
     flat = {key: value for key, value in flat.items() if key in fields()}
-    weights = flat.get("network.weights")
-    if isinstance(weights, str):
-        flat["network.weights"] = str(folder / Path(weights).expanduser())
+    for key in FILES.values():
+        if isinstance(held := flat.get(key), str):
+            flat[key] = str(folder / Path(held).expanduser())
+    if isinstance(network := flat.get("network.name"), str) and is_model_file(network):
+        flat["network.name"] = str(folder / Path(network).expanduser())
     return flat, wrong
 
 

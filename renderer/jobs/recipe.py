@@ -13,7 +13,16 @@ from renderer.jobs.start import file_sha256
 
 VERSION = 1
 
-SAY_WHERE = {"picture": "--image", "clip": "--clip", "mask": "--mask", "cuts": "--cuts", "weights": "--weights"}
+SAY_WHERE = {
+    "picture": "--image",
+    "clip": "--clip",
+    "mask": "--mask",
+    "cuts": "--cuts",
+    "weights": "--weights",
+    "guide": "--guide",
+    "second guide": "--second-guide",
+    "style": "--style",
+}
 """What a film is made from -> the flag of `replay` that says where it is now."""
 
 
@@ -112,8 +121,9 @@ def find_input(given: Path | None, *, recorded: Path | None, sha256: str | None,
     places = [given] if given is not None else [recorded, film.parent / recorded.name]
     there = [place for place in places if place.exists()]
     if not there:
+        hashed = "" if sha256 is None else f" (sha256 {sha256[:16]}...)"
         raise BadInput(
-            f"The {what} {places[0]} that {film} was made from is not there; say where with {SAY_WHERE[what]}."
+            f"The {what} {places[0]} that {film} was made from is not there{hashed}; say where with {SAY_WHERE[what]}."
         )
     for place in there:
         if sha256 is None or file_sha256(place) == sha256:

@@ -46,7 +46,7 @@ Where the type says *over time*, a value may be
   meant for each frame.
 
 Weights in `dream.layers` may change over time one by one, so that a film goes over from one thing to another:
-`layers = { parts = "1 - t/T", objects = "t/T" }`. `dreamreel zoom ... --dry-run --plot curves.png` draws all that
+`layers = { parts = "1 - t/T", objects = "t/T" }`. `dreamreel plan zoom ... --plot curves.png` draws all that
 changes.
 
 ## In a preset

@@ -17,7 +17,7 @@ from renderer.errors import BadInput, Interrupted, bug
 from renderer.jobs.crew import Crew, Order
 from renderer.jobs.film import Film, Listener
 from renderer.jobs.rendering import Maker, finish_store, interrupted, join_lanes, open_lane
-from renderer.jobs.settings import build, flatten
+from renderer.jobs.settings import files_of, with_files
 from renderer.jobs.still import Dreamt, Still
 from renderer.jobs.units import (
     Answer,
@@ -86,9 +86,8 @@ class Post:
         script = script_of(still, shared=self.shared)
         unit = Picture(script=script, own_size=still.own_size, evolution=still.evolution is not None)
         dreamt = self.ask(unit, still.out.name, Dreamt)
-        weights = still.settings.network.weights  # Where they are here, not where the worker has them.
-        own = build({**flatten(dreamt.settings), "network.weights": None if weights is None else str(weights)})
-        return replace(dreamt, settings=own)
+        # Its files are where they are here, not where the worker has them.
+        return replace(dreamt, settings=with_files(dreamt.settings, files_of(still.settings)))
 
     def ask(self, unit: Unit, label: str, expected: type[T]) -> T:
         """Have one unit done, and wait for it.

@@ -12,7 +12,6 @@ from renderer.jobs import runtime
 from renderer.media.store import Store
 
 if TYPE_CHECKING:
-    from renderer.dreaming.networks import Network
     from renderer.jobs.film import Film, Listener
     from renderer.jobs.parts import Parts
 
@@ -24,7 +23,8 @@ class Maker:
     Attributes:
         network: name in the registry.
         weights_sha256: of its weights.
-        environment: versions, device, threads, and the precision that the network computes in.
+        environment: versions, device, threads, the precision that the network computes in, and, where frames are looked
+            at in tiles, the memory that these are made for.
     """
 
     network: str
@@ -32,9 +32,12 @@ class Maker:
     environment: Mapping[str, Any]
 
     @classmethod
-    def of(cls, network: Network) -> Maker:
-        """Describe this process with an opened network."""
+    def of(cls, parts: Parts) -> Maker:
+        """Describe this process with what is opened to render a film."""
+        network, memory = parts.network, parts.dreamer.memory
         environment = {**runtime.environment(), "precision": network.precision}
+        if memory is not None:  # tiles change the order of sums, and so the last bits
+            environment["memory"] = memory
         return cls(network=network.name, weights_sha256=network.weights_sha256, environment=environment)
 
 
@@ -74,7 +77,7 @@ class Here:
 
     def __init__(self, film: Film, parts: Parts) -> None:
         self.film, self.parts = film, parts
-        self.maker = Maker.of(parts.network)
+        self.maker = Maker.of(parts)
 
     def render(self, store: Store, *, listener: Listener, should_stop: Callable[[], bool]) -> None:
         total = self.film.settings.frame_count
@@ -82,7 +85,7 @@ class Here:
         listener.rendering(done=store.count, total=total)
         if (ring := self.parts.scene.ring) and ring.run_up and not store.count:
             listener.note(f"The first frame comes after {ring.run_up} that are not kept: a loop begins in full swing.")
-        with contextlib.closing(self.parts.scene):
+        with contextlib.closing(self.parts):
             complete = True
             # What was rendered apart, further on, before the film was stopped: up to there, and join it.
             for stop in [*(first for first, _ in store.lanes()), total]:

@@ -134,6 +134,17 @@ def memory_available() -> int | None:
     return None
 
 
+def memory_total() -> int | None:
+    """Return the memory in bytes that this machine, or the container that this process is in, has; None if unknown."""
+    found = []
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for place in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # "max" is no number: there is no limit
+            found.append(int(Path(place).read_text()))
+    return min((size for size in found if size > 0), default=None)
+
+
 def peak_memory() -> int:
     """Return the most memory, in bytes, that this process has held so far; 0 where the system does not say."""
     try:
@@ -146,7 +157,8 @@ def peak_memory() -> int:
 
 def differences(recorded: Mapping[str, Any]) -> list[str]:
     """Say in which ways this machine differs from the one that a recipe was made on."""
-    here = {**environment(), "precision": recorded.get("precision")}
+    chosen = {name: recorded[name] for name in ("precision", "memory") if name in recorded}  # by the film
+    here = {**environment(), **chosen}
     names = {**recorded, **here}
     return [
         f"{name}: {recorded.get(name)}, now {here.get(name)}" for name in names if recorded.get(name) != here.get(name)

@@ -15,17 +15,32 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
+from renderer.dreaming.preprocessing import preprocessing
+from renderer.dreaming.registry import FILE, is_model_file
 from renderer.errors import UsageError, nearest
-from renderer.frame import Size
+from renderer.frame import MAX_SIDE, Size
+from renderer.jobs.contradictions import contradictions
 from renderer.jobs.mistakes import each_within, mistakes, short, within
 from renderer.jobs.values import (
     Box,
     FrameSize,
+    Memory,
+    Mixes,
     Number,
     Rate,
+    Scales,
     Spec,
     Unit,
     Weights,
@@ -44,6 +59,7 @@ Turn = Annotated[Spec, Within(-36_000, 36_000), Unit("degrees a second")]
 Wide = Annotated[Spec, Within(-1000, 1000), Unit("frame widths a second")]
 High = Annotated[Spec, Within(-1000, 1000), Unit("frame heights a second")]
 Part = Annotated[Spec, Within(0, 1)]
+Penalty = Annotated[Spec, Within(0, 1000)]
 Target = Annotated[Spec, WithinOrAuto(0, 1)]
 
 
@@ -56,11 +72,44 @@ class Group(BaseModel):
 class NetworkSettings(Group):
     """What looks at the frames."""
 
-    name: Name = Field("dreamnet", description="network; `dreamreel networks list` shows them")
+    name: Name = Field(
+        "dreamnet", description="network; `dreamreel networks list` shows them; or the path of a Keras model file"
+    )
     weights: Path | None = Field(None, description="weights file to use in place of the network's own")
     precision: Literal["auto", "bfloat16", "float32"] = Field(
         "auto", description="what the network computes in; auto: bfloat16 where the processor has it"
     )
+    preprocess: Name | None = Field(
+        None,
+        description="how it wants its pictures: caffe, tf, torch, byte, unit, or black and white as numbers, like "
+        "-1..1 or bgr:0..255; empty: as it is known to",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_file(cls, values: Any) -> Any:
+        """Take a path for the network `file` with that file for its weights, so that it counts by its content."""
+        name = values.get("name") if isinstance(values, dict) else None
+        if isinstance(name, str) and is_model_file(name) and str(values.get("weights") or name) == name:
+            return {**values, "name": FILE, "weights": name}
+        return values
+
+    @field_validator("weights")
+    @classmethod
+    def _one_file(cls, weights: Path | None, known: ValidationInfo) -> Path | None:
+        if is_model_file(name := known.data.get("name", "")):
+            raise ValueError(f"the network file {name} holds its weights, so there can be no others beside it")
+        return weights
+
+    @field_validator("preprocess")
+    @classmethod
+    def _known_preprocessing(cls, how: str | None) -> str | None:
+        if how is not None:
+            try:
+                preprocessing(how)
+            except UsageError as error:
+                raise ValueError(str(error).rstrip(".")) from error
+        return how
 
 
 class FilmSettings(Group):
@@ -84,8 +133,8 @@ class FilmSettings(Group):
 class StartSettings(Group):
     """What the first frame is dreamed on."""
 
-    noise: Literal["white", "pink", "perlin", "clouds"] = Field(
-        "perlin", description="noise, where no picture is given"
+    noise: Literal["white", "pink", "perlin", "clouds", "grey"] = Field(
+        "perlin", description="noise, where no picture is given; grey: none at all"
     )
     fit: Literal["cover", "contain", "stretch"] = Field(
         "cover",
@@ -99,11 +148,65 @@ class DreamSettings(Group):
     layers: Weights = Field(
         {},
         max_length=64,
-        description="layer or layer:channel to weight, each may change over time; empty: the network's own mix",
+        description="layer, layer:channel or kind@layer to weight, each may change over time; empty: the network's own "
+        "mix, if nothing else says what to dream",
     )
-    objective: Literal["square", "mean"] = Field("mean", description="what of the activations is maximised")
+    objective: Literal[
+        "square",
+        "mean",
+        "logit",
+        "guide",
+        "match",
+        "direction",
+        "cosine",
+        "inversion",
+        "style",
+        "content",
+        "target",
+        "difference",
+        "diversity",
+    ] = Field("mean", description="what is maximised of layers that name no kind of their own")
+    classes: Weights = Field(
+        {},
+        max_length=64,
+        description="class to weight, by name or number, of a network with a head; each may change over time",
+    )
+    octave_layers: Mixes | None = Field(
+        None,
+        description="layers for each octave beside `layers`, coarse to fine, like `edges; patterns:2,parts; objects`; "
+        "the last for the rest",
+    )
+    cycle: Mixes | None = Field(
+        None, description="layers that take turns over time beside `layers`, like `patterns; parts; objects`"
+    )
+    cycle_seconds: Seconds = Field(3.0, gt=0, le=3600, description="time that each of them has")
+    cycle_fade: Number = Field(
+        0.5, ge=0, le=1, description="part of that time in which it goes over into the next; 0: changes at once"
+    )
     octaves: Whole = Field(4, ge=1, le=20, description="scales, from coarse to fine")
     octave_ratio: Number = Field(1.4, gt=1, le=4, description="from one scale to the next")
+    octave_sizes: Scales | None = Field(
+        None,
+        description="the scales one by one in place of their number and ratio, coarse to fine: sizes, or parts of the "
+        "frame, like `0.5, 0.71, 1`",
+    )
+    smallest_side: Annotated[Whole, Unit("pixels")] = Field(
+        1, ge=1, le=MAX_SIDE, description="scales with a shorter side than this are left out, but for the finest"
+    )
+    largest_side: Annotated[Whole, Unit("pixels")] | None = Field(
+        None, ge=16, le=MAX_SIDE, description="scales with a longer side than this are left out; empty: none"
+    )
+    octave_carry: Literal["detail", "picture", "restored"] = Field(
+        "detail",
+        description="what goes from scale to scale: what was dreamed, the picture itself, or the picture and, after "
+        "the steps, what shrinking took of the source",
+    )
+    octave_blend: Part = Field(0.0, description="share of the source itself that each scale but the first begins with")
+    resample: Literal["smooth", "linear", "corners"] = Field(
+        "smooth",
+        description="how pictures go from scale to scale: averaged and cubic, bilinear, or bilinear with the corners "
+        "in their places",
+    )
     steps: Whole = Field(1, ge=0, le=1000, description="gradient steps per octave and frame")
     first_steps: Whole = Field(12, ge=0, le=10_000, description="gradient steps per octave of the first frame")
     late_octaves: Whole | None = Field(
@@ -114,15 +217,52 @@ class DreamSettings(Group):
     jitter: Annotated[Whole, Unit("pixels")] = Field(
         16, ge=0, le=1024, description="largest random shift of the picture before a step"
     )
-    normalise: Literal["laplacian", "std", "mean", "rms"] = Field(
-        "laplacian", description="how gradients are brought to one scale; laplacian: band by band"
+    rotate: Annotated[Spec, Within(0, 180), Unit("degrees")] = Field(
+        0.0, description="largest random turn of the picture before a step"
+    )
+    scale: Part = Field(0.0, description="largest random change of its size, as 0.1 for a tenth more or less")
+    flip: Part = Field(0.0, description="how often it is mirrored, left and right; 1: half of the time")
+    normalise: Literal["laplacian", "std", "mean", "rms", "none"] = Field(
+        "laplacian", description="how gradients are brought to one scale; laplacian: band by band; none: not at all"
     )
     bands: Whole = Field(4, ge=1, le=10, description="bands of the laplacian normalisation")
     smoothing: Pixels = Field(0.0, ge=0, le=50, description="blur of the gradient, its sigma")
+    smoother: Literal["gauss", "cascade"] = Field(
+        "gauss", description="one blur, or the mean of three that grow by 2 pixels over the steps"
+    )
+    centre: Literal["none", "all", "colours"] = Field(
+        "none", description="what mean is taken off a gradient, so that steps change no brightness, or no colour"
+    )
+    colours: Literal["rgb", "natural", "standard"] = Field(
+        "rgb", description="colours in which a step is made: screen's, those of photographs, or by their usual spread"
+    )
+    optimiser: Literal["ascent", "momentum", "adam", "lbfgs"] = Field(
+        "ascent", description="how steps follow from gradients; lbfgs takes them as they are, unnormalised"
+    )
+    momentum: Number = Field(0.9, ge=0, le=0.999, description="share of the steps before in a step, where they count")
+    parametrisation: Literal["pixels", "waves"] = Field(
+        "pixels", description="what is changed: pixels, or waves in natural colours (stills only)"
+    )
+    variation: Penalty = Field(0.0, description="weight of the total variation, which is taken off the objective")
+    grey: Penalty = Field(0.0, description="weight of the mean square distance from grey, taken off likewise")
+    blur: Annotated[Spec, Within(0, 50), Unit("pixels")] = Field(
+        0.0, description="blur of the picture itself between steps, its sigma"
+    )
+    blur_every: Annotated[Whole, Unit("steps")] = Field(4, ge=1, le=10_000, description="how often it is blurred so")
+    clip: bool = Field(False, description="whether the picture is held within black and white at each step")
+    border: Whole = Field(0, ge=0, le=100, description="places at the edges of each layer that do not count")
+    stop_at: Number | None = Field(
+        None, description="strength at which a scale has enough; empty: it takes all its steps"
+    )
     variety: Annotated[Spec, Within(0, 2)] = Field(
         1.0, description="how far channels come to the fore and step back over time; 0: all alike, always"
     )
     variety_period: Seconds = Field(8.0, ge=0.1, le=3600, description="time in which a channel comes and goes")
+    memory: Memory | None = Field(
+        None,
+        description="what the program may take, like 2GB; larger pictures are dreamed tile by tile, and look the same. "
+        "Empty: half of the machine's, where a picture is so large that it matters",
+    )
 
 
 class CameraSettings(Group):
@@ -164,7 +304,7 @@ class CarrySettings(Group):
 
 
 class VideoSettings(Group):
-    """Which part of a video is dreamed over, and where."""
+    """Which part of a video is dreamed over."""
 
     start: Seconds = Field(0.0, ge=0, le=1e6, description="time of the video to begin at")
     end: Seconds | None = Field(None, gt=0, le=1e6, description="time of the video to end at; empty: its end")
@@ -172,11 +312,35 @@ class VideoSettings(Group):
     threshold: Number = Field(
         3.0, ge=0.5, le=100, description="how much more a cut changes than the frames around it; higher finds fewer"
     )
+
+
+class AreaSettings(Group):
+    """Where a video or a single picture is dreamed on, and what of it stays; nothing to a zoom."""
+
     box: Box | None = Field(None, description="where to dream: LEFT,TOP,WIDTH,HEIGHT; empty: everywhere")
     feather: Annotated[Number, Unit("frame heights")] = Field(
         0.03, ge=0, le=1, description="softness of the edges of box and mask"
     )
-    keep_colour: bool = Field(False, description="whether only brightness is dreamed and colours stay the video's")
+    keep_colour: bool = Field(
+        False, description="whether only brightness is dreamed, and colours stay those of the video or picture"
+    )
+
+
+class GuideSettings(Group):
+    """Pictures that lead the dream, for objectives that heed them."""
+
+    picture: Path | None = Field(
+        None, description="picture or video whose features the dream takes up; a video that is too short begins again"
+    )
+    second: Path | None = Field(None, description="the same, which the film goes over to")
+    mix: Part = Field(
+        0.0,
+        description="how far it has gone over: 0 is the first alone, 1 the second; between, one shows through",
+    )
+    style: Path | None = Field(None, description="picture or video whose style the dream takes up")
+    side: Annotated[Whole, Unit("pixels")] = Field(
+        512, ge=32, le=8192, description="longest side that they are brought to; smaller ones stay as they are"
+    )
 
 
 class GovernorSettings(Group):
@@ -219,6 +383,8 @@ class Settings(Group):
     governor: GovernorSettings = GovernorSettings()
     carry: CarrySettings = CarrySettings()
     video: VideoSettings = VideoSettings()
+    area: AreaSettings = AreaSettings()
+    guide: GuideSettings = GuideSettings()
     encode: EncodeSettings = EncodeSettings()
 
     @property
@@ -317,6 +483,18 @@ def flatten(settings: Settings) -> dict[str, Any]:
     return flat
 
 
+def files_of(settings: Settings) -> dict[str, Path]:
+    """List the files that settings name: what each is to the film -> where it is."""
+    found = {name: settings.value(key) for name, key in FILES.items()}
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def with_files(settings: Settings, places: Mapping[str, Path]) -> Settings:
+    """Return the same settings with their files elsewhere; those that `places` does not have, they name no more."""
+    moved = {key: None if (path := places.get(name)) is None else str(path) for name, key in FILES.items()}
+    return build({**flatten(settings), **moved})
+
+
 def build(values: Mapping[str, Any], *, origins: Mapping[str, str] | None = None) -> Settings:
     """Make settings from values by dotted name; what is not named keeps its default.
 
@@ -356,6 +534,7 @@ def examine(
         # What is right so far may still be wrong over time.
         settings = Settings.model_validate(_nested(good))
     found += _wrong_over_time(settings, origins)
+    found += contradictions(settings)
     return None if found else settings, found
 
 
@@ -381,11 +560,12 @@ def pixel_key(settings: Settings, *, inputs: Mapping[str, Any], environment: Map
     """Name what a film's pixels depend on, as a sha256 in hex.
 
     Args:
-        settings: all but `encode` and the place of the weights count.
-        inputs: hashes of the weights and of the picture, and the kind of film.
+        settings: all but `encode` and the places of files count.
+        inputs: hashes of the weights and of all other files, and the kind of film.
         environment: versions of the libraries, device, threads; empty for the key of the film alone.
     """
-    pixels = {k: v for k, v in flatten(settings).items() if not k.startswith("encode.") and k != "network.weights"}
+    places = FILES.values()
+    pixels = {k: v for k, v in flatten(settings).items() if not k.startswith("encode.") and k not in places}
     pixels["film.frames"], pixels["film.seconds"] = settings.frame_count, None  # 6 s and 144 frames are one film
     return _sha256({"settings": pixels, "inputs": dict(inputs), "environment": dict(environment)})
 
@@ -425,3 +605,12 @@ def _from(origin: str) -> str:
 
 def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+FILES: dict[str, str] = {
+    "weights": "network.weights",
+    "guide": "guide.picture",
+    "second guide": "guide.second",
+    "style": "guide.style",
+}
+"""What a file that a setting names is to the film -> that setting. Such a file counts by its content, not its place."""

@@ -10,10 +10,13 @@ import numpy as np
 from PIL import Image
 
 from renderer.errors import BadInput
-from renderer.frame import Frame, Size
+from renderer.frame import MAX_SIDE, Frame, Size
 from renderer.jobs.settings import Settings
 from renderer.media.images import read_image
 from renderer.media.source import noise
+
+LONGEST_SIDE = 1920
+"""What has a size that nobody chose is brought to this at most, pixels: memory and time grow with the area."""
 
 
 def first_canvas(settings: Settings, picture: Path | None) -> Frame:
@@ -53,6 +56,17 @@ def fit(picture: Frame, size: Size, *, how: str) -> Frame:
     left, top = (size.width - scaled.width) // 2, (size.height - scaled.height) // 2
     margins = ((top, size.height - scaled.height - top), (left, size.width - scaled.width - left), (0, 0))
     return np.pad(resized, margins, mode="symmetric")
+
+
+def shrunk(size: Size, longest: int = LONGEST_SIDE) -> Size:
+    """Return a size of the same shape whose longer side has `longest` pixels at most."""
+    scale = min(1.0, longest / max(size))
+    return Size(max(1, round(size.width * scale)), max(1, round(size.height * scale)))
+
+
+def own_size(found: Size, settings: Settings) -> Size:
+    """Return the size of what is dreamed on at its own size: at most `LONGEST_SIDE`, if no memory is named for it."""
+    return shrunk(found, LONGEST_SIDE if settings.dream.memory is None else MAX_SIDE)
 
 
 def hashes_of(inputs: Mapping[str, Path]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,22 +14,20 @@ import numpy as np
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.frame import Frame, Size
 from renderer.jobs.film import Listener
+from renderer.jobs.guides import check_guides, guide_files
+from renderer.jobs.masks import Masks
 from renderer.jobs.outputs import check_not_input
-from renderer.jobs.parts import assemble
+from renderer.jobs.parts import Parts, assemble
 from renderer.jobs.recipe import write_recipe
 from renderer.jobs.rendering import Maker
 from renderer.jobs.settings import Settings, build, flatten, pixel_key
-from renderer.jobs.start import file_sha256, fit, hashes_of
+from renderer.jobs.start import file_sha256, fit, hashes_of, own_size
 from renderer.media.files import check_output
 from renderer.media.images import image_suffix, read_image, write_image
 from renderer.media.source import noise
 
 if TYPE_CHECKING:
-    from renderer.dreaming.ascent import Ascent, Climb
-    from renderer.dreaming.dreamer import Dreamer
-
-LONGEST_SIDE = 1920
-"""A picture whose size nobody chose is brought to this at most, pixels: memory grows with its area."""
+    from renderer.dreaming.dreamer import Moment
 
 TILES_A_ROW = 6
 
@@ -41,7 +40,8 @@ class Still:
         settings: all of them; of the film's only the size counts.
         out: the finished picture.
         picture: what it begins with; None for noise.
-        own_size: whether the picture's own size is kept, up to `LONGEST_SIDE`.
+        mask: a picture whose brightness says how strongly to dream; None for no mask.
+        own_size: whether the picture's own size is kept, as `start.own_size` does.
         evolution: where the sheet of steps goes; None for none.
         overwrite: whether `out` and `evolution` may be replaced.
     """
@@ -49,9 +49,16 @@ class Still:
     settings: Settings
     out: Path
     picture: Path | None = None
+    mask: Path | None = None
     own_size: bool = True
     evolution: Path | None = None
     overwrite: bool = False
+
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """The files that it is made from, by what they are to it."""
+        named = {"picture": self.picture, "mask": self.mask}
+        return {name: path for name, path in named.items() if path is not None} | guide_files(self.settings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +73,16 @@ class StillResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Dreamt:
-    """A dreamed picture `(H, W, 3)`, the objective at the end, shots on the way, and what it was dreamed with."""
+    """A dreamed picture `(H, W, 3)`, the objective at the end, and what it was dreamed with.
+
+    Of its evolution, if that is wanted, there are shots on the way, and the objective at every step of each octave.
+    """
 
     settings: Settings
     picture: Frame
     strength: float
     shots: Sequence[Shot]
+    values: Sequence[Sequence[float]]
     maker: Maker
 
 
@@ -93,16 +104,17 @@ def make_still(still: Still, *, listener: Listener, dreamer: StillDreamer | None
     outputs = [path for path in (still.out, still.evolution) if path is not None]
     for path in outputs:
         image_suffix(path)
-        check_not_input(path, still.picture)
+        check_not_input(path, *still.inputs.values())
         check_output(path, overwrite=still.overwrite)
     if len(outputs) == 2 and outputs[0].resolve() == outputs[1].resolve():
         raise UsageError(f"The picture and its evolution cannot both be written to {still.out}.")
+    check_guides(still.settings)
     dreamt = (dreamer or dream_here)(still, listener)
     recipe = _recipe(still, dreamt)
     write_image(dreamt.picture, still.out, recipe=recipe, overwrite=still.overwrite)
     if still.evolution is not None:
         listener.stage("drawing the sheet")
-        sheet = draw_evolution(dreamt.shots, title=f"{dreamt.maker.network}, {still.out.name}")
+        sheet = draw_evolution(dreamt.shots, dreamt.values, title=f"{dreamt.maker.network}, {still.out.name}")
         write_image(sheet, still.evolution, overwrite=still.overwrite)
     took = time.monotonic() - began
     return StillResult(path=still.out, size=Size.of(dreamt.picture), strength=dreamt.strength, took=took)
@@ -115,14 +127,20 @@ def dream_here(still: Still, listener: Listener) -> Dreamt:
         DreamreelError: whatever a user can mend.
     """
     settings, start = _prepare(still)
+    where = Masks(settings, still.mask).first()
     listener.stage("loading TensorFlow and the network")
-    parts = assemble(settings, start, still=True)
-    recorder = Recorder(parts.dreamer.ascent, columns=TILES_A_ROW if still.evolution else 1)
-    parts.dreamer.ascent = recorder  # type: ignore[assignment]
+    parts = assemble(settings, start, still=True, where=where)
+    recorder = Recorder(columns=TILES_A_ROW)
     listener.stage("dreaming")
-    dream, strength = _dream(parts.dreamer, start)
+    with contextlib.closing(parts):
+        dream, strength = _dream(parts, watch=recorder if still.evolution else None)
     return Dreamt(
-        settings=settings, picture=dream, strength=strength, shots=recorder.shots, maker=Maker.of(parts.network)
+        settings=settings,
+        picture=dream,
+        strength=strength,
+        shots=recorder.shots,
+        values=recorder.values,
+        maker=Maker.of(parts),
     )
 
 
@@ -137,57 +155,59 @@ class Shot:
 
 
 class Recorder:
-    """Stands in for an `Ascent` and climbs in a few stretches, so that pictures between the steps can be kept.
+    """Watches a dream: keeps some pictures on the way, and the objective at every step.
 
-    The steps and their result are the same: each step depends on nothing but the picture, its shift and its size.
+    Args:
+        columns: pictures of each octave, evenly over its steps.
     """
 
-    def __init__(self, ascent: Ascent, *, columns: int) -> None:
+    def __init__(self, *, columns: int) -> None:
         self.shots: list[Shot] = []
-        self.channels = ascent.channels
-        self._ascent, self._columns = ascent, columns
-        self._octave = -1
+        self.values: list[list[float]] = []
+        self._columns = columns
 
-    def climb(self, picture: Frame, *, shifts: Any, sizes: Any, **maps: Any) -> Climb:
-        """Climb as `Ascent.climb` does."""
-        if self._columns == 1:
-            return self._ascent.climb(picture, shifts=shifts, sizes=sizes, **maps)
-        self._octave += 1
-        values: list[Any] = []
-        stretches = np.array_split(np.arange(len(shifts)), min(self._columns, max(1, len(shifts))))
-        for stretch in stretches:
-            climbed = self._ascent.climb(picture, shifts=shifts[stretch], sizes=sizes[stretch], **maps)
-            picture = climbed.picture
-            values.extend(climbed.values)
-            if len(stretch):
-                self.shots.append(
-                    Shot(octave=self._octave, step=int(stretch[-1]) + 1, value=float(values[-1]), picture=picture)
-                )
-        return type(climbed)(picture=picture, values=np.array(values, np.float32))
+    def __call__(self, moment: Moment) -> None:
+        """Take note of a step."""
+        while len(self.values) <= moment.octave:
+            self.values.append([])
+        self.values[moment.octave].append(moment.value)
+        stretches = np.array_split(np.arange(moment.steps), min(self._columns, moment.steps))
+        if moment.step - 1 in [int(stretch[-1]) for stretch in stretches]:
+            picture = moment.picture.copy()
+            self.shots.append(Shot(octave=moment.octave, step=moment.step, value=moment.value, picture=picture))
 
 
-def draw_evolution(shots: Sequence[Shot], *, title: str) -> Any:
-    """Lay the shots out as a sheet, one section an octave, captioned with step and objective: uint8 `(H, W, 3)`.
+def draw_evolution(shots: Sequence[Shot], values: Sequence[Sequence[float]], *, title: str) -> Any:
+    """Lay the shots out as a sheet: uint8 `(H, W, 3)`.
+
+    Args:
+        shots: pictures on the way. Each octave is a section of its own, captioned with steps and the objective.
+        values: the objective at every step of each octave, drawn as a line at the end of its section.
+        title: a line above everything.
 
     Raises:
         UsageError: there are none.
     """
-    from renderer.media.sheets import Section, sectioned_sheet
+    from renderer.media.chart import chart
+    from renderer.media.sheets import Section, Tile, sectioned_sheet
 
     if not shots:
         raise UsageError("There are no steps to show; give --steps of at least 1.")
+
+    last = Size.of(shots[-1].picture)
+    scale = min(1.0, 320 / max(last))
+    cell = Size(max(1, round(last.width * scale)), max(1, round(last.height * scale)))
 
     def sections() -> Iterator[Section]:
         for octave in range(shots[-1].octave + 1):
             row = [shot for shot in shots if shot.octave == octave]
             if row:
-                tiles = [(shot.picture, f"step {shot.step}: {shot.value:.4g}") for shot in row]
+                tiles: list[Tile] = [(shot.picture, f"step {shot.step}: {shot.value:.4g}") for shot in row]
+                run = values[octave]
+                tiles.append((chart(values, bright=octave, size=cell), f"{run[0]:.4g} to {run[-1]:.4g}"))
                 yield Section(heading=f"octave {octave + 1}", note=str(Size.of(row[0].picture)), tiles=tiles)
 
-    last = Size.of(shots[-1].picture)
-    scale = min(1.0, 320 / max(last))
-    cell = Size(max(1, round(last.width * scale)), max(1, round(last.height * scale)))
-    return sectioned_sheet(sections(), columns=TILES_A_ROW, cell=cell, title=title, note="step: what is maximised")
+    return sectioned_sheet(sections(), columns=TILES_A_ROW + 1, cell=cell, title=title, note="step: what is maximised")
 
 
 def _prepare(still: Still) -> tuple[Settings, Frame]:
@@ -198,23 +218,25 @@ def _prepare(still: Still) -> tuple[Settings, Frame]:
     picture = read_image(still.picture)
     size = settings.film.size
     if still.own_size:
-        found = Size.of(picture)
-        scale = min(1.0, LONGEST_SIDE / max(found))
-        size = Size(max(1, round(found.width * scale)), max(1, round(found.height * scale)))
+        size = own_size(Size.of(picture), settings)
     settings = build({**flatten(settings), "film.size": str(size), "film.frames": 1})
     return settings, fit(picture, size, how=settings.start.fit)
 
 
-def _dream(dreamer: Dreamer, start: Frame) -> tuple[Frame, float]:
-    dream, strength = dreamer(start, frame=0, seconds=0.0)
+def _dream(parts: Parts, *, watch: Recorder | None) -> tuple[Frame, float]:
+    canvas = parts.scene.canvas(0, None)
+    assert canvas is not None
+    dream, strength = parts.dreamer(
+        canvas.picture, frame=0, seconds=0.0, full=canvas.full, where=canvas.where, watch=watch
+    )
     if not np.isfinite(strength):
         raise EnvironmentProblem("The network gave a value that is not finite; try --precision float32.")
-    return dream, strength
+    return parts.scene.settle(dream), strength
 
 
 def _recipe(still: Still, dreamt: Dreamt) -> dict[str, Any]:
     maker, settings = dreamt.maker, dreamt.settings
-    paths = {} if still.picture is None else {"picture": still.picture}
+    paths = still.inputs
     hashes = hashes_of(paths)
     inputs = {"kind": "still", **hashes, "weights": maker.weights_sha256}
     own = settings.network.weights

@@ -20,7 +20,7 @@ from renderer.errors import DreamreelError, EnvironmentProblem, bug, known_error
 from renderer.jobs.content import Cache, Content, describe
 from renderer.jobs.film import Film
 from renderer.jobs.rendering import Maker
-from renderer.jobs.settings import build, flatten
+from renderer.jobs.settings import FILES, Settings, build, files_of, flatten, with_files
 from renderer.jobs.still import Dreamt, Still, dream_here
 from renderer.jobs.video import VideoFilm
 from renderer.media.segments import Recorder, Sealed
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 FILMS: dict[str, type[Film]] = {film.kind: film for film in (Film, VideoFilm)}
 """Kind -> what makes a film of it."""
 
-_WEIGHTS = "weights"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
@@ -42,7 +40,7 @@ class Script:
     Attributes:
         kind: key of `FILMS`, or "still".
         settings: by dotted name, as `flatten` gives them.
-        inputs: what it is made from, and its weights if it has some of its own, by what they are to it.
+        inputs: what it is made from, and all other files that its settings name, by what they are to it.
         facts: what was found out about the inputs.
     """
 
@@ -53,9 +51,12 @@ class Script:
 
     def film(self, places: Mapping[str, Path]) -> Film:
         """Put the film together, given where its inputs are on this machine."""
-        here: dict[str, Any] = dict(places)
-        settings = build({**self.settings, "network.weights": _text(here.pop(_WEIGHTS, None))})
-        return FILMS[self.kind](settings=settings, out=Path("film"), **here)
+        own: dict[str, Any] = {name: path for name, path in places.items() if name not in FILES}
+        return FILMS[self.kind](settings=self.settings_here(places), out=Path("film"), **own)
+
+    def settings_here(self, places: Mapping[str, Path]) -> Settings:
+        """Return the settings, given where the files are on this machine."""
+        return with_files(build(self.settings), places)
 
 
 def script_of(film: Film | Still, facts: Mapping[str, Any] | None = None, *, shared: bool) -> Script:
@@ -69,15 +70,11 @@ def script_of(film: Film | Still, facts: Mapping[str, Any] | None = None, *, sha
     Raises:
         BadInput: an input cannot be read.
     """
-    if isinstance(film, Still):
-        paths = {} if film.picture is None else {"picture": film.picture}
-    else:
-        paths = {name: path for name, path in film.inputs.items() if name != "cuts"}  # They are facts by now.
-    if film.settings.network.weights is not None:
-        paths[_WEIGHTS] = film.settings.network.weights
+    paths = {name: path for name, path in film.inputs.items() if name != "cuts"}  # They are facts by now.
+    paths |= files_of(film.settings)
     return Script(
         kind="still" if isinstance(film, Still) else film.kind,
-        settings={**flatten(film.settings), "network.weights": None},
+        settings=flatten(with_files(film.settings, {})),
         inputs={name: describe(path, shared=shared) for name, path in paths.items()},
         facts=dict(facts or {}),
     )
@@ -113,7 +110,7 @@ class Opening:
 
     def perform(self, desk: Desk, *, tell: Tell, should_stop: Callable[[], bool]) -> Maker:
         del tell, should_stop
-        return Maker.of(desk.open(self.script)[1].network)
+        return Maker.of(desk.open(self.script)[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +135,7 @@ class Stretch:
 
     def perform(self, desk: Desk, *, tell: Tell, should_stop: Callable[[], bool]) -> Stretched:
         film, parts = desk.open(self.script)
-        _check_maker(Maker.of(parts.network), self.maker)
+        _check_maker(Maker.of(parts), self.maker)
         from renderer.render.loop import render
 
         recorder = Recorder(desk.folder, size=film.settings.film.size, first=self.first, state=self.state)
@@ -199,9 +196,10 @@ class Picture:
         del tell, should_stop
         places = desk.places(self.script)
         still = Still(
-            settings=build({**self.script.settings, "network.weights": _text(places.get(_WEIGHTS))}),
+            settings=self.script.settings_here(places),
             out=Path("picture"),
             picture=places.get("picture"),
+            mask=places.get("mask"),
             own_size=self.own_size,
             evolution=Path("sheet") if self.evolution else None,
         )
@@ -321,7 +319,7 @@ class Desk:
         """Let go of the film that is open."""
         opened, self._opened = self._opened, None
         if opened is not None:
-            opened[2].scene.close()
+            opened[2].close()
             del opened
             gc.collect()  # Networks and graphs hold each other; Python would let many films' worth pile up.
 
@@ -357,7 +355,3 @@ def _check_maker(here: Maker, wanted: Maker) -> None:
     raise EnvironmentProblem(
         f"The workers differ ({what}), so the parts of a film would not fit together. Use workers that are alike."
     )
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, PlainValidator
+from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, PlainValidator, StringConstraints
 from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
 
 from renderer.errors import UsageError
@@ -99,11 +100,51 @@ def parse_layers(value: Any) -> Any:
         if not isinstance(part, str):
             raise ValueError("must be names of layers with weights, like mixed4:1,mixed5:0.5")
         name, colon, weight = part.rpartition(":")
-        name, weight = (name.strip(), weight.strip()) if colon else (part.strip(), "1")
+        if not colon or _CHOSEN.fullmatch(weight.strip()):
+            name, weight = part, "1"
+        name, weight = name.strip(), weight.strip()
         if not name or name in mix:
             raise ValueError(f"names the layer {name!r} twice" if name else f"has no layer name in {part!r}")
         mix[name] = weight
     return mix
+
+
+_CHOSEN = re.compile(r"[a-z]+\d+(\(.*\))?|\d+\(.*\)")
+"""What says which channels of a layer, and is no weight: `strongest8`, `12(0.5,0.5)`."""
+
+
+def parse_mixes(value: Any) -> str:
+    """Read layer mixes one after another from `A; B:0.5,C` or a list of them, and write them as `A; B:0.5,C`.
+
+    Raises:
+        ValueError: something else, or a weight that is no number.
+    """
+    parts = value.split(";") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not parts or not all(isinstance(part, str) for part in parts):
+        raise ValueError("must be layers with weights one after another, like 'edges; patterns:2,parts; objects'")
+    text = "; ".join(part.strip() for part in parts)
+    mixes_of(text)
+    return text
+
+
+def mixes_of(text: str) -> list[dict[str, float]]:
+    """Read what `parse_mixes` wrote: a list of layer -> weight.
+
+    Raises:
+        ValueError: as `parse_mixes`.
+    """
+    mixes: list[dict[str, float]] = []
+    for part in text.split(";"):
+        mix = parse_layers(part)
+        if not mix:
+            raise ValueError(f"has nothing between two semicolons, or at an end: {text!r}"[:200])
+        try:
+            mixes.append({name: float(weight) for name, weight in mix.items()})
+        except ValueError:
+            raise ValueError(f"must have numbers as weights, which do not change over time: {part.strip()!r}") from None
+        if not all(map(math.isfinite, mixes[-1].values())):
+            raise ValueError(f"must have finite numbers as weights: {part.strip()!r}")
+    return mixes
 
 
 def _at_commas(text: str) -> Iterator[str]:
@@ -115,6 +156,59 @@ def _at_commas(text: str) -> Iterator[str]:
             yield text[start:place]
             start = place + 1
     yield text[start:]
+
+
+def parse_scales(value: Any) -> str:
+    """Read octaves one by one, coarse to fine, from `0.5, 0.71, 1` or `320x180, 640x360` or a list of such.
+
+    Raises:
+        ValueError: something else, or parts of the frame that are not above 0 and up to 4.
+    """
+    parts = value.split(",") if isinstance(value, str) else value if isinstance(value, list | tuple) else [value]
+    if not parts or not all(isinstance(part, int | float | str) and not isinstance(part, bool) for part in parts):
+        raise ValueError("must be sizes or parts of the frame, coarse to fine, like '320x180, 640x360' or '0.5, 1'")
+    text = ", ".join(str(part).strip() for part in parts)
+    scales_of(text)
+    return text
+
+
+def scales_of(text: str) -> tuple[Size | float, ...]:
+    """Read what `parse_scales` wrote: sizes, or parts of the frame's sides.
+
+    Raises:
+        ValueError: as `parse_scales`.
+    """
+    found: list[Size | float] = []
+    for part in text.split(","):
+        if re.search("[xX×]", part):
+            found.append(parse_size(part))
+            continue
+        try:
+            scale = float(part)
+        except ValueError:
+            scale = math.nan
+        if not 0 < scale <= 4:
+            raise ValueError(f"must be sizes like 320x180, or parts of the frame above 0 up to 4, not {part.strip()!r}")
+        found.append(scale)
+    return tuple(found)
+
+
+def parse_memory(value: Any) -> str:
+    """Read an amount of memory, like 2GB, 1.5GB or 800MB, and write it as such.
+
+    Raises:
+        ValueError: something else, or less than a megabyte.
+    """
+    text = value if isinstance(value, str) else ""
+    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*([MGT])B?\s*", text, re.IGNORECASE)
+    if not found or float(found[1]) == 0:
+        raise ValueError("must be an amount of memory, like 2GB or 800MB")
+    return f"{found[1]}{found[2].upper()}B"
+
+
+def bytes_of(memory: str) -> int:
+    """Return how many bytes an amount of memory is that `parse_memory` wrote; a GB is 1,000,000,000 of them."""
+    return round(float(memory[:-2]) * {"MB": 10**6, "GB": 10**9, "TB": 10**12}[memory[-2:]])
 
 
 def refuse_bool(value: Any) -> Any:
@@ -195,5 +289,11 @@ Whole = Annotated[int, BeforeValidator(refuse_bool)]
 Number = Annotated[float, BeforeValidator(refuse_bool)]
 Spec = float | str | dict[str, Any]
 """A value that may change over time: a constant, keyframes, or an expression; `renderer.motion.schedule` reads it."""
+Mixes = Annotated[str, BeforeValidator(parse_mixes), StringConstraints(max_length=200)]
+"""Layer mixes one after another, with weights that stay."""
 Weights = Annotated[dict[str, Annotated[Spec, Within(-1000, 1000)]], BeforeValidator(parse_layers)]
 """Weights that may change over time, by layer."""
+Memory = Annotated[str, BeforeValidator(parse_memory), StringConstraints(max_length=20)]
+"""An amount of memory, like 2GB."""
+Scales = Annotated[str, BeforeValidator(parse_scales), StringConstraints(max_length=200)]
+"""Octaves one by one: sizes, or parts of the frame."""

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Frame, Size
 from renderer.jobs.film import Extras, Film, Listener
+from renderer.jobs.guides import guide_files, open_guides
+from renderer.jobs.masks import Masks, Plane
 from renderer.jobs.parts import Parts, camera_of, governor_of, open_dreamer
 from renderer.jobs.presets import Resolved
 from renderer.jobs.settings import Settings, build, flatten
-from renderer.jobs.start import fit
-from renderer.media.clips import PICTURES, Clip, open_clip
+from renderer.jobs.start import own_size
+from renderer.media.clips import Clip, open_clip
 from renderer.media.cuts import find_cuts, read_cuts
-from renderer.media.images import read_image
-
-LONGEST_SIDE = 1920
-"""A video whose size nobody chose is brought to this at most, pixels: memory and time grow with its area."""
-
-Plane = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +42,9 @@ class VideoFilm(Film):
 
     @property
     def inputs(self) -> dict[str, Path]:
-        """The clip, the mask and the list of cuts."""
+        """The clip, the mask, the list of cuts, and the guides."""
         named = {"clip": self.clip, "mask": self.mask, "cuts": self.cuts}
-        return {name: path for name, path in named.items() if path is not None}
+        return {name: path for name, path in named.items() if path is not None} | guide_files(self.settings)
 
     @property
     def encoded_size(self) -> Size:
@@ -98,7 +91,8 @@ class VideoFilm(Film):
         if first is None:
             raise BadInput(f"{self.clip} holds no frame to dream on.")
         masks = Masks(settings, self.mask)
-        network, dreamer = open_dreamer(settings)
+        guides = open_guides(settings)
+        network, dreamer = open_dreamer(settings, guides=guides)
         from renderer.dreaming.tone import measure
         from renderer.motion.flow import MotionFinder
         from renderer.render.carry import CarrySettings, make_carry
@@ -124,11 +118,12 @@ class VideoFilm(Film):
         )
         return Parts(
             network=network,
-            scene=VideoScene(footage, carry, keep_colour=settings.video.keep_colour),
+            scene=VideoScene(footage, carry, keep_colour=settings.area.keep_colour),
             dreamer=dreamer,
             governor=governor_of(settings, first),
             start=measure(first if (look := _camera(settings)) is None else look(first, 0)),
             notes=lambda: [note for note in clip.notes if note not in told],
+            guides=guides,
         )
 
     def extras(self) -> Extras:
@@ -165,62 +160,11 @@ def video_film(
     if end is not None and end <= settings.video.start:
         raise UsageError(f"video.end is {end:g} s, and video.start {settings.video.start:g} s; it must be later.")
     found = open_clip(clip, start=start, end=end, rate=rate)
-    size = settings.film.size if origins["film.size"] != "default" else shrunk(found.size)
+    size = settings.film.size if origins["film.size"] != "default" else own_size(found.size, settings)
     values = {**flatten(settings), "film.size": str(size), "film.fps": str(found.rate), "film.frames": found.count}
     return VideoFilm(
         settings=build(values, origins=resolved.places), out=out, clip=clip, mask=mask, cuts=cuts, **options
     )
-
-
-def shrunk(size: Size) -> Size:
-    """Return a size with the same shape whose longer side is `LONGEST_SIDE` at most."""
-    scale = min(1.0, LONGEST_SIDE / max(size))
-    return Size(max(1, round(size.width * scale)), max(1, round(size.height * scale)))
-
-
-class Masks:
-    """Says for each frame how strongly to dream, pixel by pixel.
-
-    Args:
-        settings: of the film.
-        path: a picture or moving pictures; None for the box alone.
-
-    Raises:
-        BadInput: it cannot be read.
-    """
-
-    def __init__(self, settings: Settings, path: Path | None) -> None:
-        self._size, video = settings.film.size, settings.video
-        self._sigma = video.feather * self._size.height / 2
-        self._box = None if video.box is None else self._soft(_inside(video.box, self._size))
-        self._still: Plane | None = None
-        self._clip: Clip | None = None
-        if path is not None and path.suffix.lower() in PICTURES and not path.is_dir():
-            self._still = self._times_box(self._soft(_luma(fit(read_image(path), self._size, how="cover"))))
-        elif path is not None:
-            self._clip = open_clip(path, size=self._size, rate=settings.rate)
-
-    def planes(self, start: int) -> Iterator[Plane | None]:
-        """Give `(H, W)`, 0 to 1, for each frame from `start` on, without end; None for 1 everywhere.
-
-        A mask that ends before the film keeps its last picture.
-        """
-        if self._clip is None:
-            yield from itertools.repeat(self._box if self._still is None else self._still)
-            return
-        last: Plane | None = None
-        # A mask shorter than this keeps the picture that it ended with.
-        for frame in self._clip.frames(min(start, max(0, self._clip.count - 1))):
-            last = self._times_box(self._soft(_luma(frame)))
-            yield last
-        yield from itertools.repeat(last)
-
-    def _times_box(self, plane: Plane) -> Plane:
-        return plane if self._box is None else plane * self._box
-
-    def _soft(self, plane: Plane) -> Plane:
-        plane = np.clip(plane, 0, 1)
-        return np.asarray(cv2.GaussianBlur(plane, (0, 0), self._sigma) if self._sigma > 0.1 else plane, np.float32)
 
 
 def pictures(clip: Clip, masks: Masks, settings: Settings, start: int) -> Iterator[tuple[Frame, Plane | None]]:
@@ -245,16 +189,3 @@ def _camera(settings: Settings) -> Callable[[Frame, int], Frame] | None:
         return warp(frame, camera.matrix(0.0, index / rate, size=size), edges=settings.camera.edges)
 
     return look
-
-
-def _inside(box: tuple[float, float, float, float], size: Size) -> Plane:
-    left, top, width, height = box
-    plane = np.zeros((size.height, size.width), np.float32)
-    rows = slice(round(top * size.height), max(round(top * size.height) + 1, round((top + height) * size.height)))
-    columns = slice(round(left * size.width), max(round(left * size.width) + 1, round((left + width) * size.width)))
-    plane[rows, columns] = 1
-    return plane
-
-
-def _luma(frame: Frame) -> Plane:
-    return np.asarray(frame @ np.array([0.2126, 0.7152, 0.0722], np.float32), np.float32)

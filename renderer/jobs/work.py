@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from renderer.errors import BadInput, EnvironmentProblem, UsageError
 from renderer.jobs.recipe import write_recipe
-from renderer.jobs.settings import flatten, pixel_key
+from renderer.jobs.settings import FILES, flatten, pixel_key
 from renderer.jobs.start import file_sha256, hashes_of
 from renderer.media.store import Store
 
@@ -90,7 +90,7 @@ def check_unfinished(film: Film, film_key: str) -> None:
     changed = [
         f"{k} was {before.get(k)!r} and is {now[k]!r}"
         for k in now
-        if before.get(k) != now[k] and not k.startswith("encode.") and k != "network.weights"
+        if before.get(k) != now[k] and not k.startswith("encode.") and k not in FILES.values()
     ]
     held, hashes = old.meta.get("inputs") or {}, hashes_of(film.inputs)
     changed += [

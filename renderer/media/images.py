@@ -63,6 +63,15 @@ def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> Size:
         return Size(image.height, image.width) if 5 <= turned <= 8 else Size(image.width, image.height)
 
 
+def is_picture(path: Path) -> bool:
+    """Say whether a file is a single picture, for `read_image`, and not an animation or a film."""
+    try:
+        with _opening(path, MAX_PIXELS) as image:
+            return image.format == "TIFF" or not getattr(image, "is_animated", False)  # A TIFF has pages, not frames.
+    except BadInput:  # By its name, then, and whoever reads it says what is wrong.
+        return path.suffix.lower() in WRITERS and not path.is_dir()
+
+
 @contextlib.contextmanager
 def _opening(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """Open a picture; whatever goes wrong in the block becomes an error that names it."""

@@ -68,6 +68,12 @@ def white(size: Size, seed: int) -> Frame:
     return out
 
 
+def grey(size: Size, seed: int) -> Frame:
+    """Draw nothing, an even grey: where the dream of a class begins (Simonyan et al. 2013, who begin from black)."""
+    del seed
+    return np.full((size.height, size.width, 3), 0.5, np.float32)
+
+
 def pink(size: Size, seed: int) -> Frame:
     """Draw 1/f noise, equally strong at every scale like a natural picture, in the colours of one.
 
@@ -255,4 +261,5 @@ NOISES: dict[str, Callable[[Size, int], Frame]] = {
     "pink": pink,
     "perlin": perlin,
     "clouds": clouds,
+    "grey": grey,
 }

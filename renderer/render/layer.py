@@ -100,6 +100,22 @@ def within(where: Plane, dream: Frame, source: Frame) -> Frame:
     return source + (dream - source) * reach(where)[..., None]
 
 
+def kept(dream: Frame, source: Frame, *, where: Plane | None, keep_colour: bool) -> Frame:
+    """Leave of a source what the dream is not to touch: places, black and white, and colours if wanted.
+
+    Args:
+        dream: `(H, W, 3)`.
+        source: the same, before it was dreamed on.
+        where: `(H, W)`, how strongly it was to be dreamed on; None for 1 everywhere.
+        keep_colour: whether only brightness is the dream's.
+    """
+    if where is not None:
+        dream = within(where, dream, source)
+    dream = stay_visible(dream, source)
+    # Bent at black and white, each colour for itself, it is no longer the source's.
+    return keep_chroma(dream, source) if keep_colour else dream
+
+
 def keep_chroma(dream: Frame, source: Frame) -> Frame:
     """Give the luma of a dream to its source: colour differences stay as they are, to the bit of a float."""
     return np.asarray(source + (luma_of(dream) - luma_of(source))[..., None], np.float32)

@@ -105,7 +105,12 @@ def render(
         start = start or measure(canvas.picture)
         number, age = (index, None) if scene.ring is None else (scene.ring.drawn(index), scene.ring.age(index))
         dream, strength = dreamer(
-            canvas.picture, frame=number, seconds=float(number / rate), full=canvas.full, where=canvas.where
+            canvas.picture,
+            frame=number,
+            seconds=float(number / rate),
+            full=canvas.full,
+            where=canvas.where,
+            source=canvas.source,
         )
         dream = scene.settle(governor(dream, start, frame=number, age=age))
         if index < 0:

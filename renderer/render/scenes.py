@@ -15,7 +15,7 @@ from renderer.motion.resample import warp
 from renderer.motion.ring import Ring
 from renderer.render.carry import Carry
 from renderer.render.footage import Footage, Shot
-from renderer.render.layer import keep_chroma, stay_visible, within
+from renderer.render.layer import keep_chroma, kept
 
 Plane = NDArray[np.float32]
 
@@ -28,11 +28,13 @@ class Canvas:
         picture: `(H, W, 3)`.
         full: whether nothing is dreamed on it yet, so that it needs a full dream.
         where: `(H, W)`, how strongly to dream, 1 as usual; None for 1 everywhere.
+        source: `(H, W, 3)`, the picture without what is carried onto it; None where nothing is.
     """
 
     picture: Frame
     full: bool = False
     where: Plane | None = None
+    source: Frame | None = None
 
 
 class Scene:
@@ -68,13 +70,27 @@ class Scene:
 
 @dataclass(frozen=True)
 class StillScene(Scene):
-    """A film of one picture."""
+    """A film of one picture.
+
+    Attributes:
+        picture: `(H, W, 3)`.
+        where: `(H, W)`, how strongly to dream on it; None for 1 everywhere.
+        keep_colour: whether colours stay the picture's, and only brightness is dreamed.
+    """
 
     picture: Frame
+    where: Plane | None = None
+    keep_colour: bool = False
 
     def canvas(self, frame: int, dream: Frame | None) -> Canvas:
         """Return the picture, or the dream so far."""
-        return Canvas(picture=self.picture if dream is None else dream, full=frame == 0)
+        return Canvas(picture=self.picture if dream is None else dream, full=frame == 0, where=self.where)
+
+    def settle(self, dream: Frame) -> Frame:
+        """Take the dream away where there is to be none, and keep the picture's colours if wanted."""
+        if self.where is None and not self.keep_colour:
+            return dream
+        return kept(dream, self.picture, where=self.where, keep_colour=self.keep_colour)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +139,7 @@ class VideoScene(Scene):
             self.carry.begin()
             return Canvas(picture=shot.source, full=True, where=shot.where)
         carried = self.carry.onto(shot, dream)
-        return Canvas(picture=carried.picture, full=carried.full, where=carried.where)
+        return Canvas(picture=carried.picture, full=carried.full, where=carried.where, source=shot.source)
 
     def settle(self, dream: Frame) -> Frame:
         """Keep the source's colours if wanted, balance the layer, and keep it within what can be seen."""
@@ -131,11 +147,7 @@ class VideoScene(Scene):
         source, where = self._shot.source, self._shot.where
         dream = keep_chroma(dream, source) if self.keep_colour else dream
         settled = self.carry.settle(self._shot, dream)
-        if where is not None:
-            settled = within(where, settled, source)
-        settled = stay_visible(settled, source)
-        # Bent at black and white, each colour for itself, it is no longer the source's.
-        return keep_chroma(settled, source) if self.keep_colour else settled
+        return kept(settled, source, where=where, keep_colour=self.keep_colour)
 
     def state(self) -> Mapping[str, Any]:
         """Return what the carrying remembers."""

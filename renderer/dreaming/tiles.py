@@ -1,0 +1,311 @@
+"""Looking at a picture that is too large to be looked at in one go: the same judgement and gradient, tile by tile.
+
+Forward, each stage of the network is worked through tile by tile, and of what a tile makes, only what is its own goes
+into the whole. The objective judges whole activations, as ever. Back, each tile is looked at once more for its
+gradient: every position belongs to one tile, so the sum of all tiles' gradients is that of the whole picture, context
+and all. Nothing is approximated, so no seam can show; what differs from looking at the whole picture is the order of
+sums, that is rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from renderer.dreaming.networks import Network
+from renderer.dreaming.sight import PICTURE, Judge, Sight, WholeSight
+from renderer.dreaming.tiling import Anatomy, Layout, Stage, Tiling, choose, least_budget
+from renderer.errors import UsageError
+from renderer.frame import Size
+
+Whole = dict[int, Any]
+"""Tensors or arrays `(1, h, w, channels)`, by `id` of the Keras tensor that they are values of."""
+
+
+HUNGRY = 2500
+"""Bytes a pixel that the hungriest networks take: pictures that fit so are not measured at all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tiles:
+    """Makes what looks at pictures of one size, and smaller ones, in a given memory.
+
+    Attributes:
+        size: of the largest picture.
+        memory: bytes that the process may take.
+        beside: bytes that it takes for all but activations and their gradients.
+        strict: whether a memory that no tiles fit into is refused; else it is raised as far as it must be.
+    """
+
+    size: Size
+    memory: int
+    beside: int = 0
+    strict: bool = True
+
+    @property
+    def needed(self) -> bool:
+        """Whether the memory matters at all for pictures of this size."""
+        return self.beside + HUNGRY * self.size.width * self.size.height > self.memory
+
+    def __call__(self, network: Network, layers: Sequence[str]) -> Sight:
+        """Make a sight of these layers; one that looks at whole pictures if they fit.
+
+        Raises:
+            UsageError: a layer that the network lacks; a memory that no tiles fit into.
+        """
+        tiled = TiledSight(network, layers, budget=self.memory - self.beside)
+        try:
+            stages = tiled.tiling(self.size).stages
+        except TooLittle as short:
+            if self.strict:
+                raise self._too_little(short.least) from None
+            tiled = TiledSight(network, layers, budget=short.least)
+            stages = tiled.tiling(self.size).stages
+        return tiled if len(stages) > 1 or not all(stage.whole for stage in stages) else WholeSight(network, layers)
+
+    def _too_little(self, least: int) -> UsageError:
+        enough = math.ceil((least + self.beside) / 1e8) / 10
+        return UsageError(
+            f"dream.memory is {self.memory / 1e9:g}GB: too little for {self.size} with these layers, however small the "
+            f"tiles. Give at least --memory {enough:g}GB, or a smaller size."
+        )
+
+
+class TooLittle(UsageError):
+    """No tiles of a picture fit into the budget.
+
+    Attributes:
+        least: bytes that would do.
+    """
+
+    def __init__(self, size: Size, *, budget: int, least: int) -> None:
+        super().__init__(
+            f"Pictures of {size} take {least / 1e9:.2f} GB for activations, tiled; {budget / 1e9:.2f} are there."
+        )
+        self.least = least
+
+
+class TiledSight:
+    """Looks at a picture in as many tiles as its budget asks for; at small ones in one go.
+
+    Args:
+        network: what looks.
+        layers: names of the layers to look at, `PICTURE` among them.
+        budget: bytes that activations and their gradients may take.
+
+    Raises:
+        UsageError: a layer that the network lacks.
+    """
+
+    in_graph = False
+
+    def __init__(self, network: Network, layers: Sequence[str], *, budget: int) -> None:
+        self.network, self.budget = network, budget
+        self._with_picture = PICTURE in layers
+        seen = [layer for layer in layers if layer != PICTURE]
+        model = network.cut(seen) if seen else None
+        outputs = model.outputs if model else []
+        self.channels = {layer: int(output.shape[-1]) for layer, output in zip(seen, outputs, strict=True)}
+        if self._with_picture:
+            self.channels[PICTURE] = 3
+        self._names = {id(output): layer for layer, output in zip(seen, outputs, strict=True)}
+        self._anatomy = Anatomy(model, itemsize=2 if network.precision == "bfloat16" else 4) if model else None
+        self._tilings: dict[Size, Tiling] = {}
+        self._layouts: dict[tuple[Stage, Size], Layout] = {}
+        self._workers: dict[tuple[int, int | None], _Worker] = {}
+
+    def tiling(self, size: Size) -> Tiling:
+        """Say how pictures of a size are cut.
+
+        Raises:
+            TooLittle: no tiles of such a picture fit into the budget.
+        """
+        if self._anatomy is None:
+            return Tiling((), 0, 0.0)
+        if size not in self._tilings:
+            found = choose(self._anatomy, size, budget=self.budget)
+            if found is None:
+                raise TooLittle(size, budget=self.budget, least=least_budget(self._anatomy, size))
+            self._tilings[size] = found
+        return self._tilings[size]
+
+    def __call__(self, picture: tf.Tensor, judge: Judge) -> tuple[tf.Tensor, tf.Tensor]:
+        """Judge a picture; see `sight.Sight`.
+
+        Raises:
+            TooLittle: as `tiling`.
+        """
+        stages = self._stages(picture)
+        # A last stage in one piece is judged while its tape runs: what it keeps need not be computed again.
+        tail = stages.pop() if stages and stages[-1].whole else None
+        whole = picture[None]
+        inputs, taps = self._forward(whole, stages)
+        with tf.GradientTape() as tape:
+            begun = tf.convert_to_tensor(inputs.pop()) if tail or not stages else whole
+            taps = {name: tf.convert_to_tensor(tap) for name, tap in taps.items()}
+            tape.watch([begun, whole, *taps.values()])
+            made = {} if tail is None else self._named(self._made(tail, begun))
+            seen = {**taps, **made, **({PICTURE: whole} if self._with_picture else {})}
+            value = judge(seen)
+        slopes, slope, gradient = tape.gradient(value, (taps, begun, whole))
+        del tape, seen, made, taps
+        if stages:
+            through = self._back(stages, inputs, slopes, slope if tail else None)
+            gradient = through if gradient is None else through + gradient
+        return value, tf.zeros_like(picture) if gradient is None else gradient[0]
+
+    def look(self, picture: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Look at a picture; see `sight.Sight`.
+
+        Raises:
+            TooLittle: as `tiling`.
+        """
+        _, taps = self._forward(picture[None], self._stages(picture))
+        seen = {name: tf.convert_to_tensor(tap) for name, tap in taps.items()}
+        return {**seen, PICTURE: picture[None]} if self._with_picture else seen
+
+    def _stages(self, picture: tf.Tensor) -> list[Stage]:
+        height, width = picture.shape[:2]
+        return list(self.tiling(Size(width, height)).stages)
+
+    def _forward(self, picture: tf.Tensor, stages: Sequence[Stage]) -> tuple[list[Any], dict[str, Any]]:
+        """Work through stages; return what each reads, then what the last one hands on, and the layers looked at."""
+        inputs: list[Any] = [picture]
+        taps: dict[str, Any] = {}
+        for stage in stages:
+            made = self._made(stage, inputs[-1])
+            taps |= self._named(made)
+            if stage.end is not None:
+                inputs.append(made[id(self._waist(stage.end))])
+        return inputs, taps
+
+    def _back(self, stages: Sequence[Stage], inputs: list[Any], slopes: dict[str, Any], slope: Any) -> Any:
+        """Carry gradients back through stages, to the picture `(1, H, W, 3)`.
+
+        Args:
+            stages: all but a last one that is done.
+            inputs: what each stage reads; emptied on the way.
+            slopes: gradients in the layers that these stages make, by name; None for 0.
+            slope: gradient in what the last of them hands on; None for 0.
+        """
+        for stage in reversed(stages):
+            outputs = self._worker(stage).outputs
+            given: list[Any] = [slopes.pop(self._names.get(id(output), ""), None) for output in outputs]
+            if stage.end is not None and slope is not None:
+                place = [id(output) for output in outputs].index(id(self._waist(stage.end)))
+                given[place] = slope if given[place] is None else _sum(given[place], slope)
+            slope = self._slope(stage, inputs.pop(), given)
+        return slope
+
+    def _made(self, stage: Stage, read: Any) -> Whole:
+        """Return all that a stage makes of what it reads, by `id` of the Keras tensor."""
+        worker = self._worker(stage)
+        if stage.whole:
+            made = worker.look(tf.convert_to_tensor(read))
+            return {id(output): value for output, value in zip(worker.outputs, made, strict=True)}
+        layout = self._layout(stage, read)
+        wholes: list[Any] = [None] * len(worker.outputs)
+        for tile in layout.tiles:
+            made = worker.look(tf.convert_to_tensor(read[:, *tile.given]))
+            for number, (value, place) in enumerate(zip(made, tile.places, strict=True)):
+                part = value[:, *place.inside].numpy()
+                if wholes[number] is None:
+                    wholes[number] = np.empty((1, *layout.shapes[number], part.shape[-1]), part.dtype)
+                wholes[number][:, *place.whole] = part
+        return {id(output): value for output, value in zip(worker.outputs, wholes, strict=True)}
+
+    def _slope(self, stage: Stage, read: Any, given: Sequence[Any]) -> Any:
+        """Return the gradient in what a stage reads, from those in what it makes (None for 0)."""
+        worker = self._worker(stage)
+        if all(one is None for one in given):
+            return None
+        if stage.whole:
+            corners = np.zeros((len(given), 2), np.int32)
+            return worker.slope(tf.convert_to_tensor(read), corners, worker.slopes(given))
+        total = np.zeros(read.shape, np.float32)
+        for tile in self._layout(stage, read).tiles:
+            own = [None if one is None else one[:, *place.whole] for one, place in zip(given, tile.places, strict=True)]
+            corners = np.array([place.corner for place in tile.places], np.int32)
+            part = worker.slope(tf.convert_to_tensor(read[:, *tile.given]), corners, worker.slopes(own))
+            total[:, *tile.given] += part.numpy()
+        return total
+
+    def _named(self, made: Whole) -> dict[str, Any]:
+        return {self._names[key]: value for key, value in made.items() if key in self._names}
+
+    def _waist(self, number: int) -> Any:
+        assert self._anatomy is not None
+        return self._anatomy.waists[number][1]
+
+    def _layout(self, stage: Stage, read: Any) -> Layout:
+        assert self._anatomy is not None
+        given = Size(read.shape[2], read.shape[1])
+        if (stage, given) not in self._layouts:
+            self._layouts[stage, given] = self._anatomy.layout(stage, given)
+        return self._layouts[stage, given]
+
+    def _worker(self, stage: Stage) -> _Worker:
+        """Return what computes a stage; stages that differ in nothing but their tiles share it."""
+        assert self._anatomy is not None
+        key = (stage.begin, stage.end)
+        if key not in self._workers:
+            outputs = self._anatomy.handed_on(*key)
+            model = keras.Model(self._waist(stage.begin), outputs)
+            self._workers[key] = _Worker(model, outputs, self.network if stage.begin == 0 else None)
+        return self._workers[key]
+
+
+class _Worker:
+    """Computes one stage of a network, forward and back, for tiles of any size.
+
+    Args:
+        model: of the stage.
+        outputs: the network's tensors that it makes, in order.
+        network: prepares what the stage reads, where that is the picture.
+    """
+
+    def __init__(self, model: keras.Model, outputs: Sequence[Any], network: Network | None) -> None:
+        self.outputs, self._model, self._network = outputs, model, network
+        dtype = tf.float32 if network else model.inputs[0].dtype
+        read = tf.TensorSpec((1, None, None, model.inputs[0].shape[-1]), dtype)
+        self._made = [tf.TensorSpec((1, *output.shape[1:]), output.dtype) for output in outputs]
+        corners = tf.TensorSpec((len(outputs), 2), tf.int32)
+        self.look = tf.function(self._look, input_signature=[read])
+        self.slope = tf.function(self._slope, input_signature=[read, corners, self._made])
+
+    def slopes(self, given: Sequence[Any]) -> list[tf.Tensor]:
+        """Bring gradients to the type of what they are gradients in; None, which is 0, to as little as can be."""
+        return [
+            tf.zeros([side or 0 for side in made.shape], made.dtype) if one is None else tf.cast(one, made.dtype)
+            for one, made in zip(given, self._made, strict=True)
+        ]
+
+    def _look(self, read: tf.Tensor) -> list[tf.Tensor]:
+        prepared = read if self._network is None else self._network.prepared(read)
+        return keras.tree.flatten(self._model(prepared))
+
+    def _slope(self, read: tf.Tensor, corners: tf.Tensor, given: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Return the gradient in what is read, from those in parts of what is made of it, which begin at `corners`."""
+        with tf.GradientTape() as tape:
+            tape.watch(read)
+            made = self._look(read)
+            own = [
+                _part(one, corners[n], tf.shape(slope)) for n, (one, slope) in enumerate(zip(made, given, strict=True))
+            ]
+        return tape.gradient(own, read, output_gradients=given, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _part(made: tf.Tensor, corner: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    if made.shape.rank != 4:
+        return made
+    return made[:, corner[0] : corner[0] + shape[1], corner[1] : corner[1] + shape[2]]
+
+
+def _sum(one: Any, other: Any) -> Any:
+    return tf.cast(one, tf.float32) + tf.cast(other, tf.float32)

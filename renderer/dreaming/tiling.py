@@ -1,0 +1,443 @@
+"""How a picture that is too large to be looked at in one go is cut: into stages of the network, and tiles of each.
+
+A network is cut where a single tensor carries all that it has found so far. Between two such waists lies a stage,
+which is worked through tile by tile; only the tensors at the waists are kept whole. So a tile needs no more context
+than the layers of its stage see, however deep the network is. A stage that sees its whole input at once, as a global
+pool does, is one tile.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from renderer.dreaming.reach import (
+    Node,
+    Reach,
+    Seen,
+    Span,
+    is_pointwise,
+    kept_elements,
+    nodes_between,
+    walk,
+    work_of,
+)
+from renderer.frame import Size
+
+KEPT, PASSING = 0.8, 1.8
+"""What the gradient of a tile takes: so much of the activations that a tape may keep, and so much of what the largest
+operation reads and makes, for gradients on their way and copies in other layouts. Measured with stages of Inception v3,
+VGG16, ResNet50 and dreamnet, in float32 and bfloat16: within a fifth of it, or well below."""
+
+JUDGED = 5.0
+"""What judging takes, times the judged activations as float32: they, their products and their gradients."""
+
+PER_TILE = 2e-3
+"""What a tile costs in itself, as a part of the work on the whole picture."""
+
+MOST_TILES, MOST_GRID = 32, 256
+"""Tiles along a side, and of a stage, at most."""
+
+MOST_WAYS = 8
+"""Ways to a waist that are looked at."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a tile lies along one axis.
+
+    Attributes:
+        begin, end: positions of the stage's input that it is given.
+        first, last: units that are its own, from and up to; None as the last one: up to the end.
+    """
+
+    begin: int
+    end: int
+    first: int
+    last: int | None
+
+
+@dataclass(frozen=True)
+class Side:
+    """One axis of a stage's input.
+
+    Attributes:
+        size: positions.
+        unit: tiles begin at multiples of it, and end as far from the end of the side, so that every layer comes to lie
+            on the same pixels as it does in the whole picture, and pads alike. The largest stride of the stage.
+        units: how many can be shared out; what is left over goes with the last one.
+        before: how far a tile must begin before the first unit that is its own.
+        sound: up to where what the stage makes is right if its input ends with the side.
+    """
+
+    size: int
+    unit: int
+    units: int
+    before: int
+    sound: int
+
+    @classmethod
+    def of(cls, size: int, spans: Sequence[Span], unit: int) -> Side:
+        """Sum up what is needed for some outputs."""
+        return cls(
+            size=size,
+            unit=unit,
+            units=max(1, min((span.size * span.stride for span in spans), default=1) // unit),
+            before=max((span.before * span.stride for span in spans), default=0),
+            sound=min(((span.size - span.after) * span.stride for span in spans), default=size),
+        )
+
+    def cuts(self, count: int) -> list[Cut]:
+        """Cut into tiles of about equal length; into fewer than `count` if there are not as many units."""
+        count = min(count, self.units)
+        marks = [round(number * self.units / count) for number in range(count + 1)]
+        made = []
+        for first, last in itertools.pairwise(marks):
+            begin = max(0, (first * self.unit - self.before) // self.unit * self.unit)
+            spare = 0 if last == self.units else max(0, (self.sound - last * self.unit) // self.unit * self.unit)
+            made.append(Cut(begin, self.size - spare, first, None if last == self.units else last))
+        return made
+
+    def lengths(self, count: int) -> tuple[int, int]:
+        """Return the longest of `count` tiles, and all of them together."""
+        return _lengths(self, count)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _lengths(side: Side, count: int) -> tuple[int, int]:
+    lengths = [cut.end - cut.begin for cut in side.cuts(count)]
+    return max(lengths), sum(lengths)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a network, and how its input is cut.
+
+    Attributes:
+        begin, end: what it reads, and what it hands on (None for the last one): numbers of waists.
+        rows, columns: how many tiles.
+    """
+
+    begin: int
+    end: int | None
+    rows: int = 1
+    columns: int = 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is one tile."""
+        return self.rows == self.columns == 1
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Stages from the picture to the last layer, and the bytes that working through them takes at most."""
+
+    stages: tuple[Stage, ...]
+    bytes: int
+    cost: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a tile owns of one tensor that its stage makes.
+
+    Attributes:
+        inside: rows and columns of what the tile makes.
+        whole: where they lie in the whole.
+    """
+
+    inside: tuple[slice, slice]
+    whole: tuple[slice, slice]
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """First row and column inside."""
+        return self.inside[0].start, self.inside[1].start
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile: rows and columns of what its stage reads, and what it owns of each tensor that the stage makes."""
+
+    given: tuple[slice, slice]
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a stage is cut: its tiles, and the whole size `(h, w)` of each tensor that it makes."""
+
+    tiles: tuple[Tile, ...]
+    shapes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stage that could be, on a picture of a given size.
+
+    Attributes:
+        local: whether it can be cut into tiles.
+        rows, columns: the sides of its input.
+        live: numbers that are held at once for its gradient.
+        work: its arithmetic.
+    """
+
+    local: bool
+    rows: Side
+    columns: Side
+    live: float
+    work: float
+
+    @property
+    def area(self) -> int:
+        """Positions of its input."""
+        return self.rows.size * self.columns.size
+
+
+class Anatomy:
+    """A network's waists, and what lies between them.
+
+    Args:
+        model: a functional Keras model of one input `(N, h, w, channels)`.
+        itemsize: bytes of a number in it.
+    """
+
+    def __init__(self, model: Any, *, itemsize: int) -> None:
+        self.model, self.itemsize = model, itemsize
+        self.taps = {id(tensor) for tensor in model.outputs}
+        self.nodes = nodes_between(model.inputs, model.outputs)
+        self.waists = list(_waists(self.nodes, model))
+
+    def tapped(self, begin: int, end: int | None) -> list[Any]:
+        """List the outputs of the model that are made between two waists."""
+        made = [tensor for node in self._between(begin, end) for tensor in node.outputs]
+        return [tensor for tensor in made if id(tensor) in self.taps]
+
+    def handed_on(self, begin: int, end: int | None) -> list[Any]:
+        """List what a stage makes that is needed outside it: the outputs of the model, and the next waist."""
+        wanted = self.tapped(begin, end)
+        waist = [] if end is None else [self.waists[end][1]]
+        return wanted + [tensor for tensor in waist if id(tensor) not in self.taps]
+
+    def sizes(self, size: Size) -> dict[int, Seen]:
+        """Return how large each tensor is for an input of some size, by its `id`."""
+        return walk(self.nodes, _beginning(self.model.inputs[0], size))
+
+    def segments(self, size: Size) -> dict[tuple[int, int | None], Segment]:
+        """Measure every stage that there could be, for an input of some size."""
+        whole = self.sizes(size)
+        found: dict[tuple[int, int | None], Segment] = {}
+        for begin, (_, waist) in enumerate(self.waists):
+            reach = whole[id(waist)].reach
+            assert reach is not None  # a waist has places
+            given = Size(reach.columns.size, reach.rows.size)
+            seen = self.seen(begin, given)
+            for end in [*range(begin + 1, len(self.waists)), None]:
+                found[begin, end] = self._segment(begin, end, given, seen)
+        return found
+
+    def seen(self, begin: int, given: Size) -> dict[int, Seen]:
+        """Walk on from a waist whose tensor has the size `given`."""
+        return walk(self._between(begin, None), _beginning(self.waists[begin][1], given))
+
+    def layout(self, stage: Stage, given: Size) -> Layout:
+        """Say what each tile of a stage is given and owns, where what it reads has the size `given`."""
+        seen = self.seen(stage.begin, given)
+        segment = self._segment(stage.begin, stage.end, given, seen)
+        found = [seen[id(tensor)].reach for tensor in self.handed_on(stage.begin, stage.end)]
+        reaches = [reach for reach in found if reach is not None]
+        tiles = [
+            Tile(
+                given=(slice(row.begin, row.end), slice(column.begin, column.end)),
+                places=tuple(_place(reach, row, column, segment) for reach in reaches),
+            )
+            for row in segment.rows.cuts(stage.rows)
+            for column in segment.columns.cuts(stage.columns)
+        ]
+        return Layout(tuple(tiles), tuple((reach.rows.size, reach.columns.size) for reach in reaches))
+
+    def _segment(self, begin: int, end: int | None, given: Size, seen: dict[int, Seen]) -> Segment:
+        nodes, outputs = self._between(begin, end), self.handed_on(begin, end)
+        reaches = [seen[id(tensor)].reach for node in nodes for tensor in node.outputs]
+        known = [reach for reach in reaches if reach is not None]
+        local = len(known) == len(reaches) and all(reach.local for reach in known)
+        made = [reach for tensor in outputs if (reach := seen[id(tensor)].reach) is not None]
+        unit = math.lcm(*(span.stride for reach in known for span in (reach.rows, reach.columns)))
+        largest = max(sum(seen[id(tensor)].elements for tensor in (*node.inputs, *node.outputs)) for node in nodes)
+        return Segment(
+            local=local,
+            rows=Side.of(given.height, [reach.rows for reach in made], unit),
+            columns=Side.of(given.width, [reach.columns for reach in made], unit),
+            live=KEPT * kept_elements(nodes, seen, kept=outputs) + PASSING * largest,
+            work=sum(work_of(node, seen) for node in nodes),
+        )
+
+    def _between(self, begin: int, end: int | None) -> Sequence[Node]:
+        stop = len(self.nodes) if end is None else self.waists[end][0]
+        return self.nodes[self.waists[begin][0] : stop]
+
+
+def _beginning(tensor: Any, size: Size) -> dict[int, Seen]:
+    reach = Reach(Span(size.height), Span(size.width))
+    return {id(tensor): Seen(reach, size.width * size.height * int(tensor.shape[-1]))}
+
+
+def _place(reach: Reach, row: Cut, column: Cut, segment: Segment) -> Place:
+    down_inside, down = _own(reach.rows, row, segment.rows.unit)
+    across_inside, across = _own(reach.columns, column, segment.columns.unit)
+    return Place(inside=(down_inside, across_inside), whole=(down, across))
+
+
+def _own(span: Span, cut: Cut, unit: int) -> tuple[slice, slice]:
+    """Return what a tile owns of a tensor along one axis: where it lies in what the tile makes, and in the whole."""
+    first = cut.first * unit // span.stride
+    last = span.size if cut.last is None else cut.last * unit // span.stride
+    skipped = cut.begin // span.stride
+    return slice(first - skipped, last - skipped), slice(first, last)
+
+
+def choose(anatomy: Anatomy, size: Size, *, budget: float) -> Tiling | None:
+    """Find the stages and tiles that fit into a budget with the least work; None if none do.
+
+    Goes from waist to waist and keeps, of all ways that reach one, those that no other beats in both what they hold
+    and what they cost.
+
+    Args:
+        anatomy: of the network.
+        size: of the picture.
+        budget: bytes for all activations and their gradients.
+    """
+    search = _Search(anatomy, size, budget)
+    ways: dict[int, list[_Way]] = {0: [_Way()]}
+    done: list[_Way] = []
+    for begin in range(len(anatomy.waists)):
+        for end in [*range(begin + 1, len(anatomy.waists)), None]:
+            further = [longer for way in ways.get(begin, []) if (longer := search.extended(way, begin, end))]
+            if end is None:
+                done += further
+            else:
+                ways[end] = _best([*ways.get(end, []), *further])
+    if not done:
+        return None
+    best = min(done, key=lambda way: way.cost)
+    return Tiling(best.stages, int(best.most), best.cost)
+
+
+def least_budget(anatomy: Anatomy, size: Size) -> int:
+    """Return about the smallest budget, in bytes, that any tiles fit into."""
+    low, high = 0.0, 1e6
+    while choose(anatomy, size, budget=high) is None:
+        low, high = high, 2 * high
+    while high - low > 0.03 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if choose(anatomy, size, budget=middle) else (middle, high)
+    return math.ceil(high)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Stages from the picture to a waist: what they cost, and bytes that they take.
+
+    Attributes:
+        stages: one after another.
+        held: bytes of the tensors at their waists, which stay to the end.
+        outside, inside: the most that whole tensors take, and the most that the work on a tile takes. TensorFlow keeps
+            what a tile took for the next one, so they add up, whether they meet or not.
+        cost: the work, as a multiple of looking at the whole picture once.
+    """
+
+    stages: tuple[Stage, ...] = ()
+    held: float = 0.0
+    outside: float = 0.0
+    inside: float = 0.0
+    cost: float = 0.0
+
+    @property
+    def most(self) -> float:
+        return self.outside + self.inside
+
+
+class _Search:
+    """What the stages of a network cost on a picture of some size, and which of them fit into a budget."""
+
+    def __init__(self, anatomy: Anatomy, size: Size, budget: float) -> None:
+        sizes = anatomy.sizes(size)
+        taps = sum(sizes[tap].elements for tap in anatomy.taps)
+        self.segments = anatomy.segments(size)
+        self.waists = [sizes[id(tensor)].elements for _, tensor in anatomy.waists]
+        self.itemsize, self.budget = anatomy.itemsize, budget
+        self.kept, self.judged = (self.itemsize + 4.0) * taps, JUDGED * 4.0 * taps
+        self.work = self.segments[0, None].work
+
+    def extended(self, way: _Way, begin: int, end: int | None) -> _Way | None:
+        """Go on by one stage, in the tiles that cost least; None if they do not fit."""
+        segment = self.segments.get((begin, end))
+        if segment is None:
+            return None
+        read = 0 if begin == 0 else self.waists[begin]
+        made = 0 if end is None else self.waists[end]
+        best: _Way | None = None
+        for rows, columns, bytes_, share in _grids(segment, self.itemsize):
+            tail = end is None and rows == columns == 1
+            further = _Way(
+                stages=(*way.stages, Stage(begin, end, rows, columns)),
+                held=way.held + self.itemsize * made,
+                # The gradients of what a stage reads and hands on are whole, as float32.
+                outside=max(way.outside, way.held + (0.0 if tail else self.kept + 4.0 * (read + made))),
+                inside=max(way.inside, bytes_ + (self.judged if tail else 0.0), self.judged if end is None else 0.0),
+                # Forward is one, back is two; what does not end in the objective is looked at again on the way back.
+                cost=way.cost + (3 if tail else 4) * share * segment.work / self.work + PER_TILE * rows * columns,
+            )
+            if further.most <= self.budget and (best is None or further.cost < best.cost):
+                best = further
+        return best
+
+
+@functools.lru_cache(maxsize=4096)
+def _grids(segment: Segment, itemsize: int) -> list[tuple[int, int, float, float]]:
+    """List rows and columns of the grids for a stage, with the bytes of a tile and the share of work of all tiles.
+
+    Of those with as many tiles, only the one whose tile is smallest.
+    """
+    bytes_each = itemsize * segment.live / segment.area
+    found: dict[int, tuple[int, int, float, float]] = {}
+    for rows in range(1, MOST_TILES + 1 if segment.local else 2):
+        height, all_rows = segment.rows.lengths(rows)
+        for columns in range(1, min(MOST_TILES, MOST_GRID // rows) + 1 if segment.local else 2):
+            width, all_columns = segment.columns.lengths(columns)
+            grid = (rows, columns, bytes_each * width * height, all_rows * all_columns / segment.area)
+            if rows * columns not in found or grid[2:] < found[rows * columns][2:]:
+                found[rows * columns] = grid
+    return list(found.values())
+
+
+def _best(ways: list[_Way]) -> list[_Way]:
+    """Keep the ways that no other beats in both what they hold and what they cost."""
+    kept: list[_Way] = []
+    for way in sorted(ways, key=lambda one: (one.cost, one.held + one.most)):
+        if not kept or way.held + way.most < kept[-1].held + kept[-1].most:
+            kept.append(way)
+    return kept[:MOST_WAYS]
+
+
+def _waists(nodes: Sequence[Node], model: Any) -> Iterator[tuple[int, Any]]:
+    """List where the network can be cut: how many operations come before, and the one tensor that goes on."""
+    last_read = {}
+    for place, node in enumerate(nodes):
+        for tensor in node.inputs:
+            last_read[id(tensor)] = place
+    live = {id(model.inputs[0]): model.inputs[0]}
+    yield 0, model.inputs[0]
+    for place, node in enumerate(nodes):
+        live |= {id(tensor): tensor for tensor in node.outputs}
+        live = {key: tensor for key, tensor in live.items() if last_read.get(key, -1) > place}
+        following = nodes[place + 1] if place + 1 < len(nodes) else None
+        if len(live) == 1 and following is not None and not is_pointwise(following.operation):
+            (tensor,) = live.values()
+            if len(tensor.shape) == 4:
+                yield place + 1, tensor

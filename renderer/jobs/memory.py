@@ -1,0 +1,50 @@
+"""How much memory a film may take, and what that leaves for looking at its frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from renderer.frame import Size
+from renderer.jobs import runtime
+from renderer.jobs.settings import Settings
+from renderer.jobs.values import bytes_of
+
+if TYPE_CHECKING:
+    from renderer.dreaming.ascent import SightMaker
+
+BASE = 1_000_000_000
+"""Bytes that Python, TensorFlow and a network take before the first frame."""
+
+PICTURES, FILM_PICTURES = 12, 20
+"""Pictures of the frame's size, in float32, that are held around the network: of a still, and of a film, which also
+moves, measures and stores them."""
+
+UNIT = 4_000_000_000
+"""The machine's memory is counted in this many bytes, so that it comes out alike from day to day."""
+
+
+def beside(size: Size, *, still: bool) -> int:
+    """Return the bytes that a film takes beside activations and their gradients."""
+    return BASE + (PICTURES if still else FILM_PICTURES) * 12 * size.width * size.height
+
+
+def sight_of(settings: Settings, *, still: bool) -> SightMaker:
+    """Say how the frames of a film are looked at: at once, or tile by tile where memory asks for it.
+
+    A film that names no memory gets half of the machine's, and more if no tiles fit into that. On a GPU, whose memory
+    is its own, it gets no limit.
+    """
+    import tensorflow as tf
+
+    from renderer.dreaming.sight import WholeSight
+    from renderer.dreaming.tiles import Tiles
+
+    size, total = settings.film.size, runtime.memory_total()
+    taken = beside(size, still=still)
+    if settings.dream.memory is not None:
+        tiles = Tiles(size=size, memory=bytes_of(settings.dream.memory), beside=taken)
+    elif total is None or tf.config.list_physical_devices("GPU"):
+        return WholeSight
+    else:
+        tiles = Tiles(size=size, memory=max(1, total // UNIT) * UNIT // 2, beside=taken, strict=False)
+    return tiles if tiles.needed else WholeSight
