@@ -192,7 +192,7 @@ def one_step(settings: Settings, kind: str, canvas: Frame, other: Frame) -> Call
     led = {reference.picture: other} if reference and reference.picture != "canvas" else {}
     _, dreamer = open_dreamer(settings, still=True, guides=leading(**led))
     ascent = dreamer.ascents[-1]
-    leaders = Leaders(**{name: lambda seconds: other for name in led})
+    leaders = Leaders(**{name: lambda _: other for name in led})
     aim = Aims(ascent.objective, ascent.sight, leaders=leaders)(canvas)
     shifts, sizes = np.array([[3, 5]], np.int32), np.array([0.01], np.float32)
     return lambda: ascent.climb(canvas, shifts=shifts, sizes=sizes, aim=aim)

@@ -62,3 +62,12 @@ def test_waves_are_for_stills():
 def test_a_recipe_with_a_setting_of_the_users_on_top_still_makes_sense(preset):
     made = resolve(presets=[preset], sets=["dream.variety=0.5", "dream.step_size=0.01", "dream.normalise=laplacian"])
     assert made.settings.dream.step_size == 0.01
+
+
+def test_the_last_word_on_scales_takes_the_others_back():
+    preset = "tensorflow-tutorial"
+    few = resolve(presets=[preset], sets=["dream.octaves=2"])
+    assert resolve(presets=[preset]).settings.dream.octave_sizes is not None
+    assert (few.settings.dream.octaves, few.settings.dream.octave_sizes) == (2, None)
+    named = resolve(presets=["loom"], sets=["dream.octave_sizes=0.5,1"]).settings.dream
+    assert (named.octave_sizes, named.octaves, named.octave_ratio) == ("0.5, 1", 4, 1.4)

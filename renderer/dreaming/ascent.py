@@ -298,7 +298,6 @@ class Ascent:
             steps=len(strides),
             size=float(first.length),
             where=where.numpy(),
-            bounds=self._written.bounds,
             watch=tell,
         )
         ended = self._written.decode(tf.constant(point), first.shape).numpy()

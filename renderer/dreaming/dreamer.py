@@ -70,7 +70,7 @@ class Dreamer:
         layers: mix of layers -> weight, see `mix`; empty for the network's own, if there are no `octave_layers`.
         objective: key of `kinds.KINDS`, for the layers that name none.
         octave_layers: what each octave is dreamed on beside `layers`, coarse to fine, the last one for the rest.
-        leaders: pictures that the objective heeds.
+        leaders: pictures that the objective heeds; None for none.
         pyramid: the scales.
         steps: gradient steps per octave of a frame.
         first_steps: the same for a frame that begins from nothing, as frame 0 does.
@@ -99,7 +99,7 @@ class Dreamer:
         layers: Mix | None = None,
         objective: str = "square",
         octave_layers: Sequence[Mix] = (),
-        leaders: Leaders = Leaders(),
+        leaders: Leaders | None = None,
         pyramid: Pyramid = USUAL_SCALES,
         steps: int = 2,
         first_steps: int = 12,
@@ -123,6 +123,7 @@ class Dreamer:
     ) -> None:
         mixes: list[Mix] = [added([layers or {}, mix]) for mix in octave_layers]
         objectives = [parse_mix(mix, kind=objective) for mix in mixes or [layers or network.spec.mix]]
+        leaders = leaders or Leaders()
         leaders.check(objectives)
         self.objective = objectives[-1]
         self.turns, self.penalties = turns or {}, penalties or {}
@@ -169,9 +170,7 @@ class Dreamer:
         Raises:
             EnvironmentProblem: the network gave values that are not finite.
         """
-        *_, last = self.evolve(
-            canvas, frame=frame, seconds=seconds, full=full, where=where, source=source, watch=watch
-        )
+        *_, last = self.evolve(canvas, frame=frame, seconds=seconds, full=full, where=where, source=source, watch=watch)
         value = last.values[-1] if last.values else 0.0
         if not np.isfinite(value + last.picture.sum()):
             raise EnvironmentProblem(

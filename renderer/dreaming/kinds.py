@@ -18,7 +18,7 @@ import tensorflow as tf
 TINY = 1e-20
 """Far below the energy of any activation of use; keeps what has none from dividing by 0."""
 
-COSINE_POWER = 2
+COSINE_POWER = 4
 """How much more `cosine` asks for the direction than for the length; p in `cosine`."""
 
 GAIN = 1.0
@@ -107,7 +107,7 @@ def guide(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf
 
 
 def match(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
-    """Return the mean of dot * max(0.1, cos)^p with the guide's position that each position is most like.
+    """Return the mean of dot * max(0.1, cos)^p with the guide's position where this is largest, for each position.
 
     Google's guide with lucid's measure: in the notebook a few positions of the guide that answer strongly win nearly
     everywhere, and the dream grows away from all of the guide; here each goes to what it resembles, and becomes like
@@ -119,9 +119,10 @@ def match(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf
         reference: `(positions, channels)`, features of the guide.
     """
     flat = tf.reshape(activation, (-1, tf.shape(activation)[-1]))
-    # The length of a row of its own changes nothing in which of the guide's is the likest.
-    lengths = tf.sqrt(tf.reduce_sum(weights * tf.square(reference), -1, keepdims=True) + TINY)
-    likest = _best_matches(tf.stop_gradient(flat * weights), reference / lengths)
+    # dot * cos^p is (x . y / |y|^(p / (p + 1)))^(p + 1), but for the length of x, which is the same for every y.
+    energies = tf.reduce_mean(weights * tf.square(reference), -1, keepdims=True) + TINY
+    bent = reference * energies ** (-0.5 * COSINE_POWER / (COSINE_POWER + 1))
+    likest = _best_matches(tf.stop_gradient(flat * weights), bent)
     return _aligned(flat, weights, tf.stop_gradient(tf.gather(reference, likest)))
 
 

@@ -82,55 +82,53 @@ def lbfgs(
     steps: int,
     size: float,
     where: Array,
-    bounds: tuple[float, float],
     watch: Callable[[int, Array, float], None],
 ) -> tuple[Array, list[float]]:
     """Climb with L-BFGS (scipy's, Byrd, Lu, Nocedal & Zhu 1995), which learns the hill's curvature on the way.
 
     It chooses its own lengths. What the size of a step means here: the first trial has it (root mean square), and no
-    value ends further from where it began than `steps` such steps would take it.
+    value ends further from where it began than `steps` such steps would take it. For this it climbs on u, where the
+    point is start + reach * tanh(u): hard bounds would cost scipy more time than the network takes.
 
     Args:
         slope: point -> value to be maximised, and its gradient.
         start: the point `(...)`.
-        steps: iterations at most; each may look several times.
+        steps: iterations at most, at least 1; each may look several times.
         size: of a step; below 0 it climbs down.
         where: multiplies how far each value may go; it must fit the point.
-        bounds: no value ends beyond these, if it did not begin there.
         watch: called after each iteration with its number from 1, the point, and the value before it.
 
     Returns:
         The point, and the value before each iteration.
     """
-    first, gradient = slope(start)
-    length = float(np.sqrt(np.mean(np.square(gradient, dtype=np.float64))))
-    if not steps or not size or not np.isfinite(length) or not length:
-        return start, [first] * steps
-    factor, values = size / length, [first]
-    reach = abs(size) * steps * np.broadcast_to(where, start.shape)
-    lowest = np.maximum(start - reach, np.minimum(bounds[0], start)).ravel()
-    highest = np.minimum(start + reach, np.maximum(bounds[1], start)).ravel()
+    reach = (abs(size) * steps * np.broadcast_to(where, start.shape)).astype(np.float64)
+    stretch = np.sqrt(start.size) / steps  # scipy's first trial has the length 1
+    values: list[float] = []
+
+    def bent(flat: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.tanh(stretch * flat.reshape(start.shape))
 
     def fall(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        point = flat.astype(np.float32).reshape(start.shape)
-        value, rise = (first, gradient) if np.array_equal(point, start) else slope(point)
-        return -factor * value, -factor * rise.ravel().astype(np.float64)
+        part = bent(flat)
+        value, rise = slope((start + reach * part).astype(np.float32))
+        if not values:
+            values.append(value)
+        return -np.sign(size) * value, -np.sign(size) * stretch * (rise * reach * (1 - part**2)).ravel()
 
     def tell(intermediate_result: scipy.optimize.OptimizeResult) -> None:
-        point = np.asarray(intermediate_result.x, np.float32).reshape(start.shape)
+        point = (start + reach * bent(intermediate_result.x)).astype(np.float32)
         watch(len(values), point, values[-1])
-        values.append(-float(intermediate_result.fun) / factor)
+        values.append(-np.sign(size) * float(intermediate_result.fun))
 
     found = scipy.optimize.minimize(
         fall,
-        start.ravel().astype(np.float64),
+        np.zeros(start.size),
         jac=True,
         method="L-BFGS-B",
-        bounds=scipy.optimize.Bounds(lowest, highest),
         callback=tell,
         options={"maxiter": steps, "maxfun": 20 * steps, "ftol": 0.0, "gtol": 0.0, "maxcor": 10},
     )
-    return np.asarray(found.x, np.float32).reshape(start.shape), values[:steps]
+    return (start + reach * bent(found.x)).astype(np.float32), values[:steps]
 
 
 OPTIMISERS: dict[str, Optimiser] = {

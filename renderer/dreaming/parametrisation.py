@@ -6,7 +6,6 @@ parametrisation is one class and one line in `PARAMETRISATIONS` at the foot.
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import numpy as np
@@ -31,11 +30,6 @@ class Parametrisation(Protocol):
         ...
 
     @property
-    def bounds(self) -> tuple[float, float]:
-        """What the values of a point are kept within where an optimiser is free to choose its lengths."""
-        ...
-
-    @property
     def local(self) -> bool:
         """Whether a value of a point belongs to one place of the picture, so that steps may be weighed by places."""
         ...
@@ -56,7 +50,7 @@ class Parametrisation(Protocol):
 class InPixels:
     """The picture itself."""
 
-    form, bounds, local = (None, None, 3), (0.0, 1.0), True
+    form, local = (None, None, 3), True
 
     def encode(self, picture: NDArray[np.float32]) -> tf.Tensor:
         return tf.constant(picture)
@@ -77,7 +71,7 @@ class InWaves:
     scaled by sqrt(W H) / max(f, 1 / max(W, H)). A point is `(3, H, W // 2 + 1, 2)`, real and imaginary parts.
     """
 
-    form, bounds, local = (3, None, None, 2), (-math.inf, math.inf), False
+    form, local = (3, None, None, 2), False
 
     def encode(self, picture: NDArray[np.float32]) -> tf.Tensor:
         soft = np.clip(picture.astype(np.float64), SOFTEST, 1 - SOFTEST)

@@ -18,7 +18,7 @@ def contradictions(settings: Settings) -> Iterator[str]:
             if getattr(dream, name) != getattr(usual, name):
                 yield (
                     f"dream.octave_sizes names every scale, and dream.{name} is {getattr(dream, name)}; leave one of "
-                    f"them out (--set dream.octave_sizes= empties the list)."
+                    "them out."
                 )
     if dream.largest_side is not None and dream.smallest_side > dream.largest_side:
         yield (
@@ -45,7 +45,7 @@ def _of_lbfgs(dream: DreamSettings, usual: DreamSettings) -> Iterator[str]:
     """L-BFGS needs the true gradient of one and the same thing at every step."""
     if dream.optimiser != "lbfgs":
         return
-    for name in ("smoothing", "smoother", "centre", "colours", "blur", "stop_at"):
+    for name in ("smoothing", "smoother", "centre", "colours", "blur", "clip", "stop_at"):
         if getattr(dream, name) != getattr(usual, name):
             yield (
                 f"dream.optimiser lbfgs takes gradients as they are, step after step, and dream.{name} is "

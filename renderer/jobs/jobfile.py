@@ -181,7 +181,8 @@ def put_all(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any
     """Set `more` over `values`, both by dotted name; of two ways to say one thing the later takes the other back."""
     merged = dict(values)
     for key, value in more.items():
-        merged.pop(EITHER.get(key, key), None)
+        for other in EITHER.get(key, ()):
+            merged.pop(other, None)
         merged[key] = value
     return merged
 

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 BASE = 1_000_000_000
 """Bytes that Python, TensorFlow and a network take before the first frame."""
 
-PICTURES, FILM_PICTURES = 12, 20
-"""Pictures of the frame's size, in float32, that are held around the network: of a still, and of a film, which also
-moves, measures and stores them."""
+PICTURES = {"still": 12, "zoom": 15, "video": 23}
+"""Pictures of the frame's size, in float32, that are held around the network, by the kind of film: a zoom governs and
+stores them, a video also finds motion and carries layers."""
 
 UNIT = 4_000_000_000
 """The machine's memory is counted in this many bytes, so that it comes out alike from day to day."""
 
 
-def beside(size: Size, *, still: bool) -> int:
-    """Return the bytes that a film takes beside activations and their gradients."""
-    return BASE + (PICTURES if still else FILM_PICTURES) * 12 * size.width * size.height
+def beside(size: Size, *, kind: str) -> int:
+    """Return the bytes that a film, of a kind in `PICTURES`, takes beside activations and their gradients."""
+    return BASE + PICTURES[kind] * 12 * size.width * size.height
 
 
-def sight_of(settings: Settings, *, still: bool) -> SightMaker:
+def sight_of(settings: Settings, *, kind: str) -> SightMaker:
     """Say how the frames of a film are looked at: at once, or tile by tile where memory asks for it.
 
     A film that names no memory gets half of the machine's, and more if no tiles fit into that. On a GPU, whose memory
@@ -40,7 +40,7 @@ def sight_of(settings: Settings, *, still: bool) -> SightMaker:
     from renderer.dreaming.tiles import Tiles
 
     size, total = settings.film.size, runtime.memory_total()
-    taken = beside(size, still=still)
+    taken = beside(size, kind=kind)
     if settings.dream.memory is not None:
         tiles = Tiles(size=size, memory=bytes_of(settings.dream.memory), beside=taken)
     elif total is None or tf.config.list_physical_devices("GPU"):

@@ -51,7 +51,12 @@ class Parts:
 
 
 def open_dreamer(
-    settings: Settings, *, guides: Guides | None = None, still: bool = False, around: float | None = None
+    settings: Settings,
+    *,
+    guides: Guides | None = None,
+    still: bool = False,
+    kind: str = "video",
+    around: float | None = None,
 ) -> tuple[Network, Dreamer]:
     """Load TensorFlow, open the network and make the dreamer.
 
@@ -59,6 +64,7 @@ def open_dreamer(
         settings: of the film.
         guides: what leads the dream; None to open what the settings name.
         still: whether it dreams a picture, whose steps have their stated size.
+        kind: of another film, in `memory.PICTURES`: how much memory it takes beside the network.
         around: seconds after which the film comes round; None for one that does not.
 
     Raises:
@@ -105,7 +111,7 @@ def open_dreamer(
         blur_every=dream.blur_every,
         stop_at=math.inf if dream.stop_at is None else dream.stop_at,
         manner=_manner(dream),
-        sight=sight_of(settings, still=still),
+        sight=sight_of(settings, kind="still" if still else kind),
         variety=settings.schedule("dream.variety"),
         variety_period=dream.variety_period,
         rate=None if still else float(settings.rate),
@@ -194,7 +200,8 @@ def assemble(
     """
     ring = None if still else settings.ring(from_noise=from_noise)
     guides = open_guides(settings)
-    network, dreamer = open_dreamer(settings, guides=guides, still=still, around=None if ring is None else ring.seconds)
+    around = None if ring is None else ring.seconds
+    network, dreamer = open_dreamer(settings, guides=guides, still=still, kind="zoom", around=around)
     from renderer.render.ring import RingScene
     from renderer.render.scenes import StillScene, ZoomScene
 

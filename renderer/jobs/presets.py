@@ -25,8 +25,14 @@ MAX_DEPTH = 16
 COMMANDS = ("zoom", "video", "still")
 """What a preset can be meant for."""
 
-EITHER = {"film.seconds": "film.frames", "film.frames": "film.seconds"}
-"""Two ways of saying one thing: whichever is said last takes the other back."""
+EITHER: dict[str, tuple[str, ...]] = {
+    "film.seconds": ("film.frames",),
+    "film.frames": ("film.seconds",),
+    "dream.octave_sizes": ("dream.octaves", "dream.octave_ratio"),
+    "dream.octaves": ("dream.octave_sizes",),
+    "dream.octave_ratio": ("dream.octave_sizes",),
+}
+"""Ways of saying one thing: whichever is said last takes the others back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +221,7 @@ class _Stack:
         self.values, self.origins, self.places = values, dict[str, str](), dict[str, str]()
 
     def put(self, key: str, value: Any, *, origin: str, places: Mapping[str, str] | None = None) -> None:
-        for old in {key, EITHER.get(key, key)}:
+        for old in (key, *EITHER.get(key, ())):
             self.values.pop(old, None)
             self.origins.pop(old, None)
             self.places = {k: v for k, v in self.places.items() if k != old and not k.startswith(f"{old}.")}

@@ -115,6 +115,7 @@ class VideoFilm(Film):
             lambda start: pictures(clip, masks, settings, start),
             cuts=frozenset(facts["cuts"]),
             motion=(lambda _, now, before: finder(now, before)) if carry.moves else None,
+            size=settings.film.size,
         )
         return Parts(
             network=network,

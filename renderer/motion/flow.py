@@ -32,6 +32,9 @@ Estimator = Callable[[Grey, Grey], Flow]
 SMALLEST = 16
 """Shortest side, pixels, on which flow can be estimated; below it nothing is taken to move."""
 
+LARGE = 4_000_000
+"""Pixels of a frame from which on each search is made anew: the buffers that it keeps are many times the frame."""
+
 MASK_SIGMA = 0.8
 """Blur of the trust, pixels: patches would else be seen to end in steps (Ruder et al. 2016)."""
 
@@ -251,17 +254,21 @@ def _grid(height: int, width: int) -> Flow:
 def _dis(preset: int, finest: int | None = None, *, refinements: int | None = None) -> Callable[[], Estimator]:
     """Make Dense Inverse Search (Kroeger et al. 2016), down to the scale 1 / 2^finest; None for the preset's own."""
 
-    def make() -> Estimator:
-        search = cv2.DISOpticalFlow_create(preset)  # type: ignore[attr-defined]
+    def search() -> cv2.DISOpticalFlow:
+        made = cv2.DISOpticalFlow_create(preset)  # type: ignore[attr-defined]
         if finest is not None:
-            search.setFinestScale(finest)
+            made.setFinestScale(finest)
         if refinements is not None:
-            search.setVariationalRefinementIterations(refinements)
+            made.setVariationalRefinementIterations(refinements)
+        return made
+
+    def make() -> Estimator:
+        kept = search()
 
         def flow(a: Grey, b: Grey) -> Flow:
             if min(a.shape) < SMALLEST:
                 return np.zeros((*a.shape, 2), np.float32)
-            return np.asarray(search.calc(a, b, None), np.float32)
+            return np.asarray((search() if a.size > LARGE else kept).calc(a, b, None), np.float32)
 
         return flow
 

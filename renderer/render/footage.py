@@ -16,14 +16,14 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.frame import Frame
+from renderer.frame import Frame, Size
 from renderer.motion.flow import Motion
 
 Plane = NDArray[np.float32]
 T = TypeVar("T")
 
-AHEAD = 4
-"""How many frames wait at most."""
+AHEAD, AHEAD_PIXELS = 4, 8_200_000
+"""How many frames wait at most, and how many pixels they may have together: for larger frames there is no thread."""
 
 _POLL = 0.1
 
@@ -66,18 +66,28 @@ class Footage:
         read: gives the pictures from a frame on.
         cuts: numbers of the frames with which shots begin.
         motion: finds the motion; None where nobody needs it.
+        size: of the pictures: of large ones fewer wait.
     """
 
-    def __init__(self, read: Read, *, cuts: frozenset[int] = frozenset(), motion: FindMotion | None = None) -> None:
+    def __init__(
+        self,
+        read: Read,
+        *,
+        cuts: frozenset[int] = frozenset(),
+        motion: FindMotion | None = None,
+        size: Size | None = None,
+    ) -> None:
         self._read, self._cuts, self._motion = read, cuts, motion
+        self._length = AHEAD if size is None else min(AHEAD, AHEAD_PIXELS // (size.width * size.height))
         self._next = 0
-        self._ahead: Ahead[Shot] | None = None
+        self._ahead: Ahead[Shot] | Here[Shot] | None = None
 
     def shot(self, index: int) -> Shot | None:
         """Return a frame; None if the source has ended before it. Cheap where it is the one after the last."""
         if self._ahead is None or index != self._next:
             self.close()
-            self._ahead = Ahead(self._shots(index), length=AHEAD)
+            shots = self._shots(index)
+            self._ahead = Ahead(shots, length=self._length) if self._length else Here(shots)
         self._next = index + 1
         return self._ahead.take()
 
@@ -102,6 +112,21 @@ class Footage:
             motion = self._motion(index, source, before)
         previous = source if before is None or cut else before
         return Shot(index=index, source=source, previous=previous, motion=motion, where=where, cut=cut)
+
+
+class Here(Generic[T]):
+    """Takes items from an iterator as they are wanted."""
+
+    def __init__(self, items: Iterator[T]) -> None:
+        self._items = items
+
+    def take(self) -> T | None:
+        """Return the next item, None at the end."""
+        return next(self._items, None)
+
+    def close(self) -> None:
+        """Stop the iterator, wherever it is."""
+        _close(self._items)
 
 
 class Ahead(Generic[T]):

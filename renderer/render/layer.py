@@ -68,11 +68,13 @@ def balanced(layer: Frame, weight: Plane, *, wanted: Strength) -> Frame:
         return layer
     parts = bands(layer)
     gains = [_gain(_rms(band, mask), aim) for band, aim in zip(parts, wanted.bands, strict=True)]
-    result = parts[-1] * np.float32(gains[-1])
-    for band, gain in zip(parts[:-1], gains[:-1], strict=True):
-        result = cv2.scaleAdd(band, gain, result)
-    shift = PART * (np.array(wanted.mean) - cv2.mean(result, mask)[:3])
-    return np.asarray(cv2.add(result, cv2.merge([weight * np.float32(value) for value in shift])), np.float32)
+    result = parts.pop()
+    result *= np.float32(gains.pop())
+    for gain in gains:
+        result = cv2.scaleAdd(parts.pop(0), gain, result, dst=result)  # in place: frames may be large
+    for channel, value in enumerate(PART * (np.array(wanted.mean) - cv2.mean(result, mask)[:3])):
+        result[..., channel] += weight * np.float32(value)
+    return np.asarray(result, np.float32)
 
 
 def stay_visible(dream: Frame, source: Frame) -> Frame:
@@ -80,14 +82,14 @@ def stay_visible(dream: Frame, source: Frame) -> Frame:
 
     A layer that grows where nobody can see it would never come back.
     """
-    top, bottom = np.maximum(source, np.float32(1 - KNEE)), np.minimum(source, np.float32(KNEE))
-    kept = cv2.max(cv2.min(dream, top), bottom)
+    kept = cv2.min(dream, np.maximum(source, np.float32(1 - KNEE)))
+    kept = cv2.max(kept, np.minimum(source, np.float32(KNEE)), dst=kept)
     beyond = cv2.subtract(dream, kept)
     if not cv2.hasNonZero(beyond.reshape(len(beyond), -1)):
         return dream
     beyond *= np.float32(1 / KNEE)
     np.tanh(beyond, out=beyond)  # of everything: choosing the few pixels that need it takes longer
-    return np.asarray(cv2.scaleAdd(beyond, KNEE, kept), np.float32)
+    return np.asarray(cv2.scaleAdd(beyond, KNEE, kept, dst=kept), np.float32)
 
 
 def reach(where: Plane) -> Plane:
