@@ -51,13 +51,13 @@ def many(options: argparse.Namespace) -> Iterator[Figure]:
         folder = Path(name)
         _network(folder)
         (folder / "text.mp4").write_text("this is no video")
-        bad = [
+        bad: list[dict[str, object]] = [
             *({"name": f"missing-{i}", "input": f"none-{i}.png"} for i in range(3)),
             *({"name": f"look-{i}", "preset": "no-such-look"} for i in range(3)),
             *({"name": f"clash-{i}", "seed": 9000 + i, "priority": -1} for i in range(2)),
             *({"name": f"video-{i}", "kind": "video", "input": "text.mp4", "seed": i} for i in range(2)),
         ]
-        jobs = [{"name": f"good-{i:03}", "seed": i} for i in range(good)]
+        jobs: list[dict[str, object]] = [{"name": f"good-{i:03}", "seed": i} for i in range(good)]
         for at, job in enumerate(bad):  # spread over the batch
             jobs.insert(at * good // len(bad), job)
         _write(folder, jobs, frames=2)

@@ -30,7 +30,7 @@ RIVALS = {"none": ["--carry", "none"], "blend 0.5": ["--carry", "blend", "--blen
 
 def steadiness(options: argparse.Namespace) -> Iterator[Figure]:
     """Dream over a clip with the real command, carried by flow and as rivals do, and measure the stores."""
-    from renderer.jobs.metrics import measure_film
+    from renderer.jobs.measures.metrics import measure_film
 
     for network in options.networks:
         found: dict[str, Any] = {}
@@ -222,8 +222,8 @@ def _scene(film: VideoFilm, count: int, *, ready: bool) -> tuple[Scene, Dreamer]
 
 def sound(options: argparse.Namespace) -> Iterator[Figure]:
     """Send clips with sound through the real command, and compare when it is heard."""
-    from renderer.jobs.lipsync import times_of
-    from renderer.jobs.metrics import measure_film
+    from renderer.jobs.measures.lipsync import times_of
+    from renderer.jobs.measures.metrics import measure_film
 
     cases: dict[str, dict[str, Any]] = {"variable rate": {"variable": True}, "24000/1001": {}}
     with tempfile.TemporaryDirectory() as folder:

@@ -68,7 +68,7 @@ def video(network: Path, clip: Path, out: Path, *sets: str, **options) -> Film:
 def make_references(folder: str) -> None:
     """Write into a folder a network, a clip, and in `films` what a serial executor makes of them."""
     from renderer.jobs import runtime
-    from renderer.jobs.executors import Job, Serial
+    from renderer.jobs.workers.executors import Job, Serial
 
     runtime.prepare()  # Before anything else uses TensorFlow, as in every command.
     place = Path(folder)

@@ -16,12 +16,13 @@ from typer.testing import CliRunner
 from renderer.cli.main import app
 from renderer.dreaming.dreamer import Dreamer
 from renderer.errors import DiskProblem
-from renderer.jobs import batchjournal, executors
-from renderer.jobs.batch import run_batch
-from renderer.jobs.batchjournal import BatchJournal, batch_folder
-from renderer.jobs.batchplan import open_jobs, plan_batch
-from renderer.jobs.batchstate import read_state
-from renderer.jobs.executors import Outcome, Serial
+from renderer.jobs.batch import journal as batchjournal
+from renderer.jobs.batch.journal import BatchJournal, batch_folder
+from renderer.jobs.batch.plan import open_jobs, plan_batch
+from renderer.jobs.batch.run import run_batch
+from renderer.jobs.batch.state import read_state
+from renderer.jobs.workers import executors
+from renderer.jobs.workers.executors import Outcome, Serial
 from renderer.media.ffmpeg import FfmpegFailed, file_url, run
 from renderer.media.images import write_image
 from renderer.media.journal import Journal

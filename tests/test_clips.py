@@ -10,7 +10,7 @@ import pytest
 
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Pixels, Size, from_8bit
-from renderer.jobs.metrics import measure_film
+from renderer.jobs.measures.metrics import measure_film
 from renderer.media import film
 from renderer.media.clips import OPENERS, Clip, open_clip
 from renderer.media.encode import encode

@@ -19,9 +19,9 @@ import pytest
 from films import SHOT, Batch, sha256
 
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
-from renderer.jobs import cluster, executors, remote
-from renderer.jobs.executors import Job, Serial, open_executor
-from renderer.jobs.processes import Processes, gpus, open_processes
+from renderer.jobs.workers import cluster, executors, remote
+from renderer.jobs.workers.executors import Job, Serial, open_executor
+from renderer.jobs.workers.processes import Processes, gpus, open_processes
 
 TESTS = Path(__file__).parent
 
@@ -249,7 +249,7 @@ def test_workers_share_no_session_with_the_terminal(two, network, tmp_path):
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     code = """
-        from renderer.jobs.executors import open_executor
+        from renderer.jobs.workers.executors import open_executor
         executor = open_executor("process:2")
         executor.staff.start()
         print(*executor.staff.process_ids(), executor.staff._folder, flush=True)
@@ -284,7 +284,7 @@ def test_a_block_leaves_no_process_thread_or_temporary_file(tmp_path, monkeypatc
 
 
 def test_workers_that_cannot_even_start_end_in_a_sentence(network, tmp_path, monkeypatch):
-    from renderer.jobs import processes
+    from renderer.jobs.workers import processes
 
     monkeypatch.setattr(processes, "_BOOT", "raise SystemExit('no such thing here')")
     with open_executor("process:2") as executor:
@@ -339,7 +339,7 @@ def test_each_worker_has_a_gpu_of_its_own_where_there_are_some(monkeypatch):
 
 
 def test_nothing_heavy_is_loaded_by_whoever_only_hands_out_work():
-    code = "import sys, renderer.jobs.remote, renderer.jobs.staffed, renderer.jobs.processes; print(*sys.modules)"
+    code = "import sys; from renderer.jobs.workers import processes, remote, staffed; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TESTS.parent)
     assert not set(done.stdout.split()) & {"tensorflow", "keras", "distributed"}
 

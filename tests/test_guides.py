@@ -22,15 +22,15 @@ from renderer.cli.main import app
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Size
 from renderer.jobs import guides as guides_module
-from renderer.jobs.content import describe, pieces
+from renderer.jobs.batch.jobfile import read_jobs
 from renderer.jobs.film import make_film
 from renderer.jobs.guides import Moving, OnePicture, Reference, check_guides, open_guides
-from renderer.jobs.jobfile import read_jobs
 from renderer.jobs.mistakes import options
 from renderer.jobs.recipe import SAY_WHERE
 from renderer.jobs.rendering import Maker
 from renderer.jobs.settings import FILES, build, fields, files_of, flatten, pixel_key, with_files
-from renderer.jobs.units import Desk, Missing, Opening, Stretch, Stretched, script_of
+from renderer.jobs.workers.content import describe, pieces
+from renderer.jobs.workers.units import Desk, Missing, Opening, Stretch, Stretched, script_of
 from renderer.media.clips import open_clip
 from renderer.media.encode import read_recipe
 from renderer.media.ffmpeg import file_url, run

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from renderer.errors import BadInput, UsageError
-from renderer.jobs.clashes import check_apart
-from renderer.jobs.jobfile import _KEYS, read_jobs
-from renderer.jobs.patterns import fill, plain
+from renderer.jobs.batch.clashes import check_apart
+from renderer.jobs.batch.jobfile import _KEYS, read_jobs
+from renderer.jobs.batch.patterns import fill, plain
 from renderer.jobs.presets import preset_files
 
 LOOK = min(preset_files())

@@ -14,10 +14,10 @@ import pytest
 
 from renderer.errors import BadInput, EnvironmentProblem, UsageError
 from renderer.frame import Pixels, Size
-from renderer.jobs.measuring import Look, Subject
-from renderer.jobs.metrics import METRICS, Clipped, HueChange, Tone, measure_film
+from renderer.jobs.measures.measuring import Look, Subject
+from renderer.jobs.measures.metrics import METRICS, Clipped, HueChange, Tone, measure_film
+from renderer.jobs.measures.similarity import SelfSimilarity, ssim, unzoom
 from renderer.jobs.settings import build
-from renderer.jobs.similarity import SelfSimilarity, ssim, unzoom
 from renderer.media.encode import encode
 from renderer.media.ffmpeg import file_url
 from renderer.media.ffmpeg import run as ffmpeg

@@ -13,7 +13,7 @@ from renderer.dreaming.networks import Network, load_network
 from renderer.dreaming.preprocessing import PREPROCESSING, preprocessing
 from renderer.dreaming.squeezenet import prepare
 from renderer.errors import BadInput, DreamreelError, EnvironmentProblem, UsageError
-from renderer.jobs.jobfile import read_jobs
+from renderer.jobs.batch.jobfile import read_jobs
 from renderer.jobs.presets import load_preset
 from renderer.jobs.settings import build, flatten, pixel_key
 

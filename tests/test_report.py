@@ -23,15 +23,15 @@ from typer.testing import CliRunner
 from renderer.cli.main import app
 from renderer.errors import BadInput, DiskProblem, Interrupted, UsageError
 from renderer.frame import Size
-from renderer.jobs import exhibit, report
-from renderer.jobs.batchjournal import BatchJournal
-from renderer.jobs.batchstate import Row, read_state
-from renderer.jobs.exhibit import middle
-from renderer.jobs.figures import measure_briefly
+from renderer.jobs.batch import exhibit, report
+from renderer.jobs.batch.exhibit import middle
+from renderer.jobs.batch.journal import BatchJournal
+from renderer.jobs.batch.report import BatchReport, render_report, write_report
+from renderer.jobs.batch.state import Row, read_state
+from renderer.jobs.measures.figures import measure_briefly
 from renderer.jobs.parts import camera_of
 from renderer.jobs.presets import resolve
 from renderer.jobs.recipe import parse_recipe, write_recipe
-from renderer.jobs.report import BatchReport, render_report, write_report
 from renderer.jobs.start import file_sha256
 from renderer.media.encode import encode
 from renderer.media.images import write_image

@@ -244,7 +244,7 @@ def test_frames_before_the_first_are_dreamed_as_a_round_before_would_be_and_are_
         ages.append(age * 12)
         return dream
 
-    def dreamer(canvas, *, frame, seconds, full, where):
+    def dreamer(canvas, *, frame, seconds, full, where, source):
         asked.append((frame, seconds * 12, full))
         return canvas, 1.0
 

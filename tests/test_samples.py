@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from renderer.frame import Size
-from renderer.jobs.jobfile import read_jobs
+from renderer.jobs.batch.jobfile import read_jobs
 from renderer.media.clips import open_clip
 from renderer.media.cuts import find_cuts
 from renderer.media.images import read_image

@@ -12,15 +12,15 @@ import pytest
 from films import SHOT, Batch, Listening, sha256
 
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, Interrupted, UsageError
-from renderer.jobs import remote
-from renderer.jobs.content import Cache, describe, pieces
-from renderer.jobs.crew import Crew
-from renderer.jobs.executors import Job
 from renderer.jobs.film import make_film
 from renderer.jobs.rendering import Maker
-from renderer.jobs.staffed import Staffed
 from renderer.jobs.still import Still, make_still
-from renderer.jobs.units import Desk, Failure, Missing, Opening, Stretch, script_of
+from renderer.jobs.workers import remote
+from renderer.jobs.workers.content import Cache, describe, pieces
+from renderer.jobs.workers.crew import Crew
+from renderer.jobs.workers.executors import Job
+from renderer.jobs.workers.staffed import Staffed
+from renderer.jobs.workers.units import Desk, Failure, Missing, Opening, Stretch, script_of
 from renderer.media.ffmpeg import FfmpegFailed
 from renderer.media.images import write_image
 from renderer.media.store import Store
@@ -324,7 +324,7 @@ def test_what_a_worker_says_of_an_input_has_the_name_that_the_user_knows(network
 
 
 def test_content_arrives_in_pieces_and_is_checked(tmp_path, monkeypatch):
-    from renderer.jobs import content
+    from renderer.jobs.workers import content
 
     monkeypatch.setattr(content, "PIECE", 1000)
     folder = tmp_path / "pictures"

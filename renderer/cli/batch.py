@@ -16,8 +16,8 @@ from renderer.cli.options import command
 from renderer.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from renderer.jobs.batchplan import BatchOptions, Planned
-    from renderer.jobs.batchstate import BatchState, Row
+    from renderer.jobs.batch.plan import BatchOptions, Planned
+    from renderer.jobs.batch.state import BatchState, Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def add(app: typer.Typer) -> None:
 
         Stop it whenever you like: the same command goes on where it stopped, and makes nothing twice.
         """
-        from renderer.jobs.batchplan import BatchOptions
+        from renderer.jobs.batch.plan import BatchOptions
 
         options = BatchOptions(only=tuple(running.only or ()), **making.options())
         if dry_run:
@@ -80,7 +80,7 @@ def add(app: typer.Typer) -> None:
         ] = False,
     ) -> None:
         """Show how a batch stands: what is made, at work, failed, waiting; while it runs and afterwards."""
-        from renderer.jobs.batchstate import read_state
+        from renderer.jobs.batch.state import read_state
 
         state = read_state(where)
         if terminal.json:
@@ -98,11 +98,11 @@ def add(app: typer.Typer) -> None:
 
 def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: BatchOptions, running: Running) -> None:
     from renderer.cli.progress import BatchProgress
-    from renderer.jobs.batch import run_batch
-    from renderer.jobs.batchjournal import BatchJournal, batch_folder
-    from renderer.jobs.batchplan import open_jobs, plan_batch
-    from renderer.jobs.executors import open_executor
-    from renderer.jobs.report import BatchReport
+    from renderer.jobs.batch.journal import BatchJournal, batch_folder
+    from renderer.jobs.batch.plan import open_jobs, plan_batch
+    from renderer.jobs.batch.report import BatchReport
+    from renderer.jobs.batch.run import run_batch
+    from renderer.jobs.workers.executors import open_executor
 
     began = time.monotonic()
     jobs = open_jobs(path, output_dir=output_dir)
@@ -145,8 +145,8 @@ def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: Batch
 
 
 def _write_report(terminal: Terminal, state: BatchState) -> None:
-    from renderer.jobs.exhibit import show
-    from renderer.jobs.report import write_report
+    from renderer.jobs.batch.exhibit import show
+    from renderer.jobs.batch.report import write_report
 
     made = [row for row in state.rows if row.state == "done"]
     terminal.stage("looking at the films")
@@ -158,9 +158,9 @@ def _write_report(terminal: Terminal, state: BatchState) -> None:
 
 
 def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: BatchOptions) -> None:
-    from renderer.jobs.batchjournal import Records, batch_folder
-    from renderer.jobs.batchplan import open_jobs, plan_batch
-    from renderer.jobs.estimate import estimate
+    from renderer.jobs.batch.estimate import estimate
+    from renderer.jobs.batch.journal import Records, batch_folder
+    from renderer.jobs.batch.plan import open_jobs, plan_batch
 
     jobs = open_jobs(path, output_dir=output_dir)
     base = (output_dir or jobs.folder).absolute()

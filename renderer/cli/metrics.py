@@ -38,7 +38,7 @@ def add(app: typer.Typer) -> None:
 
         With --source also how steady it is beside the video it was made from. With --json every pair's value.
         """
-        from renderer.jobs.metrics import measure_film
+        from renderer.jobs.measures.metrics import measure_film
 
         if plot is not None:
             from renderer.jobs.plot import check_plot, draw_plot

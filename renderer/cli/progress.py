@@ -11,7 +11,7 @@ from renderer.cli.terminal import PLAIN_SECONDS, Terminal
 
 if TYPE_CHECKING:
     from renderer.cli.bar import BatchBars
-    from renderer.jobs.batchstate import Row
+    from renderer.jobs.batch.state import Row
     from renderer.render.loop import FrameReport
 
 

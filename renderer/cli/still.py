@@ -25,7 +25,11 @@ def add(app: typer.Typer) -> None:
         out: Out,
         size: Annotated[
             str | None,
-            typer.Option("--size", metavar="WxH", help="Pixels. [that of IMAGE; without --memory at most 1920 on its longer side]"),
+            typer.Option(
+                "--size",
+                metavar="WxH",
+                help="Pixels. [that of IMAGE; without --memory at most 1920 on its longer side]",
+            ),
         ] = None,
         steps: Annotated[
             str | None, typer.Option("--steps", metavar="N", help="Gradient steps per octave. [12]")

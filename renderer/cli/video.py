@@ -27,7 +27,9 @@ def add(app: typer.Typer, *, planned: bool = False) -> None:
         out: Out,
         size: Annotated[
             str | None,
-            typer.Option("--size", metavar="WxH", help="Pixels. [that of CLIP; without --memory at most 1920 on its longer side]"),
+            typer.Option(
+                "--size", metavar="WxH", help="Pixels. [that of CLIP; without --memory at most 1920 on its longer side]"
+            ),
         ] = None,
         fps: Annotated[
             str | None, typer.Option("--fps", metavar="RATE", help="Frames a second. [just that of CLIP]")

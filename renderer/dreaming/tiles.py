@@ -146,19 +146,25 @@ class TiledSight:
         tail = stages.pop() if stages and stages[-1].whole else None
         whole = picture[None]
         inputs, taps = self._forward(whole, stages)
+        seen = {name: tf.convert_to_tensor(tap) for name, tap in taps.items()}
         with tf.GradientTape() as tape:
-            begun = tf.convert_to_tensor(inputs.pop()) if tail or not stages else whole
-            taps = {name: tf.convert_to_tensor(tap) for name, tap in taps.items()}
-            tape.watch([begun, whole, *taps.values()])
-            made = {} if tail is None else self._named(self._made(tail, begun))
-            seen = {**taps, **made, **({PICTURE: whole} if self._with_picture else {})}
-            value = judge(seen)
-        slopes, slope, gradient = tape.gradient(value, (taps, begun, whole))
-        del tape, seen, made, taps
+            if tail is not None:
+                begun = tf.convert_to_tensor(inputs.pop())
+                tape.watch(begun)
+                seen |= self._named(self._made(tail, begun))
+        if self._with_picture:
+            seen[PICTURE] = whole
+        value, slopes = _judged(seen, judge)
+        gradient = slopes.pop(PICTURE, None)
+        through = None
+        if tail is not None:
+            ends = [name for name in seen if name not in taps and slopes.get(name) is not None]
+            through = tape.gradient([seen[name] for name in ends], begun, [slopes.pop(name) for name in ends])
+        del tape, seen, taps
         if stages:
-            through = self._back(stages, inputs, slopes, slope if tail else None)
-            gradient = through if gradient is None else through + gradient
-        return value, tf.zeros_like(picture) if gradient is None else gradient[0]
+            through = self._back(stages, inputs, slopes, through)
+        found = [one for one in (through, gradient) if one is not None]
+        return value, tf.add_n(found)[0] if found else tf.zeros_like(picture)
 
     def look(self, picture: tf.Tensor) -> dict[str, tf.Tensor]:
         """Look at a picture; see `sight.Sight`.
@@ -299,6 +305,23 @@ class _Worker:
                 _part(one, corners[n], tf.shape(slope)) for n, (one, slope) in enumerate(zip(made, given, strict=True))
             ]
         return tape.gradient(own, read, output_gradients=given, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _judged(seen: dict[str, tf.Tensor], judge: Judge) -> tuple[tf.Tensor, dict[str, Any]]:
+    """Return a judgement and its gradients in what is judged, by name; None where there is none.
+
+    In a graph made for it: its operations let go of what they need as soon as they can, and run in place. Done one by
+    one they would take half as much memory again, and more time than making the graph.
+    """
+
+    @tf.function(autograph=False)
+    def compute(seen: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, Any]]:
+        with tf.GradientTape() as tape:
+            tape.watch(seen)
+            value = judge(seen)
+        return value, tape.gradient(value, seen)
+
+    return compute(seen)
 
 
 def _part(made: tf.Tensor, corner: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:

@@ -33,7 +33,7 @@ KEPT, PASSING = 0.8, 1.8
 operation reads and makes, for gradients on their way and copies in other layouts. Measured with stages of Inception v3,
 VGG16, ResNet50 and dreamnet, in float32 and bfloat16: within a fifth of it, or well below."""
 
-JUDGED = 5.0
+JUDGED = 3.5
 """What judging takes, times the judged activations as float32: they, their products and their gradients."""
 
 PER_TILE = 2e-3

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from renderer.jobs.settings import DreamSettings, Settings
+    from renderer.jobs.groups import DreamSettings
+    from renderer.jobs.settings import Settings
 
 
 def contradictions(settings: Settings) -> Iterator[str]:

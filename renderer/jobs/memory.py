@@ -12,7 +12,7 @@ from renderer.jobs.values import bytes_of
 if TYPE_CHECKING:
     from renderer.dreaming.ascent import SightMaker
 
-BASE = 1_000_000_000
+BASE = 1_100_000_000
 """Bytes that Python, TensorFlow and a network take before the first frame."""
 
 PICTURES = {"still": 12, "zoom": 15, "video": 23}

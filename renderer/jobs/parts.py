@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from renderer.errors import UsageError
 from renderer.frame import Frame
 from renderer.jobs import runtime
+from renderer.jobs.groups import DreamSettings
 from renderer.jobs.guides import Guides, open_guides
 from renderer.jobs.memory import sight_of
-from renderer.jobs.settings import DreamSettings, Settings
+from renderer.jobs.settings import Settings
 from renderer.jobs.values import mixes_of, scales_of
 
 if TYPE_CHECKING:

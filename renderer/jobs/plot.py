@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from renderer.errors import EnvironmentProblem
-from renderer.jobs.metrics import Report
+from renderer.jobs.measures.metrics import Report
 from renderer.media.files import check_output, replacing, writing
 
 Line = tuple[str, Sequence[float], Sequence[float]]

@@ -10,7 +10,7 @@ from typing import Any
 import filelock
 
 from renderer.errors import BadInput
-from renderer.jobs.batchjournal import LOCK, SUFFIX, VERSION, Record, batch_folder, held, identity, records_of
+from renderer.jobs.batch.journal import LOCK, SUFFIX, VERSION, Record, batch_folder, held, identity, records_of
 from renderer.media.journal import Journal
 from renderer.media.ledger import JOURNAL
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from renderer.errors import BadInput, DreamreelError, UsageError
 from renderer.frame import Size
-from renderer.jobs.batchjournal import Records, held
+from renderer.jobs.batch.journal import Records, held
 from renderer.jobs.film import Film
 from renderer.jobs.settings import flatten
 from renderer.jobs.start import file_sha256

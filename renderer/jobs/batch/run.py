@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renderer.errors import BadInput, DreamreelError, Interrupted
-from renderer.jobs.batchjournal import BatchJournal, now
-from renderer.jobs.batchplan import Planned, wished
-from renderer.jobs.batchstate import TOLD, Row
-from renderer.jobs.executors import BatchListener, Executor, Job, Outcome
+from renderer.jobs.batch.jobfile import JobsFile
+from renderer.jobs.batch.journal import BatchJournal, now
+from renderer.jobs.batch.plan import Planned, wished
+from renderer.jobs.batch.state import TOLD, Row
 from renderer.jobs.film import Film, Listener, Result
-from renderer.jobs.jobfile import JobsFile
 from renderer.jobs.outputs import path_size
 from renderer.jobs.start import file_sha256
+from renderer.jobs.workers.executors import BatchListener, Executor, Job, Outcome
 from renderer.media.store import Store
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from renderer.errors import EnvironmentProblem
-from renderer.jobs.units import Answer, Failure, Progress, Unit
+from renderer.jobs.workers.units import Answer, Failure, Progress, Unit
 
 FATAL = 2
 """How many workers an order may cost."""

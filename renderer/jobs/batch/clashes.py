@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from renderer.errors import UsageError
-from renderer.jobs.jobfile import JobsFile, Wish
+from renderer.jobs.batch.jobfile import JobsFile, Wish
 from renderer.jobs.settings import files_of
 
 

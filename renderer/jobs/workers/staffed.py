@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from renderer.errors import Interrupted
-from renderer.jobs.crew import Crew
-from renderer.jobs.executors import BatchListener, Job, Outcome, make
 from renderer.jobs.film import Listener
-from renderer.jobs.remote import Post
+from renderer.jobs.workers.crew import Crew
+from renderer.jobs.workers.executors import BatchListener, Job, Outcome, make
+from renderer.jobs.workers.remote import Post
 
 if TYPE_CHECKING:
     from renderer.render.loop import FrameReport

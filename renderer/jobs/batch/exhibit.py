@@ -16,8 +16,8 @@ import numpy as np
 from renderer.errors import BadInput
 from renderer.frame import Pixels, Size, to_8bit
 from renderer.jobs import defaults
-from renderer.jobs.batchstate import Row
-from renderer.jobs.figures import Figures, measure_briefly
+from renderer.jobs.batch.state import Row
+from renderer.jobs.measures.figures import Figures, measure_briefly
 from renderer.jobs.recipe import Recipe, parse_recipe
 from renderer.jobs.settings import build, flatten
 from renderer.jobs.toml import to_value

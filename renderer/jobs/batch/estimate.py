@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from renderer.errors import DreamreelError
-from renderer.jobs.batchplan import Planned
-from renderer.jobs.batchstate import Row
+from renderer.jobs.batch.plan import Planned
+from renderer.jobs.batch.state import Row
 from renderer.jobs.film import STORE_BYTES_A_PIXEL, Film, Listener
 from renderer.jobs.outputs import size_text, span
 from renderer.jobs.plan import FILE_BYTES_A_PIXEL, measure_frame

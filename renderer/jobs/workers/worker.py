@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from renderer.jobs.units import Desk, Progress, Unit
+from renderer.jobs.workers.units import Desk, Progress, Unit
 
 _LENGTH = struct.Struct("!Q")
 

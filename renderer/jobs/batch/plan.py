@@ -15,20 +15,20 @@ from typing import Any
 
 from renderer.dreaming.registry import network_spec
 from renderer.errors import BadInput, DreamreelError, EnvironmentProblem, UsageError, known_error, nearest
-from renderer.jobs.batchjournal import Records
-from renderer.jobs.batchstate import TOLD, Row
-from renderer.jobs.clashes import check_apart
-from renderer.jobs.executors import bug
+from renderer.jobs.batch.clashes import check_apart
+from renderer.jobs.batch.jobfile import JobsFile, Wish, read_jobs
+from renderer.jobs.batch.journal import Records
+from renderer.jobs.batch.made import Found, look_for
+from renderer.jobs.batch.patterns import plain
+from renderer.jobs.batch.state import TOLD, Row
 from renderer.jobs.film import Film
 from renderer.jobs.guides import check_guides
-from renderer.jobs.jobfile import JobsFile, Wish, read_jobs
-from renderer.jobs.made import Found, look_for
 from renderer.jobs.outputs import check_not_input
-from renderer.jobs.patterns import plain
 from renderer.jobs.settings import build, encode_key, flatten, pixel_key
 from renderer.jobs.start import file_sha256, own_size
 from renderer.jobs.still import Still
 from renderer.jobs.video import video_film
+from renderer.jobs.workers.executors import bug
 from renderer.media.encode import check_encode
 from renderer.media.files import check_output
 from renderer.media.images import image_size, image_suffix

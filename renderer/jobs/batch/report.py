@@ -29,9 +29,9 @@ from markupsafe import Markup
 import renderer
 from renderer.errors import DreamreelError, Interrupted, UsageError, bug
 from renderer.frame import Size
-from renderer.jobs import exhibit
-from renderer.jobs.batchstate import BatchState, Row, read_state
-from renderer.jobs.exhibit import Exhibit
+from renderer.jobs.batch import exhibit
+from renderer.jobs.batch.exhibit import Exhibit
+from renderer.jobs.batch.state import BatchState, Row, read_state
 from renderer.jobs.outputs import size_text, span
 from renderer.media.files import replacing, writing
 from renderer.media.formats import FORMATS

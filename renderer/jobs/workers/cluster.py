@@ -23,9 +23,9 @@ from typing import Any
 
 from renderer import __version__
 from renderer.errors import DreamreelError, EnvironmentProblem, UsageError
-from renderer.jobs.content import Piece, pieces
-from renderer.jobs.crew import Crew, Order
-from renderer.jobs.units import Answer, Desk, Failure, Missing, Progress, Script
+from renderer.jobs.workers.content import Piece, pieces
+from renderer.jobs.workers.crew import Crew, Order
+from renderer.jobs.workers.units import Answer, Desk, Failure, Missing, Progress, Script
 
 PATIENCE = 60.0
 """Seconds without any worker, after which what waits for one fails."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.frame import Pixels, from_8bit
-from renderer.jobs.measuring import Look, Subject
+from renderer.jobs.measures.measuring import Look, Subject
 from renderer.motion.flow import consistent, estimator, grey, read_at, steep
 
 GAPS = (1, 5, 10)

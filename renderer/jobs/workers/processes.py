@@ -20,14 +20,17 @@ from typing import IO
 
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.jobs import runtime
-from renderer.jobs.crew import Crew, Order
-from renderer.jobs.worker import receive, send
+from renderer.jobs.workers.crew import Crew, Order
+from renderer.jobs.workers.worker import receive, send
 
 MOST_WORKERS = 256
 
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); from renderer.jobs.worker import main; main(sys.argv[1])"
-)
+_BOOT = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[2])
+from renderer.jobs.workers.worker import main
+main(sys.argv[1])
+"""
 _LOG_BYTES = 4096
 _FRUITLESS = 3  # Workers that may end before they did anything, one after another, until no more are started.
 

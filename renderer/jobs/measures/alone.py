@@ -10,9 +10,9 @@ import numpy as np
 
 from renderer.errors import DreamreelError
 from renderer.frame import from_8bit, to_8bit
-from renderer.jobs.measuring import Look, Subject
+from renderer.jobs.measures.measuring import Look, Subject
+from renderer.jobs.measures.steadiness import sharpness
 from renderer.jobs.parts import open_dreamer
-from renderer.jobs.steadiness import sharpness
 
 
 class Alone:

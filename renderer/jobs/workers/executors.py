@@ -165,15 +165,15 @@ def _serial(rest: str, workers: int | None) -> Executor:
 
 
 def _process(rest: str, workers: int | None) -> Executor:
-    from renderer.jobs.processes import open_processes
-    from renderer.jobs.staffed import Staffed
+    from renderer.jobs.workers.processes import open_processes
+    from renderer.jobs.workers.staffed import Staffed
 
     return Staffed(open_processes(rest, workers))
 
 
 def _dask(rest: str, workers: int | None) -> Executor:
-    from renderer.jobs.cluster import open_cluster
-    from renderer.jobs.staffed import Staffed
+    from renderer.jobs.workers.cluster import open_cluster
+    from renderer.jobs.workers.staffed import Staffed
 
     return Staffed(open_cluster(rest, workers))
 

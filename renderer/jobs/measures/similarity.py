@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.frame import Size
-from renderer.jobs.measuring import Look, Plane, Subject
+from renderer.jobs.measures.measuring import Look, Plane, Subject
 from renderer.motion.camera import Camera
 
 WINDOW = 11

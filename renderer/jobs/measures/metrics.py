@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from renderer.errors import BadInput, DreamreelError
 from renderer.frame import Size
-from renderer.jobs.alone import Alone
-from renderer.jobs.lipsync import LipSync
-from renderer.jobs.measuring import Look, Metric, Subject
+from renderer.jobs.measures.alone import Alone
+from renderer.jobs.measures.lipsync import LipSync
+from renderer.jobs.measures.measuring import Look, Metric, Subject
+from renderer.jobs.measures.similarity import SelfSimilarity
+from renderer.jobs.measures.steadiness import Crispness, Flicker, Steadiness
 from renderer.jobs.parts import camera_of
 from renderer.jobs.recipe import Recipe, parse_recipe
-from renderer.jobs.similarity import SelfSimilarity
-from renderer.jobs.steadiness import Crispness, Flicker, Steadiness
 from renderer.jobs.video import VideoFilm
 from renderer.media.clips import Clip, open_clip
 from renderer.media.cuts import find_cuts

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from renderer.errors import BadInput, Interrupted, bug
-from renderer.jobs.crew import Crew, Order
 from renderer.jobs.film import Film, Listener
 from renderer.jobs.rendering import Maker, finish_store, interrupted, join_lanes, open_lane
 from renderer.jobs.settings import files_of, with_files
 from renderer.jobs.still import Dreamt, Still
-from renderer.jobs.units import (
+from renderer.jobs.workers.crew import Crew, Order
+from renderer.jobs.workers.units import (
     Answer,
     Failure,
     Missing,

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from renderer.errors import DreamreelError, Interrupted
 from renderer.frame import Pixels, Size, from_8bit
-from renderer.jobs.measuring import Look, Subject
-from renderer.jobs.metrics import Tone
+from renderer.jobs.measures.measuring import Look, Subject
+from renderer.jobs.measures.metrics import Tone
+from renderer.jobs.measures.steadiness import warping_error
 from renderer.jobs.parts import camera_of
 from renderer.jobs.recipe import Recipe, find_input
-from renderer.jobs.steadiness import warping_error
 from renderer.media.clips import Clip, open_clip
 from renderer.motion.camera import Camera
 from renderer.motion.flow import consistent, estimator, grey, inside, steep

@@ -19,7 +19,7 @@ from typing import Any
 from renderer.dreaming.registry import is_model_file
 from renderer.errors import BadInput, DreamreelError, UsageError, nearest
 from renderer.jobs import defaults
-from renderer.jobs.patterns import fill, find_inputs, literal, places_of, plain
+from renderer.jobs.batch.patterns import fill, find_inputs, literal, places_of, plain
 from renderer.jobs.presets import EITHER, Resolved, flat_settings, resolve
 from renderer.jobs.settings import FILES, flatten, keys
 from renderer.jobs.toml import Document

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import renderer.errors
 from renderer.errors import DreamreelError, EnvironmentProblem, bug, known_error
-from renderer.jobs.content import Cache, Content, describe
 from renderer.jobs.film import Film
 from renderer.jobs.rendering import Maker
 from renderer.jobs.settings import FILES, Settings, build, files_of, flatten, with_files
 from renderer.jobs.still import Dreamt, Still, dream_here
 from renderer.jobs.video import VideoFilm
+from renderer.jobs.workers.content import Cache, Content, describe
 from renderer.media.segments import Recorder, Sealed
 
 if TYPE_CHECKING:

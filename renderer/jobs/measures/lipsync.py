@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from renderer.errors import DreamreelError
-from renderer.jobs.measuring import Look, Subject
+from renderer.jobs.measures.measuring import Look, Subject
 from renderer.media.ffmpeg import FfmpegFailed, file_url, run
 from renderer.media.probe import INPUT
 
