@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from renderer.frame import Frame, Size
 from renderer.jobs.defaults import of_command
 from renderer.jobs.film import Film
+from renderer.jobs.guides import HEEDED
 from renderer.jobs.presets import builtin_folder, load_preset, resolve
 from renderer.jobs.video import VideoFilm
 from renderer.media.images import write_image
@@ -31,8 +32,8 @@ PRESETS = {
     for path in sorted(builtin_folder().glob("*.toml"))
     if load_preset(path.stem).values.get("network.name", "dreamnet") == "dreamnet"
 }
-"""The presets for the bundled network. Recipes for networks that are fetched first are held to their formulas in
-`test_recipes.py`."""
+"""The presets for the bundled network. Those for networks that are fetched first are held to their formulas in
+`test_recipes.py`, or to what a class looks like in `benchmarks.objectives`."""
 
 SIZE, RATE, FRAMES = Size(144, 96), 8, 8
 """A second of film, three octaves."""
@@ -87,11 +88,15 @@ def render_look(path: Path, *, precision: str = "float32") -> Frame:
     command = preset.commands[0] if preset.commands else "zoom"
     size = VIDEO_SIZE if command == "video" else SIZE
     small = [f"film.size={size}", f"film.fps={RATE}", f"film.frames={FRAMES}", f"network.precision={precision}"]
-    settings = resolve(presets=[preset], sets=small, defaults=of_command(command)).settings
     with tempfile.TemporaryDirectory() as folder:
+        leader = draw_clip(Path(folder, "clip")) / "000.png"
+        objective = preset.values.get("dream.objective")
+        given = {"style": "guide.style", "guide": "guide.picture"}
+        small += [f"{given[name]}={leader}" for name, kinds in HEEDED.items() if objective in kinds]
+        settings = resolve(presets=[preset], sets=small, defaults=of_command(command)).settings
         out = Path(folder, "look.mp4")
         if command == "video":
-            parts = VideoFilm(settings=settings, out=out, clip=draw_clip(Path(folder, "clip"))).parts({"cuts": []})
+            parts = VideoFilm(settings=settings, out=out, clip=leader.parent).parts({"cuts": []})
         else:
             parts = Film(settings=settings, out=out).parts({})
         kept = Kept()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import keras
 import numpy as np
@@ -17,10 +18,12 @@ from renderer.dreaming.squeezenet import build_squeezenet
 from renderer.dreaming.surgery import open_up
 from renderer.errors import EnvironmentProblem, UsageError
 
-QUICK = ("dreamnet", "squeezenet", "vgg16", "mobilenet", "mobilenet_v3_small")
-"""Networks that are built in a second or two."""
+LARGER = re.compile(
+    "vgg19|resnet1|densenet(169|201)|mobilenet_v3_large|efficientnet_(b[1-7]|v2_(b[1-3]|.$))|convnext_[^t]"
+)
+"""Networks with a smaller relative of the same make."""
 
-ALL = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
+ALL = [pytest.param(name, marks=pytest.mark.minutes if LARGER.match(name) else ()) for name in NETWORKS]
 
 
 def shaken(model: keras.Model) -> keras.Model:

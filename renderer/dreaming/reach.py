@@ -44,12 +44,15 @@ class Span:
         size: positions.
         stride: positions of the input from one of its positions to the next.
         before, after: positions at either end that change if the input is cut there.
+        low, high: the first and the last position of the input that its position 0 sees, were there any.
     """
 
     size: int
     stride: int = 1
     before: int = 0
     after: int = 0
+    low: int = 0
+    high: int = 0
 
     def through(self, window: Window) -> Span:
         """Return the span of what a layer makes of this one."""
@@ -66,6 +69,8 @@ class Span:
             stride=self.stride * window.stride,
             before=max(0, math.ceil((self.before + before) / window.stride)),
             after=max(0, math.ceil((self.after + after - left_over) / window.stride)),
+            low=self.low - before * self.stride,
+            high=self.high + (width - 1 - before) * self.stride,
         )
 
 
@@ -254,7 +259,13 @@ def _elements(reach: Reach | None, tensor: Any) -> int:
 
 def _worse(one: Span, other: Span) -> Span:
     large = one if one.size >= other.size else other
-    return replace(large, before=max(one.before, other.before), after=max(one.after, other.after))
+    return replace(
+        large,
+        before=max(one.before, other.before),
+        after=max(one.after, other.after),
+        low=min(one.low, other.low),
+        high=max(one.high, other.high),
+    )
 
 
 def _alike(one: Span, other: Span) -> bool:
@@ -337,7 +348,7 @@ WINDOWS: dict[str, Callable[[Any], Windows]] = {
             *("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"),
             # Operations on tensors, in place of layers:
             *("TrueDivide", "Divide", "Negative", "Absolute", "Square", "Sqrt", "Exp", "Cast", "Clip", "Relu"),
-            *("Relu6", "Sigmoid", "HardSigmoid", "HardSwish", "Silu", "Gelu", "Tanh", "Elu"),
+            *("Relu6", "Sigmoid", "HardSigmoid", "HardSilu", "Silu", "Gelu", "Tanh", "Elu"),
         ),
         _pointwise,
     ),

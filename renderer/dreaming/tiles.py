@@ -1,10 +1,9 @@
 """Looking at a picture that is too large to be looked at in one go: the same judgement and gradient, tile by tile.
 
 Forward, each stage of the network is worked through tile by tile, and of what a tile makes, only what is its own goes
-into the whole. The objective judges whole activations, as ever. Back, each tile is looked at once more for its
-gradient: every position belongs to one tile, so the sum of all tiles' gradients is that of the whole picture, context
-and all. Nothing is approximated, so no seam can show; what differs from looking at the whole picture is the order of
-sums, that is rounding.
+into the whole. The objective judges whole activations, as ever. Back, each tile is looked at once more for the gradient
+in what it owns of its stage's input; it is given as much context as all that sees this needs. Nothing is approximated
+and nothing is added up in another order, so no seam can show.
 """
 
 from __future__ import annotations
@@ -204,9 +203,10 @@ class TiledSight:
             outputs = self._worker(stage).outputs
             given: list[Any] = [slopes.pop(self._names.get(id(output), ""), None) for output in outputs]
             if stage.end is not None and slope is not None:
-                place = [id(output) for output in outputs].index(id(self._waist(stage.end)))
-                given[place] = slope if given[place] is None else _sum(given[place], slope)
-            slope = self._slope(stage, inputs.pop(), given)
+                given[[id(output) for output in outputs].index(id(self._waist(stage.end)))] = slope
+            # A layer that is looked at may be what the stage reads: then its gradient is added where it is used.
+            own = slopes.pop(self._names.get(id(self._waist(stage.begin)), ""), None)
+            slope = self._slope(stage, inputs.pop(), given, own)
         return slope
 
     def _made(self, stage: Stage, read: Any) -> Whole:
@@ -217,29 +217,31 @@ class TiledSight:
             return {id(output): value for output, value in zip(worker.outputs, made, strict=True)}
         layout = self._layout(stage, read)
         wholes: list[Any] = [None] * len(worker.outputs)
-        for tile in layout.tiles:
+        for tile in layout.forward:
             made = worker.look(tf.convert_to_tensor(read[:, *tile.given]))
-            for number, (value, place) in enumerate(zip(made, tile.places, strict=True)):
+            for number, (value, place) in enumerate(zip(made, tile.own, strict=True)):
                 part = value[:, *place.inside].numpy()
                 if wholes[number] is None:
                     wholes[number] = np.empty((1, *layout.shapes[number], part.shape[-1]), part.dtype)
                 wholes[number][:, *place.whole] = part
         return {id(output): value for output, value in zip(worker.outputs, wholes, strict=True)}
 
-    def _slope(self, stage: Stage, read: Any, given: Sequence[Any]) -> Any:
-        """Return the gradient in what a stage reads, from those in what it makes (None for 0)."""
+    def _slope(self, stage: Stage, read: Any, given: Sequence[Any], own: Any) -> Any:
+        """Return the gradient in what a stage reads, from those in what it makes, and in that itself (None for 0)."""
         worker = self._worker(stage)
         if all(one is None for one in given):
-            return None
+            return own
         if stage.whole:
-            corners = np.zeros((len(given), 2), np.int32)
-            return worker.slope(tf.convert_to_tensor(read), corners, worker.slopes(given))
-        total = np.zeros(read.shape, np.float32)
-        for tile in self._layout(stage, read).tiles:
-            own = [None if one is None else one[:, *place.whole] for one, place in zip(given, tile.places, strict=True)]
-            corners = np.array([place.corner for place in tile.places], np.int32)
-            part = worker.slope(tf.convert_to_tensor(read[:, *tile.given]), corners, worker.slopes(own))
-            total[:, *tile.given] += part.numpy()
+            return worker.slope(tf.convert_to_tensor(read), given, [(0, 0)] * len(given), own)
+        total: Any = None
+        for tile in self._layout(stage, read).back:
+            parts = [None if one is None else one[:, *place.whole] for one, place in zip(given, tile.own, strict=True)]
+            corners = [(place.inside[0].start, place.inside[1].start) for place in tile.own]
+            extra = None if own is None else own[:, *tile.given]
+            part = worker.slope(tf.convert_to_tensor(read[:, *tile.given]), parts, corners, extra).numpy()
+            if total is None:
+                total = np.empty(read.shape, part.dtype)
+            total[:, *tile.read.whole] = part[:, *tile.read.inside]
         return total
 
     def _named(self, made: Whole) -> dict[str, Any]:
@@ -279,32 +281,52 @@ class _Worker:
     def __init__(self, model: keras.Model, outputs: Sequence[Any], network: Network | None) -> None:
         self.outputs, self._model, self._network = outputs, model, network
         dtype = tf.float32 if network else model.inputs[0].dtype
-        read = tf.TensorSpec((1, None, None, model.inputs[0].shape[-1]), dtype)
+        self._read = tf.TensorSpec((1, None, None, model.inputs[0].shape[-1]), dtype)
         self._made = [tf.TensorSpec((1, *output.shape[1:]), output.dtype) for output in outputs]
         corners = tf.TensorSpec((len(outputs), 2), tf.int32)
-        self.look = tf.function(self._look, input_signature=[read])
-        self.slope = tf.function(self._slope, input_signature=[read, corners, self._made])
+        self.look = tf.function(self._look, input_signature=[self._read])
+        self._back = tf.function(self._slope, input_signature=[self._read, self._made, corners])
+        self._back_with = tf.function(self._slope, input_signature=[self._read, self._made, corners, self._read])
 
-    def slopes(self, given: Sequence[Any]) -> list[tf.Tensor]:
-        """Bring gradients to the type of what they are gradients in; None, which is 0, to as little as can be."""
-        return [
-            tf.zeros([side or 0 for side in made.shape], made.dtype) if one is None else tf.cast(one, made.dtype)
-            for one, made in zip(given, self._made, strict=True)
-        ]
+    def slope(
+        self, read: tf.Tensor, given: Sequence[Any], corners: Sequence[tuple[int, int]], own: Any = None
+    ) -> tf.Tensor:
+        """Return the gradient in what is read.
+
+        Args:
+            read: `(1, h, w, channels)`.
+            given: gradients in parts of what is made of it; None for 0.
+            corners: row and column at which each of these parts begins.
+            own: a gradient in `read` itself, which is added; None for 0.
+        """
+        slopes = [_like(one, made) for one, made in zip(given, self._made, strict=True)]
+        places = np.array(corners, np.int32)
+        if own is None:
+            return self._back(read, slopes, places)
+        return self._back_with(read, slopes, places, _like(own, self._read))
 
     def _look(self, read: tf.Tensor) -> list[tf.Tensor]:
         prepared = read if self._network is None else self._network.prepared(read)
         return keras.tree.flatten(self._model(prepared))
 
-    def _slope(self, read: tf.Tensor, corners: tf.Tensor, given: Sequence[tf.Tensor]) -> tf.Tensor:
-        """Return the gradient in what is read, from those in parts of what is made of it, which begin at `corners`."""
+    def _slope(
+        self, read: tf.Tensor, given: Sequence[tf.Tensor], corners: tf.Tensor, own: tf.Tensor | None = None
+    ) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(read)
-            made = self._look(read)
-            own = [
-                _part(one, corners[n], tf.shape(slope)) for n, (one, slope) in enumerate(zip(made, given, strict=True))
-            ]
-        return tape.gradient(own, read, output_gradients=given, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            made = list(zip(self._look(read), given, strict=True))
+            ends = [_part(one, corners[number], tf.shape(slope)) for number, (one, slope) in enumerate(made)]
+        slopes = list(given)
+        if own is not None:  # the tape adds it first, as it does where the whole network is on it
+            ends, slopes = [*ends, read], [*slopes, own]
+        return tape.gradient(ends, read, output_gradients=slopes, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _like(slope: Any, made: tf.TensorSpec) -> tf.Tensor:
+    """Bring a gradient to the type of what it is one in; None, which is 0, to as little as can be."""
+    if slope is None:
+        return tf.zeros([side or 0 for side in made.shape], made.dtype)
+    return tf.cast(slope, made.dtype)
 
 
 def _judged(seen: dict[str, tf.Tensor], judge: Judge) -> tuple[tf.Tensor, dict[str, Any]]:
@@ -319,7 +341,8 @@ def _judged(seen: dict[str, tf.Tensor], judge: Judge) -> tuple[tf.Tensor, dict[s
         with tf.GradientTape() as tape:
             tape.watch(seen)
             value = judge(seen)
-        return value, tape.gradient(value, seen)
+        slopes = tape.gradient(value, seen)
+        return value, {name: None if one is None else tf.convert_to_tensor(one) for name, one in slopes.items()}
 
     return compute(seen)
 
@@ -328,7 +351,3 @@ def _part(made: tf.Tensor, corner: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     if made.shape.rank != 4:
         return made
     return made[:, corner[0] : corner[0] + shape[1], corner[1] : corner[1] + shape[2]]
-
-
-def _sum(one: Any, other: Any) -> Any:
-    return tf.cast(one, tf.float32) + tf.cast(other, tf.float32)

@@ -13,7 +13,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from renderer.dreaming.reach import (
     Node,
@@ -27,6 +27,8 @@ from renderer.dreaming.reach import (
     work_of,
 )
 from renderer.frame import Size
+
+T = TypeVar("T")
 
 KEPT, PASSING = 0.8, 1.8
 """What the gradient of a tile takes: so much of the activations that a tape may keep, and so much of what the largest
@@ -45,6 +47,12 @@ MOST_TILES, MOST_GRID = 32, 256
 MOST_WAYS = 8
 """Ways to a waist that are looked at."""
 
+MOST_WAISTS = 24
+"""Places that a network may be cut at, spread over all that there are."""
+
+SHARES = tuple(part / 16 for part in range(3, 16))
+"""Parts of a budget that the work on a tile may have; the rest is for whole tensors."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -62,55 +70,74 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class Margins:
+    """How far tiles must reach along one axis.
+
+    Attributes:
+        before: positions before the first that is a tile's own.
+        sound: up to where all is right if the input ends with the side.
+    """
+
+    before: int
+    sound: int
+
+
+@dataclass(frozen=True)
 class Side:
     """One axis of a stage's input.
 
     Attributes:
         size: positions.
         unit: tiles begin at multiples of it, and end as far from the end of the side, so that every layer comes to lie
-            on the same pixels as it does in the whole picture, and pads alike. The largest stride of the stage.
+            on the same pixels as it does in the whole picture, and pads alike. A multiple of all strides of the stage.
         units: how many can be shared out; what is left over goes with the last one.
-        before: how far a tile must begin before the first unit that is its own.
-        sound: up to where what the stage makes is right if its input ends with the side.
+        forward: margins with which what a tile owns of the outputs is right.
+        back: margins with which the gradient in what it owns of the input is right.
     """
 
     size: int
     unit: int
     units: int
-    before: int
-    sound: int
+    forward: Margins
+    back: Margins
 
     @classmethod
     def of(cls, size: int, spans: Sequence[Span], unit: int) -> Side:
-        """Sum up what is needed for some outputs."""
-        return cls(
-            size=size,
-            unit=unit,
-            units=max(1, min((span.size * span.stride for span in spans), default=1) // unit),
-            before=max((span.before * span.stride for span in spans), default=0),
-            sound=min(((span.size - span.after) * span.stride for span in spans), default=size),
-        )
+        """Sum up what is needed for some outputs.
 
-    def cuts(self, count: int) -> list[Cut]:
+        A gradient needs every output that sees a position, and these must be right: it needs about twice the context.
+        """
+        before = max((span.before * span.stride for span in spans), default=0)
+        sound = min(((span.size - span.after) * span.stride for span in spans), default=size)
+        further = max((span.before * span.stride + span.high for span in spans), default=0)
+        nearer = min(((span.size - span.after) * span.stride + span.low for span in spans), default=size)
+        units = max(1, min((span.size * span.stride for span in spans), default=1) // unit)
+        return cls(size, unit, units, forward=Margins(before, sound), back=Margins(further, nearer))
+
+    def cuts(self, count: int, margins: Margins) -> list[Cut]:
         """Cut into tiles of about equal length; into fewer than `count` if there are not as many units."""
         count = min(count, self.units)
         marks = [round(number * self.units / count) for number in range(count + 1)]
         made = []
         for first, last in itertools.pairwise(marks):
-            begin = max(0, (first * self.unit - self.before) // self.unit * self.unit)
-            spare = 0 if last == self.units else max(0, (self.sound - last * self.unit) // self.unit * self.unit)
+            begin = max(0, (first * self.unit - margins.before) // self.unit * self.unit)
+            spare = 0 if last == self.units else max(0, (margins.sound - last * self.unit) // self.unit * self.unit)
             made.append(Cut(begin, self.size - spare, first, None if last == self.units else last))
         return made
 
-    def lengths(self, count: int) -> tuple[int, int]:
-        """Return the longest of `count` tiles, and all of them together."""
+    def lengths(self, count: int) -> tuple[int, int, int]:
+        """Return the longest of `count` tiles, and all of them together: forward, and for the gradient."""
         return _lengths(self, count)
+
+    def own(self, cut: Cut) -> slice:
+        """Return which positions of the input are a tile's own."""
+        return slice(cut.first * self.unit, self.size if cut.last is None else cut.last * self.unit)
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _lengths(side: Side, count: int) -> tuple[int, int]:
-    lengths = [cut.end - cut.begin for cut in side.cuts(count)]
-    return max(lengths), sum(lengths)
+def _lengths(side: Side, count: int) -> tuple[int, int, int]:
+    forward, back = ([cut.end - cut.begin for cut in side.cuts(count, kind)] for kind in (side.forward, side.back))
+    return max(back), sum(forward), sum(back)
 
 
 @dataclass(frozen=True)
@@ -142,37 +169,39 @@ class Tiling:
     cost: float
 
 
+Slices = tuple[slice, slice]
+"""Rows and columns."""
+
+
 @dataclass(frozen=True)
 class Place:
-    """What a tile owns of one tensor that its stage makes.
+    """A part of a tensor that a tile is about: where it is in the tile's, and where in the whole one."""
 
-    Attributes:
-        inside: rows and columns of what the tile makes.
-        whole: where they lie in the whole.
-    """
-
-    inside: tuple[slice, slice]
-    whole: tuple[slice, slice]
-
-    @property
-    def corner(self) -> tuple[int, int]:
-        """First row and column inside."""
-        return self.inside[0].start, self.inside[1].start
+    inside: Slices
+    whole: Slices
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile: rows and columns of what its stage reads, and what it owns of each tensor that the stage makes."""
+    """A tile of a stage.
 
-    given: tuple[slice, slice]
-    places: tuple[Place, ...]
+    Attributes:
+        given: what it reads.
+        own: forward, what it owns of each tensor that the stage makes; back, what of these is right, and so counts.
+        read: back, what it owns of what it reads.
+    """
+
+    given: Slices
+    own: tuple[Place, ...]
+    read: Place
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a stage is cut: its tiles, and the whole size `(h, w)` of each tensor that it makes."""
+    """How a stage is cut: its tiles forward and back, and the whole size `(h, w)` of each tensor that it makes."""
 
-    tiles: tuple[Tile, ...]
+    forward: tuple[Tile, ...]
+    back: tuple[Tile, ...]
     shapes: tuple[tuple[int, int], ...]
 
 
@@ -211,7 +240,7 @@ class Anatomy:
         self.model, self.itemsize = model, itemsize
         self.taps = {id(tensor) for tensor in model.outputs}
         self.nodes = nodes_between(model.inputs, model.outputs)
-        self.waists = list(_waists(self.nodes, model))
+        self.waists = _spread(list(_waists(self.nodes, model)), MOST_WAISTS)
 
     def tapped(self, begin: int, end: int | None) -> list[Any]:
         """List the outputs of the model that are made between two waists."""
@@ -251,15 +280,19 @@ class Anatomy:
         segment = self._segment(stage.begin, stage.end, given, seen)
         found = [seen[id(tensor)].reach for tensor in self.handed_on(stage.begin, stage.end)]
         reaches = [reach for reach in found if reach is not None]
-        tiles = [
-            Tile(
-                given=(slice(row.begin, row.end), slice(column.begin, column.end)),
-                places=tuple(_place(reach, row, column, segment) for reach in reaches),
-            )
-            for row in segment.rows.cuts(stage.rows)
-            for column in segment.columns.cuts(stage.columns)
+        sides = (segment.rows, segment.columns)
+        forward = [
+            _tile(reaches, sides, (row, column), back=False)
+            for row in segment.rows.cuts(stage.rows, segment.rows.forward)
+            for column in segment.columns.cuts(stage.columns, segment.columns.forward)
         ]
-        return Layout(tuple(tiles), tuple((reach.rows.size, reach.columns.size) for reach in reaches))
+        back = [
+            _tile(reaches, sides, (row, column), back=True)
+            for row in segment.rows.cuts(stage.rows, segment.rows.back)
+            for column in segment.columns.cuts(stage.columns, segment.columns.back)
+        ]
+        shapes = tuple((reach.rows.size, reach.columns.size) for reach in reaches)
+        return Layout(tuple(forward), tuple(back), shapes)
 
     def _segment(self, begin: int, end: int | None, given: Size, seen: dict[int, Seen]) -> Segment:
         nodes, outputs = self._between(begin, end), self.handed_on(begin, end)
@@ -287,45 +320,55 @@ def _beginning(tensor: Any, size: Size) -> dict[int, Seen]:
     return {id(tensor): Seen(reach, size.width * size.height * int(tensor.shape[-1]))}
 
 
-def _place(reach: Reach, row: Cut, column: Cut, segment: Segment) -> Place:
-    down_inside, down = _own(reach.rows, row, segment.rows.unit)
-    across_inside, across = _own(reach.columns, column, segment.columns.unit)
-    return Place(inside=(down_inside, across_inside), whole=(down, across))
+def _tile(reaches: Sequence[Reach], sides: tuple[Side, Side], cuts: tuple[Cut, Cut], *, back: bool) -> Tile:
+    part = _right if back else _own
+    places = [
+        _place(
+            [part(span, side, cut) for span, side, cut in zip((reach.rows, reach.columns), sides, cuts, strict=True)]
+        )
+        for reach in reaches
+    ]
+    own = [(side.own(cut), cut.begin) for side, cut in zip(sides, cuts, strict=True)]
+    rows, columns = (slice(cut.begin, cut.end) for cut in cuts)
+    return Tile(given=(rows, columns), own=tuple(places), read=_place(own))
 
 
-def _own(span: Span, cut: Cut, unit: int) -> tuple[slice, slice]:
-    """Return what a tile owns of a tensor along one axis: where it lies in what the tile makes, and in the whole."""
-    first = cut.first * unit // span.stride
-    last = span.size if cut.last is None else cut.last * unit // span.stride
-    skipped = cut.begin // span.stride
-    return slice(first - skipped, last - skipped), slice(first, last)
+def _place(parts: Sequence[tuple[slice, int]]) -> Place:
+    """Put together parts of both axes: where each is in the whole, and where the tile begins there."""
+    (rows, top), (columns, left) = parts
+    inside = slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+    return Place(inside=inside, whole=(rows, columns))
+
+
+def _own(span: Span, side: Side, cut: Cut) -> tuple[slice, int]:
+    """Return what a tile owns of an output along one axis, and where it begins."""
+    last = span.size if cut.last is None else cut.last * side.unit // span.stride
+    return slice(cut.first * side.unit // span.stride, last), cut.begin // span.stride
+
+
+def _right(span: Span, side: Side, cut: Cut) -> tuple[slice, int]:
+    """Return what of a tile's output is as in the whole along one axis, and where it begins."""
+    first = cut.begin // span.stride
+    last = span.size - (side.size - cut.end) // span.stride
+    spoilt = (span.before if cut.begin else 0, span.after if cut.end < side.size else 0)
+    return slice(first + spoilt[0], last - spoilt[1]), first
 
 
 def choose(anatomy: Anatomy, size: Size, *, budget: float) -> Tiling | None:
     """Find the stages and tiles that fit into a budget with the least work; None if none do.
-
-    Goes from waist to waist and keeps, of all ways that reach one, those that no other beats in both what they hold
-    and what they cost.
 
     Args:
         anatomy: of the network.
         size: of the picture.
         budget: bytes for all activations and their gradients.
     """
-    search = _Search(anatomy, size, budget)
-    ways: dict[int, list[_Way]] = {0: [_Way()]}
-    done: list[_Way] = []
-    for begin in range(len(anatomy.waists)):
-        for end in [*range(begin + 1, len(anatomy.waists)), None]:
-            further = [longer for way in ways.get(begin, []) if (longer := search.extended(way, begin, end))]
-            if end is None:
-                done += further
-            else:
-                ways[end] = _best([*ways.get(end, []), *further])
-    if not done:
+    search = _Search(anatomy, size)
+    found = [search.best(inside=part * budget, outside=(1 - part) * budget) for part in SHARES]
+    fitting = [way for way in found if way is not None]
+    if not fitting:
         return None
-    best = min(done, key=lambda way: way.cost)
-    return Tiling(best.stages, int(best.most), best.cost)
+    best = min(fitting, key=lambda way: way.cost)
+    return Tiling(best.stages, int(best.outside + best.inside), best.cost)
 
 
 def least_budget(anatomy: Anatomy, size: Size) -> int:
@@ -357,72 +400,93 @@ class _Way:
     inside: float = 0.0
     cost: float = 0.0
 
-    @property
-    def most(self) -> float:
-        return self.outside + self.inside
-
 
 class _Search:
-    """What the stages of a network cost on a picture of some size, and which of them fit into a budget."""
+    """What the stages of a network cost on a picture of some size."""
 
-    def __init__(self, anatomy: Anatomy, size: Size, budget: float) -> None:
+    def __init__(self, anatomy: Anatomy, size: Size) -> None:
         sizes = anatomy.sizes(size)
-        taps = sum(sizes[tap].elements for tap in anatomy.taps)
+        taps: int = sum(sizes[tap].elements for tap in anatomy.taps)
         self.segments = anatomy.segments(size)
         self.waists = [sizes[id(tensor)].elements for _, tensor in anatomy.waists]
-        self.itemsize, self.budget = anatomy.itemsize, budget
-        self.kept, self.judged = (self.itemsize + 4.0) * taps, JUDGED * 4.0 * taps
+        self.itemsize = anatomy.itemsize
+        self.kept, self.judged = 2 * self.itemsize * taps, JUDGED * 4.0 * taps
         self.work = self.segments[0, None].work
 
-    def extended(self, way: _Way, begin: int, end: int | None) -> _Way | None:
-        """Go on by one stage, in the tiles that cost least; None if they do not fit."""
-        segment = self.segments.get((begin, end))
-        if segment is None:
-            return None
+    def best(self, *, inside: float, outside: float) -> _Way | None:
+        """Return the cheapest way through the network whose tiles, and whose whole tensors, take so many bytes at most.
+
+        Goes from waist to waist and keeps, of all ways that reach one, those that no other beats in both what they
+        hold and what they cost.
+        """
+        ways: dict[int | None, list[_Way]] = {0: [_Way()]}
+        for begin in range(len(self.waists)):
+            for end in [*range(begin + 1, len(self.waists)), None]:
+                further = [self._extended(way, begin, end, inside) for way in ways.get(begin, [])]
+                fitting = [way for way in further if way is not None and way.outside <= outside]
+                ways[end] = _best([*ways.get(end, []), *fitting])
+        return min(ways[None], key=lambda way: way.cost, default=None)
+
+    def _extended(self, way: _Way, begin: int, end: int | None, limit: float) -> _Way | None:
+        """Go on by one stage, in the fewest tiles that fit."""
+        segment = self.segments[begin, end]
         read = 0 if begin == 0 else self.waists[begin]
         made = 0 if end is None else self.waists[end]
-        best: _Way | None = None
-        for rows, columns, bytes_, share in _grids(segment, self.itemsize):
+        for rows, columns, bytes_, forward, back in _grids(segment, self.itemsize):
             tail = end is None and rows == columns == 1
-            further = _Way(
+            # A tail is judged while its tape is held; else the tiles of a stage are worked on after that, or before.
+            taken = bytes_ + self.judged if tail else max(bytes_, self.judged if end is None else 0.0)
+            if taken > limit:
+                continue
+            # The gradients in what a stage reads and hands on are whole.
+            beside = 0.0 if tail else self.kept + self.itemsize * (read + made)
+            # Forward is one, back is two; what does not end in the objective is looked at again on the way back.
+            work = (3.0 if tail else forward + 3 * back) * segment.work / self.work
+            return _Way(
                 stages=(*way.stages, Stage(begin, end, rows, columns)),
                 held=way.held + self.itemsize * made,
-                # The gradients of what a stage reads and hands on are whole, as float32.
-                outside=max(way.outside, way.held + (0.0 if tail else self.kept + 4.0 * (read + made))),
-                inside=max(way.inside, bytes_ + (self.judged if tail else 0.0), self.judged if end is None else 0.0),
-                # Forward is one, back is two; what does not end in the objective is looked at again on the way back.
-                cost=way.cost + (3 if tail else 4) * share * segment.work / self.work + PER_TILE * rows * columns,
+                outside=max(way.outside, way.held + beside),
+                inside=max(way.inside, taken),
+                cost=way.cost + work + PER_TILE * rows * columns,
             )
-            if further.most <= self.budget and (best is None or further.cost < best.cost):
-                best = further
-        return best
+        return None
+
+
+Grid = tuple[int, int, float, float, float]
+"""Rows and columns of tiles, bytes of the largest, and the area of all of them together, forward and back, as a part of
+the whole."""
 
 
 @functools.lru_cache(maxsize=4096)
-def _grids(segment: Segment, itemsize: int) -> list[tuple[int, int, float, float]]:
-    """List rows and columns of the grids for a stage, with the bytes of a tile and the share of work of all tiles.
-
-    Of those with as many tiles, only the one whose tile is smallest.
-    """
+def _grids(segment: Segment, itemsize: int) -> list[Grid]:
+    """List the grids for a stage, from few tiles to many; only those whose tiles are smaller than of all before."""
     bytes_each = itemsize * segment.live / segment.area
-    found: dict[int, tuple[int, int, float, float]] = {}
+    found: list[Grid] = []
     for rows in range(1, MOST_TILES + 1 if segment.local else 2):
-        height, all_rows = segment.rows.lengths(rows)
+        height, *down = segment.rows.lengths(rows)
         for columns in range(1, min(MOST_TILES, MOST_GRID // rows) + 1 if segment.local else 2):
-            width, all_columns = segment.columns.lengths(columns)
-            grid = (rows, columns, bytes_each * width * height, all_rows * all_columns / segment.area)
-            if rows * columns not in found or grid[2:] < found[rows * columns][2:]:
-                found[rows * columns] = grid
-    return list(found.values())
+            width, *across = segment.columns.lengths(columns)
+            forward, back = (a * b / segment.area for a, b in zip(down, across, strict=True))
+            found.append((rows, columns, bytes_each * width * height, forward, back))
+    found.sort(key=lambda grid: (grid[0] * grid[1], grid[2]))
+    before = [math.inf, *itertools.accumulate((grid[2] for grid in found), min)]
+    return [grid for grid, least in zip(found, before, strict=False) if grid[2] < least]
 
 
 def _best(ways: list[_Way]) -> list[_Way]:
-    """Keep the ways that no other beats in both what they hold and what they cost."""
+    """Keep the ways that no other beats in both what they hold and what they cost; if many, some from end to end."""
     kept: list[_Way] = []
-    for way in sorted(ways, key=lambda one: (one.cost, one.held + one.most)):
-        if not kept or way.held + way.most < kept[-1].held + kept[-1].most:
+    for way in sorted(ways, key=lambda one: (one.cost, one.held + one.outside)):
+        if not kept or way.held + way.outside < kept[-1].held + kept[-1].outside:
             kept.append(way)
-    return kept[:MOST_WAYS]
+    return _spread(kept, MOST_WAYS)
+
+
+def _spread(items: list[T], most: int) -> list[T]:
+    """Pick so many items at most, the first and the last among them."""
+    if len(items) <= most:
+        return items
+    return [items[round(number * (len(items) - 1) / (most - 1))] for number in range(most)]
 
 
 def _waists(nodes: Sequence[Node], model: Any) -> Iterator[tuple[int, Any]]:

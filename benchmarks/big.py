@@ -1,0 +1,242 @@
+"""Big pictures: tiles against the whole picture, their seams, what they take in memory and in time."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.tools import INCEPTION_WEIGHTS, ROOT, Figure, below, show, tell
+from renderer.frame import Frame, Size
+
+LAYERS = {
+    "inception_v3": (["mixed4"], ["mixed2", "mixed5"], ["mixed8"]),
+    "dreamnet": (["objects"], ["patterns", "objects"]),
+    "vgg16": (["block4_conv3"],),
+    "resnet50": (["conv3_block4_out"],),
+}
+KINDS = ("mean", "square", "diversity")
+SIZES = (Size(641, 359), Size(512, 400))
+HD, LARGE = Size(1280, 720), Size(3840, 2160)
+
+
+def open_network(name: str, shared: Path, *, precision: str = "float32") -> Any:
+    """Open a network: Inception with its real weights, the bundled one, or one with random weights."""
+    from renderer.jobs import runtime
+
+    runtime.prepare()
+    import keras
+
+    from renderer.dreaming.networks import Network, load_network
+    from renderer.dreaming.registry import network_spec
+
+    if name == "dreamnet":
+        return load_network(name, precision=precision)
+    if name == "inception_v3":
+        return load_network(name, weights=(shared / INCEPTION_WEIGHTS).resolve(), precision=precision)
+    keras.utils.set_random_seed(3)
+    model = getattr(keras.applications, str(network_spec(name).application))(weights=None, include_top=False)
+    return Network(name, model, spec=network_spec(name), precision=precision)
+
+
+def photograph(shared: Path, size: Size) -> Frame:
+    """Return a photograph, brought to a size."""
+    from renderer.jobs.start import fit
+    from renderer.media.images import read_image
+
+    return fit(read_image(shared / "data/images/figures.jpg"), size, how="cover")
+
+
+def tiled(network: Any, layers: list[str], size: Size, *, slack: float = 1.1) -> Callable[[Any, Any], Any]:
+    """Make what looks at pictures in hardly more memory than it must have."""
+    from renderer.dreaming.tiles import TiledSight
+    from renderer.dreaming.tiling import Anatomy, least_budget
+
+    itemsize = 2 if network.precision == "bfloat16" else 4
+    least = least_budget(Anatomy(network.cut(layers), itemsize=itemsize), size)
+    return lambda given, wanted: TiledSight(given, wanted, budget=int(slack * least))
+
+
+def dreams(network: Any, layers: list[str], picture: Frame, sight: Any, *, kind: str, jitter: int = 16) -> Frame:
+    """Dream on a picture: two octaves of three steps."""
+    from renderer.dreaming.dreamer import Dreamer
+    from renderer.dreaming.octaves import Pyramid
+
+    mix = dict.fromkeys(layers, 1.0)
+    options = {"first_steps": 3, "step_size": 0.02, "jitter": jitter, "pyramid": Pyramid(octaves=2)}
+    dreamer = Dreamer(network, layers=mix, objective=kind, sight=sight, **options)  # type: ignore[arg-type]
+    return dreamer(picture, frame=0, seconds=0.0)[0]
+
+
+def equality(shared: Path) -> Iterator[Figure]:
+    """Compare dreams in tiles with dreams of the whole picture."""
+    from renderer.dreaming.sight import WholeSight
+
+    for name, precision in itertools.product(LAYERS, ("float32", "bfloat16")):
+        network = open_network(name, shared, precision=precision)
+        for layers, kind, size in itertools.product(LAYERS[name], KINDS, SIZES):
+            if (kind != KINDS[0] or precision == "bfloat16") and (size != SIZES[0] or layers != LAYERS[name][0]):
+                continue
+            tell(f"equality: {name} {'+'.join(layers)}, {kind}, {size}, {precision}")
+            picture = photograph(shared, size)
+            whole = dreams(network, layers, picture, WholeSight, kind=kind)
+            found = dreams(network, layers, picture, tiled(network, layers, size), kind=kind)
+            apart = np.abs(found - whole)
+            label = f"{name} {'+'.join(layers)}, {kind}, {size}, {precision}"
+            if precision == "float32":
+                yield below(label, float(apart.max()), 1e-3, form="{:.1e}")
+            else:
+                yield Figure(label, "-", f"{apart.max():.1e}, mean {apart.mean():.1e}", None)
+
+
+def seams(shared: Path) -> Iterator[Figure]:
+    """Compare the steps between pixels where tiles meet with those elsewhere, in what was dreamed."""
+    from renderer.dreaming.sight import WholeSight
+
+    size, layers = HD, ["mixed4"]
+    network, picture = open_network("inception_v3", shared), photograph(shared, HD)
+    made: dict[str, Frame] = {}
+    meetings: tuple[list[int], list[int]] = ([], [])
+    for name, sight in (("whole", WholeSight), ("tiles", tiled(network, layers, size))):
+        tell(f"seams: {name}")
+        made[name] = dreams(network, layers, picture, sight, kind="mean", jitter=0) - picture
+        if name == "tiles":
+            meetings = _meetings(sight(network, layers), size)
+    yield Figure("inception_v3 mixed4, 1280x720: lines where tiles meet", "-", str(sum(map(len, meetings))), None)
+    ratio = {name: _step_ratio(layer, meetings) for name, layer in made.items()}
+    asked = "the mean step there / elsewhere, against the same lines of the whole"
+    yield below(f"  {asked}", abs(ratio["tiles"] / ratio["whole"] - 1), 0.02, form="{:.2%}")
+    yield Figure("  there / elsewhere, in tiles", "-", f"{ratio['tiles']:.4f}", None)
+    yield Figure("  there / elsewhere, whole", "-", f"{ratio['whole']:.4f}", None)
+
+
+def _meetings(sight: Any, size: Size) -> tuple[list[int], list[int]]:
+    """List the rows and columns of pixels at which tiles of any stage begin."""
+    anatomy, rows, columns = sight._anatomy, set(), set()
+    reaches = anatomy.sizes(size)
+    for stage in sight.tiling(size).stages:
+        given = reaches[id(anatomy.waists[stage.begin][1])].reach
+        for tile in anatomy.layout(stage, Size(given.columns.size, given.rows.size)).forward:
+            made = reaches[id(anatomy.handed_on(stage.begin, stage.end)[0])].reach
+            rows.add(tile.own[0].whole[0].start * made.rows.stride)
+            columns.add(tile.own[0].whole[1].start * made.columns.stride)
+    return sorted(rows - {0}), sorted(columns - {0})
+
+
+def _step_ratio(layer: Frame, meetings: tuple[list[int], list[int]]) -> float:
+    """Return the mean absolute step across some rows and columns, over that across all others."""
+    there, elsewhere = [], []
+    for axis, lines in enumerate(meetings):
+        steps = np.abs(np.diff(layer, axis=axis)).mean((1 - axis, 2))
+        at = np.isin(np.arange(1, len(steps) + 1), lines)
+        there += list(steps[at])
+        elsewhere += list(steps[~at])
+    return float(np.mean(there) / np.mean(elsewhere))
+
+
+def memory(shared: Path, *, limit: str = "4GB", keep: Path | None = None) -> Iterator[Figure]:
+    """Measure the most that the command holds in memory while it dreams at 3840x2160."""
+    weights = (shared / INCEPTION_WEIGHTS).resolve()
+    network = ["--network", "inception_v3", "--weights", str(weights), "--layers", "mixed4", "--memory", limit]
+    photo, few = str(shared / "data/images/figures.jpg"), ["--octaves", "3", "--size", str(LARGE), "--overwrite"]
+    with tempfile.TemporaryDirectory() as folder:
+        at = keep or Path(folder)
+        clip = at / "clip.mp4"
+        _enlarge(shared / "data/clips/video.mp4", clip)
+        short = ["--first-steps", "3", "--steps", "1"]
+        for name, args in {
+            "still": ["still", photo, "-o", str(at / "still.png"), "--steps", "3"],
+            "zoom of 3 frames": ["zoom", photo, "-o", str(at / "zoom.mp4"), "--frames", "3", *short],
+            "video of 3 frames": ["video", str(clip), "-o", str(at / "video.mp4"), *short],
+        }.items():
+            tell(f"memory: {name}, {LARGE}")
+            peak, took = _peak([*args, *few, *network])
+            yield below(f"inception_v3 mixed4, {LARGE}, {name}: GB", peak / 1e9, float(limit.rstrip("GB")))
+            yield Figure("  time", "-", f"{took:.0f} s", None)
+
+
+def _peak(args: list[str]) -> tuple[int, float]:
+    """Run the command; return the most bytes that its process held, and the seconds it took."""
+    began = time.monotonic()
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    code = "from renderer.cli.main import main\nmain()"
+    process = subprocess.Popen([sys.executable, "-c", code, *args], env=env, stdin=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"the command ended with status {os.waitstatus_to_exitcode(status)}")
+    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024), time.monotonic() - began
+
+
+def _enlarge(clip: Path, out: Path) -> None:
+    """Write three frames of a clip at 3840x2160."""
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    scale = f"scale={LARGE.width}:{LARGE.height}:flags=bicubic"
+    args = ["-y", "-v", "error", "-i", str(clip), "-frames:v", "3", "-vf", scale, "-an", "-c:v", "libx264", str(out)]
+    subprocess.run([get_ffmpeg_exe(), *args], check=True, stdin=subprocess.DEVNULL)
+
+
+def cost(shared: Path, *, size: Size = HD, repeats: int = 3) -> Iterator[Figure]:
+    """Compare the time of a gradient in tiles with that of the whole picture."""
+    import tensorflow as tf
+
+    from renderer.dreaming.sight import WholeSight
+
+    for name, layers in (("inception_v3", ["mixed4"]), ("dreamnet", ["objects"]), ("vgg16", ["block4_conv3"])):
+        network = open_network(name, shared, precision="auto" if name != "vgg16" else "float32")
+        picture = tf.constant(photograph(shared, size))
+        judge = _mean_of(layers)
+        whole = WholeSight(network, layers)
+        sights: dict[str, Any] = {"whole": tf.function(lambda given, whole=whole, judge=judge: whole(given, judge))}
+        looks = {slack: tiled(network, layers, size, slack=slack)(network, layers) for slack in (4.0, 2.0, 1.1)}
+        sights |= {f"{slack:g} times the least memory": look for slack, look in looks.items()}
+        took: dict[str, list[float]] = {label: [] for label in sights}
+        for _ in range(repeats + 1):
+            for label, look in sights.items():
+                began = time.perf_counter()
+                (look(picture) if label == "whole" else look(picture, judge))[1].numpy()
+                took[label].append(time.perf_counter() - began)
+        best = {label: min(times[1:]) for label, times in took.items()}
+        for label, seconds in best.items():
+            yield Figure(f"{name}, {size}: {label}", "-", f"{seconds:.2f} s, {seconds / best['whole']:.2f}", None)
+
+
+def _mean_of(layers: list[str]) -> Callable[[Any], Any]:
+    import tensorflow as tf
+
+    return lambda seen: tf.add_n([tf.reduce_mean(tf.cast(seen[layer], tf.float32)) for layer in layers])
+
+
+PARTS: dict[str, Callable[..., Iterator[Figure]]] = {
+    "equality": equality,
+    "seams": seams,
+    "memory": memory,
+    "cost": cost,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=[*PARTS, "all"])
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--keep", type=Path, help="folder that the pictures of `memory` are kept in")
+    given = parser.parse_args()
+    good = True
+    for name, part in PARTS.items():
+        if given.part in (name, "all"):
+            more = {"keep": given.keep} if name == "memory" else {}
+            good &= show(part(given.shared, **more))
+    raise SystemExit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
