@@ -14,87 +14,85 @@ from renderer.cli.terminal import Terminal
 
 def add(app: typer.Typer) -> None:
     """Register the commands."""
+    for function in (encode, replay):
+        command(app, flags=ENCODE_FLAGS)(function)
 
-    @command(app, flags=ENCODE_FLAGS)
-    def encode(
-        terminal: Terminal,
-        given: Given,
-        film: Annotated[Path, typer.Argument(metavar="FILM", help="A film with a kept store, or a work folder.")],
-        *,
-        out: Out,
-        overwrite: Overwrite = False,
-    ) -> None:
-        """Make a film from the frames that are there: of a kept store, or of one that is not finished yet."""
-        chosen = given.resolve().settings.encode
-        from renderer.jobs.again import Encoding, encode_again
 
-        encoding = Encoding(codec=chosen.codec, quality=chosen.quality)
-        terminal.stopper.graceful = True
-        result = encode_again(
-            film, out, encoding=encoding, overwrite=overwrite, listener=terminal, should_stop=terminal.stopper
-        )
-        terminal.film(result)
+def encode(
+    terminal: Terminal,
+    given: Given,
+    film: Annotated[Path, typer.Argument(metavar="FILM", help="A film with a kept store, or a work folder.")],
+    *,
+    out: Out,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a film from the frames that are there: of a kept store, or of one that is not finished yet."""
+    chosen = given.resolve().settings.encode
+    from renderer.jobs.again import Encoding, encode_again
 
-    @command(app, flags=ENCODE_FLAGS)
-    def replay(
-        terminal: Terminal,
-        given: Given,
-        film: Annotated[Path, typer.Argument(metavar="FILM", help="A film or picture made by Dreamreel.")],
-        *,
-        out: Out,
-        image: Annotated[
-            Path | None, typer.Option("--image", metavar="FILE", help="The picture it began with, if it has moved.")
-        ] = None,
-        clip: Annotated[
-            Path | None, typer.Option("--clip", metavar="FILE", help="The video it was made from, if it has moved.")
-        ] = None,
-        mask: Annotated[Path | None, typer.Option("--mask", metavar="FILE", help="Its mask, if it has moved.")] = None,
-        cuts: Annotated[
-            Path | None, typer.Option("--cuts", metavar="FILE", help="Its list of cuts, if it has moved.")
-        ] = None,
-        weights: Annotated[
-            Path | None, typer.Option("--weights", metavar="FILE", help="The network's weights, if they have moved.")
-        ] = None,
-        guide: Annotated[
-            Path | None, typer.Option("--guide", metavar="FILE", help="Its guide, if it has moved.")
-        ] = None,
-        second_guide: Annotated[
-            Path | None, typer.Option("--second-guide", metavar="FILE", help="Its second guide, if it has moved.")
-        ] = None,
-        style: Annotated[
-            Path | None, typer.Option("--style", metavar="FILE", help="Its style, if it has moved.")
-        ] = None,
-        making: Making,
-    ) -> None:
-        """Render a film again from the recipe inside it."""
-        chosen = given.resolve().settings.encode
-        from renderer.jobs.again import Encoding, film_from_recipe
-        from renderer.jobs.film import make_film
-        from renderer.jobs.still import Still, make_still
+    encoding = Encoding(codec=chosen.codec, quality=chosen.quality)
+    terminal.stopper.graceful = True
+    result = encode_again(
+        film, out, encoding=encoding, overwrite=overwrite, listener=terminal, should_stop=terminal.stopper
+    )
+    terminal.film(result)
 
-        again, recipe = film_from_recipe(
-            film,
-            out,
-            given={
-                "picture": image,
-                "clip": clip,
-                "mask": mask,
-                "cuts": cuts,
-                "weights": weights,
-                "guide": guide,
-                "second guide": second_guide,
-                "style": style,
-            },
-            encoding=Encoding(codec=chosen.codec, quality=chosen.quality),
-            **making.options(),
-        )
-        if isinstance(again, Still):
-            done = make_still(again, listener=terminal)
-            terminal.result(f"{done.path}: {done.size}", event="still", path=str(done.path))
-            return
-        result = make_film(again, listener=terminal, should_stop=terminal.stopper)
-        from renderer.jobs.runtime import differences
 
-        if changed := differences(recipe.environment):
-            terminal.note(f"Made then with something else ({'; '.join(changed)}): frames may differ in fine detail.")
-        terminal.film(result)
+def replay(
+    terminal: Terminal,
+    given: Given,
+    film: Annotated[Path, typer.Argument(metavar="FILM", help="A film or picture made by Dreamreel.")],
+    *,
+    out: Out,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="FILE", help="The picture it began with, if it has moved.")
+    ] = None,
+    clip: Annotated[
+        Path | None, typer.Option("--clip", metavar="FILE", help="The video it was made from, if it has moved.")
+    ] = None,
+    mask: Annotated[Path | None, typer.Option("--mask", metavar="FILE", help="Its mask, if it has moved.")] = None,
+    cuts: Annotated[
+        Path | None, typer.Option("--cuts", metavar="FILE", help="Its list of cuts, if it has moved.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", metavar="FILE", help="The network's weights, if they have moved.")
+    ] = None,
+    guide: Annotated[Path | None, typer.Option("--guide", metavar="FILE", help="Its guide, if it has moved.")] = None,
+    second_guide: Annotated[
+        Path | None, typer.Option("--second-guide", metavar="FILE", help="Its second guide, if it has moved.")
+    ] = None,
+    style: Annotated[Path | None, typer.Option("--style", metavar="FILE", help="Its style, if it has moved.")] = None,
+    making: Making,
+) -> None:
+    """Render a film again from the recipe inside it."""
+    chosen = given.resolve().settings.encode
+    from renderer.jobs.again import Encoding, film_from_recipe
+    from renderer.jobs.film import make_film
+    from renderer.jobs.still import Still, make_still
+
+    again, recipe = film_from_recipe(
+        film,
+        out,
+        given={
+            "picture": image,
+            "clip": clip,
+            "mask": mask,
+            "cuts": cuts,
+            "weights": weights,
+            "guide": guide,
+            "second guide": second_guide,
+            "style": style,
+        },
+        encoding=Encoding(codec=chosen.codec, quality=chosen.quality),
+        **making.options(),
+    )
+    if isinstance(again, Still):
+        done = make_still(again, listener=terminal)
+        terminal.result(f"{done.path}: {done.size}", event="still", path=str(done.path))
+        return
+    result = make_film(again, listener=terminal, should_stop=terminal.stopper)
+    from renderer.jobs.runtime import differences
+
+    if changed := differences(recipe.environment):
+        terminal.note(f"Made then with something else ({'; '.join(changed)}): frames may differ in fine detail.")
+    terminal.film(result)

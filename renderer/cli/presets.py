@@ -20,124 +20,122 @@ def add(app: typer.Typer) -> None:
         no_args_is_help=True, rich_markup_mode=None, help="List, show, check and make presets; explain every setting."
     )
     app.add_typer(group, name="presets")
-    _add_readers(group)
-    _add_writers(group)
+    command(group, name="list")(list_)
+    for function in (show, check, reference, schema):
+        command(group)(function)
+    command(group, flags=ALL_FLAGS, settings=True)(new)
 
 
-def _add_readers(group: typer.Typer) -> None:
-    @command(group, name="list")
-    def list_(
-        terminal: Terminal,
-        *,
-        for_: Annotated[
-            str | None, typer.Option("--for", metavar="COMMAND", help="Those for zoom, video or still alone.")
-        ] = None,
-    ) -> None:
-        """List the presets, each with the commands that it is meant for and what it looks like."""
-        from renderer.jobs.looks import describe
-        from renderer.jobs.presets import check_command, preset_files
+def list_(
+    terminal: Terminal,
+    *,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="COMMAND", help="Those for zoom, video or still alone.")
+    ] = None,
+) -> None:
+    """List the presets, each with the commands that it is meant for and what it looks like."""
+    from renderer.jobs.looks import describe
+    from renderer.jobs.presets import check_command, preset_files
 
-        wanted = None if for_ is None else check_command(for_)
-        found = [entry for entry in describe(preset_files()) if wanted is None or wanted in (entry[2] or [wanted])]
-        width = max((len(entry[0]) for entry in found), default=0)
-        meant = max((len(",".join(entry[2])) for entry in found), default=0)
-        for name, about, commands, path in found:
-            told = ",".join(commands) or "any"
-            terminal.result(
-                f"{name:<{width}}  {told:<{max(3, meant)}}  {about}",
-                event="preset",
-                name=name,
-                about=about,
-                commands=list(commands),
-                path=str(path),
-            )
-
-    @command(group)
-    def show(
-        terminal: Terminal,
-        names: Names,
-        *,
-        for_: Annotated[
-            str | None,
-            typer.Option("--for", metavar="COMMAND", help="zoom, video or still. [what the presets are meant for]"),
-        ] = None,
-    ) -> None:
-        """Show every setting that presets lead to, and where each value comes from."""
-        from renderer.jobs.defaults import of_command
-        from renderer.jobs.presets import check_command, load_preset, resolve
-        from renderer.jobs.settings import flatten
-
-        presets = [load_preset(name) for name in names]
-        meant = [preset.commands[0] for preset in presets if preset.commands]
-        wanted = check_command(for_) if for_ else meant[-1] if meant else "zoom"
-        resolved = resolve(presets=presets, defaults=of_command(wanted), command=wanted)
-        for note in resolved.notes:
-            terminal.note(note)
-        flat, origins, places = flatten(resolved.settings), resolved.origins, resolved.places
-        if terminal.json:
-            terminal.result("", event="settings", settings=flat, origins=dict(origins), places=dict(places))
-            return
-        keys = max(map(len, flat))
-        values = {key: "-" if value is None else str(value) for key, value in flat.items()}
-        widest = min(40, max(map(len, values.values())))
-        for key, value in values.items():
-            terminal.result(f"{key:<{keys}}  {value:<{widest}}  {origins[key]}")
-
-    @command(group)
-    def check(terminal: Terminal, names: Names) -> None:
-        """Check that presets can be read and make sense, and tell of every mistake; then the exit code is 4."""
-        from renderer.jobs.looks import check_preset
-
-        found = [check_preset(name) for name in names]
-        for checked in found:
-            good = f"{checked.name}: good, {checked.settings} settings"
-            terminal.result(
-                "\n".join(checked.problems) or good,
-                event="checked",
-                name=checked.name,
-                path=None if checked.path is None else str(checked.path),
-                settings=checked.settings,
-                problems=list(checked.problems),
-            )
-        if any(checked.problems for checked in found):
-            raise typer.Exit(4)
-
-    @command(group)
-    def reference(terminal: Terminal) -> None:
-        """Print what every setting means, its type, range, unit and default, as Markdown."""
-        from renderer.jobs.reference import entries, reference
-
-        if not terminal.json:
-            terminal.result(reference().rstrip())
-            return
-        for entry in entries():
-            terminal.result("", event="setting", **entry.values())
-
-    @command(group)
-    def schema(terminal: Terminal) -> None:
-        """Print a JSON Schema of preset files, with which editors complete and check them."""
-        from renderer.jobs.reference import schema
-
-        found = schema()
-        terminal.result(json.dumps(found, indent=2, ensure_ascii=False), **found)
+    wanted = None if for_ is None else check_command(for_)
+    found = [entry for entry in describe(preset_files()) if wanted is None or wanted in (entry[2] or [wanted])]
+    width = max((len(entry[0]) for entry in found), default=0)
+    meant = max((len(",".join(entry[2])) for entry in found), default=0)
+    for name, about, commands, path in found:
+        told = ",".join(commands) or "any"
+        terminal.result(
+            f"{name:<{width}}  {told:<{max(3, meant)}}  {about}",
+            event="preset",
+            name=name,
+            about=about,
+            commands=list(commands),
+            path=str(path),
+        )
 
 
-def _add_writers(group: typer.Typer) -> None:
-    @command(group, flags=ALL_FLAGS, settings=True)
-    def new(
-        terminal: Terminal,
-        given: Given,
-        name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, - and _.")],
-        *,
-        from_: Annotated[
-            Path | None,
-            typer.Option("--from", metavar="FILM", help="Begin with the look of a film or picture made by Dreamreel."),
-        ] = None,
-        about: Annotated[str, typer.Option("--about", metavar="TEXT", help="What it looks like, in a line.")] = "",
-    ) -> None:
-        """Write a preset of your own from a film or from the flags given here; `--preset NAME` then uses it."""
-        from renderer.jobs.looks import look_of, new_preset
+def show(
+    terminal: Terminal,
+    names: Names,
+    *,
+    for_: Annotated[
+        str | None,
+        typer.Option("--for", metavar="COMMAND", help="zoom, video or still. [what the presets are meant for]"),
+    ] = None,
+) -> None:
+    """Show every setting that presets lead to, and where each value comes from."""
+    from renderer.jobs.defaults import of_command
+    from renderer.jobs.presets import check_command, load_preset, resolve
+    from renderer.jobs.settings import flatten
 
-        resolved = given.resolve(below=[] if from_ is None else [look_of(from_)])
-        path = new_preset(name, resolved, about=about)
-        terminal.result(f"{path}: written", event="preset", name=name, path=str(path))
+    presets = [load_preset(name) for name in names]
+    meant = [preset.commands[0] for preset in presets if preset.commands]
+    wanted = check_command(for_) if for_ else meant[-1] if meant else "zoom"
+    resolved = resolve(presets=presets, defaults=of_command(wanted), command=wanted)
+    for note in resolved.notes:
+        terminal.note(note)
+    flat, origins, places = flatten(resolved.settings), resolved.origins, resolved.places
+    if terminal.json:
+        terminal.result("", event="settings", settings=flat, origins=dict(origins), places=dict(places))
+        return
+    keys = max(map(len, flat))
+    values = {key: "-" if value is None else str(value) for key, value in flat.items()}
+    widest = min(40, max(map(len, values.values())))
+    for key, value in values.items():
+        terminal.result(f"{key:<{keys}}  {value:<{widest}}  {origins[key]}")
+
+
+def check(terminal: Terminal, names: Names) -> None:
+    """Check that presets can be read and make sense, and tell of every mistake; then the exit code is 4."""
+    from renderer.jobs.looks import check_preset
+
+    found = [check_preset(name) for name in names]
+    for checked in found:
+        good = f"{checked.name}: good, {checked.settings} settings"
+        terminal.result(
+            "\n".join(checked.problems) or good,
+            event="checked",
+            name=checked.name,
+            path=None if checked.path is None else str(checked.path),
+            settings=checked.settings,
+            problems=list(checked.problems),
+        )
+    if any(checked.problems for checked in found):
+        raise typer.Exit(4)
+
+
+def reference(terminal: Terminal) -> None:
+    """Print what every setting means, its type, range, unit and default, as Markdown."""
+    from renderer.jobs.reference import entries, reference
+
+    if not terminal.json:
+        terminal.result(reference().rstrip())
+        return
+    for entry in entries():
+        terminal.result("", event="setting", **entry.values())
+
+
+def schema(terminal: Terminal) -> None:
+    """Print a JSON Schema of preset files, with which editors complete and check them."""
+    from renderer.jobs.reference import schema
+
+    found = schema()
+    terminal.result(json.dumps(found, indent=2, ensure_ascii=False), **found)
+
+
+def new(
+    terminal: Terminal,
+    given: Given,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, - and _.")],
+    *,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="FILM", help="Begin with the look of a film or picture made by Dreamreel."),
+    ] = None,
+    about: Annotated[str, typer.Option("--about", metavar="TEXT", help="What it looks like, in a line.")] = "",
+) -> None:
+    """Write a preset of your own from a film or from the flags given here; `--preset NAME` then uses it."""
+    from renderer.jobs.looks import look_of, new_preset
+
+    resolved = given.resolve(below=[] if from_ is None else [look_of(from_)])
+    path = new_preset(name, resolved, about=about)
+    terminal.result(f"{path}: written", event="preset", name=name, path=str(path))
