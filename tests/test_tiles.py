@@ -23,7 +23,7 @@ from renderer.jobs import memory, runtime
 from renderer.jobs.settings import build, flatten
 from renderer.jobs.start import own_size
 
-SIZES = [(61, 47), (64, 48), (57, 50)]
+SIZES = [(61, 47), (80, 50)]
 
 
 def network_of(model, *, precision="float32", smallest=8):
@@ -103,7 +103,7 @@ def photo(size, seed=0):
     return tf.constant(np.random.default_rng(seed).uniform(0, 1, (height, width, 3)).astype(np.float32))
 
 
-def tightest(network, wanted, size, *, slack=1.05):
+def tightest(network, wanted, size, *, slack=1.02):
     """A sight with hardly more memory than it must have: as many stages and tiles as there can be."""
     least = least_budget(Anatomy(network.cut([name for name in wanted if name != PICTURE]), itemsize=4), Size(*size))
     return TiledSight(network, wanted, budget=int(least * slack))
@@ -133,7 +133,7 @@ def test_tiles_give_the_judgement_and_the_gradient_of_the_whole_picture(networks
     value, gradient = WholeSight(network, wanted)(picture, squares)
     sight = tightest(network, wanted, size)
     stages = sight.tiling(Size(*size)).stages
-    assert len(stages) > 1 or not stages[0].whole
+    assert len(stages) > 1 or not stages[0].whole or model == "global"  # where one stage sees all, it may be all
     found, slope = sight(picture, squares)
     assert float(found) == pytest.approx(float(value), rel=1e-5)
     assert farthest(slope, gradient) < 1e-5
@@ -235,10 +235,12 @@ def test_tiles_of_a_stage_own_every_position_once(networks):
     for stage in choose(anatomy, size, budget=least_budget(anatomy, size)).stages:
         given = anatomy.sizes(size)[id(anatomy.waists[stage.begin][1])].reach
         layout = anatomy.layout(stage, Size(given.columns.size, given.rows.size))
-        for number, shape in enumerate(layout.shapes):
+        kept = [(shape, [tile.own[number] for tile in layout.forward]) for number, shape in enumerate(layout.shapes)]
+        kept.append(((given.rows.size, given.columns.size), [tile.read for tile in layout.back]))
+        for shape, places in kept:
             owners = np.zeros(shape, int)
-            for tile in layout.tiles:
-                owners[tile.places[number].whole] += 1
+            for place in places:
+                owners[place.whole] += 1
             assert (owners == 1).all()
 
 

@@ -140,30 +140,17 @@ class TiledSight:
         Raises:
             TooLittle: as `tiling`.
         """
-        stages = self._stages(picture)
-        # A last stage in one piece is judged while its tape runs: what it keeps need not be computed again.
-        tail = stages.pop() if stages and stages[-1].whole else None
-        whole = picture[None]
+        stages, whole = self._stages(picture), picture[None]
         inputs, taps = self._forward(whole, stages)
         seen = {name: tf.convert_to_tensor(tap) for name, tap in taps.items()}
-        with tf.GradientTape() as tape:
-            if tail is not None:
-                begun = tf.convert_to_tensor(inputs.pop())
-                tape.watch(begun)
-                seen |= self._named(self._made(tail, begun))
         if self._with_picture:
             seen[PICTURE] = whole
         value, slopes = _judged(seen, judge)
-        gradient = slopes.pop(PICTURE, None)
-        through = None
-        if tail is not None:
-            ends = [name for name in seen if name not in taps and slopes.get(name) is not None]
-            through = tape.gradient([seen[name] for name in ends], begun, [slopes.pop(name) for name in ends])
-        del tape, seen, taps
-        if stages:
-            through = self._back(stages, inputs, slopes, through)
-        found = [one for one in (through, gradient) if one is not None]
-        return value, tf.add_n(found)[0] if found else tf.zeros_like(picture)
+        del seen, taps
+        own = slopes.pop(PICTURE, None)
+        through = self._back(stages, inputs, slopes)
+        found = [tf.convert_to_tensor(one[0]) for one in (own, through) if one is not None]
+        return value, tf.add_n(found) if found else tf.zeros_like(picture)
 
     def look(self, picture: tf.Tensor) -> dict[str, tf.Tensor]:
         """Look at a picture; see `sight.Sight`.
@@ -180,7 +167,7 @@ class TiledSight:
         return list(self.tiling(Size(width, height)).stages)
 
     def _forward(self, picture: tf.Tensor, stages: Sequence[Stage]) -> tuple[list[Any], dict[str, Any]]:
-        """Work through stages; return what each reads, then what the last one hands on, and the layers looked at."""
+        """Work through the stages; return what each reads, and the layers that are looked at."""
         inputs: list[Any] = [picture]
         taps: dict[str, Any] = {}
         for stage in stages:
@@ -190,15 +177,15 @@ class TiledSight:
                 inputs.append(made[id(self._waist(stage.end))])
         return inputs, taps
 
-    def _back(self, stages: Sequence[Stage], inputs: list[Any], slopes: dict[str, Any], slope: Any) -> Any:
-        """Carry gradients back through stages, to the picture `(1, H, W, 3)`.
+    def _back(self, stages: Sequence[Stage], inputs: list[Any], slopes: dict[str, Any]) -> Any:
+        """Carry gradients back through the stages, to the picture `(1, H, W, 3)`; None for 0.
 
         Args:
-            stages: all but a last one that is done.
+            stages: of the network.
             inputs: what each stage reads; emptied on the way.
-            slopes: gradients in the layers that these stages make, by name; None for 0.
-            slope: gradient in what the last of them hands on; None for 0.
+            slopes: gradients in the layers that are looked at, by name; None for 0.
         """
+        slope: Any = None
         for stage in reversed(stages):
             outputs = self._worker(stage).outputs
             given: list[Any] = [slopes.pop(self._names.get(id(output), ""), None) for output in outputs]

@@ -30,12 +30,15 @@ from renderer.frame import Size
 
 T = TypeVar("T")
 
-KEPT, PASSING = 0.8, 1.8
+IDLE = 1.3
+"""What TensorFlow holds, times what it uses: pieces of other sizes lie idle between those in use."""
+
+KEPT, PASSING = 0.8 * IDLE, 1.8 * IDLE
 """What the gradient of a tile takes: so much of the activations that a tape may keep, and so much of what the largest
 operation reads and makes, for gradients on their way and copies in other layouts. Measured with stages of Inception v3,
 VGG16, ResNet50 and dreamnet, in float32 and bfloat16: within a fifth of it, or well below."""
 
-JUDGED = 3.5
+JUDGED = 3.5 * IDLE
 """What judging takes, times the judged activations as float32: they, their products and their gradients."""
 
 PER_TILE = 2e-3
@@ -391,7 +394,7 @@ class _Way:
         held: bytes of the tensors at their waists, which stay to the end.
         outside, inside: the most that whole tensors take, and the most that the work on a tile takes. TensorFlow keeps
             what a tile took for the next one, so they add up, whether they meet or not.
-        cost: the work, as a multiple of looking at the whole picture once.
+        cost: the work, as a multiple of looking at the whole picture once; of a gradient it is three where all fits.
     """
 
     stages: tuple[Stage, ...] = ()
@@ -433,19 +436,16 @@ class _Search:
         read = 0 if begin == 0 else self.waists[begin]
         made = 0 if end is None else self.waists[end]
         for rows, columns, bytes_, forward, back in _grids(segment, self.itemsize):
-            tail = end is None and rows == columns == 1
-            # A tail is judged while its tape is held; else the tiles of a stage are worked on after that, or before.
-            taken = bytes_ + self.judged if tail else max(bytes_, self.judged if end is None else 0.0)
+            taken = max(bytes_, self.judged if end is None else 0.0)
             if taken > limit:
                 continue
-            # The gradients in what a stage reads and hands on are whole.
-            beside = 0.0 if tail else self.kept + self.itemsize * (read + made)
-            # Forward is one, back is two; what does not end in the objective is looked at again on the way back.
-            work = (3.0 if tail else forward + 3 * back) * segment.work / self.work
+            # Forward is one, back is two, with another look on the way.
+            work = (forward + 3 * back) * segment.work / self.work
             return _Way(
                 stages=(*way.stages, Stage(begin, end, rows, columns)),
                 held=way.held + self.itemsize * made,
-                outside=max(way.outside, way.held + beside),
+                # The gradients in what a stage reads and hands on are whole, too.
+                outside=max(way.outside, way.held + self.kept + self.itemsize * (read + made)),
                 inside=max(way.inside, taken),
                 cost=way.cost + work + PER_TILE * rows * columns,
             )

@@ -12,10 +12,10 @@ from renderer.jobs.values import bytes_of
 if TYPE_CHECKING:
     from renderer.dreaming.ascent import SightMaker
 
-BASE = 1_100_000_000
+BASE = 1_150_000_000
 """Bytes that Python, TensorFlow and a network take before the first frame."""
 
-PICTURES = {"still": 12, "zoom": 15, "video": 23}
+PICTURES = {"still": 13, "zoom": 17, "video": 26}
 """Pictures of the frame's size, in float32, that are held around the network, by the kind of film: a zoom governs and
 stores them, a video also finds motion and carries layers."""
 

@@ -169,9 +169,11 @@ PALETTE = (
 )
 
 CODECS: dict[str, Codec] = {
+    # With two threads x264 now and then decides otherwise on small frames when the machine is busy (seen: one film of
+    # thirty at 64x48): the same frames, other bytes.
     "h264": Codec(
         encoder="libx264",
-        options="-threads {threads} -preset fast -crf {quality}",
+        options="-threads 1 -preset fast -crf {quality}",
         filters=f"{BT709},format=yuv420p",
         quality=Quality("CRF", 17, 0, 51),
         even=True,
