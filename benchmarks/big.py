@@ -58,8 +58,9 @@ def photograph(shared: Path, size: Size) -> Frame:
 
 def tiled(network: Any, layers: list[str], size: Size, *, slack: float = 1.1) -> Callable[[Any, Any], Any]:
     """Make what looks at pictures in hardly more memory than it must have."""
+    from renderer.dreaming.fitting import least_budget
     from renderer.dreaming.tiles import TiledSight
-    from renderer.dreaming.tiling import Anatomy, least_budget
+    from renderer.dreaming.tiling import Anatomy
 
     itemsize = 2 if network.precision == "bfloat16" else 4
     least = least_budget(Anatomy(network.cut(layers), itemsize=itemsize), size)

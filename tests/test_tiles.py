@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from renderer.dreaming.dreamer import Dreamer
+from renderer.dreaming.fitting import choose, least_budget
 from renderer.dreaming.folding import Folded
 from renderer.dreaming.mix import parse_mix
 from renderer.dreaming.networks import Network
@@ -16,7 +17,7 @@ from renderer.dreaming.reach import WINDOWS, Reach, Seen, Span, nodes_between, w
 from renderer.dreaming.registry import NetworkSpec
 from renderer.dreaming.sight import PICTURE, WholeSight
 from renderer.dreaming.tiles import TiledSight, Tiles, TooLittle
-from renderer.dreaming.tiling import Anatomy, choose, least_budget
+from renderer.dreaming.tiling import Anatomy
 from renderer.errors import UsageError
 from renderer.frame import Size
 from renderer.jobs import memory, runtime

@@ -17,9 +17,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from renderer.dreaming.fitting import choose, least_budget
 from renderer.dreaming.networks import Network
 from renderer.dreaming.sight import PICTURE, Judge, Sight, WholeSight
-from renderer.dreaming.tiling import Anatomy, Layout, Stage, Tiling, choose, least_budget
+from renderer.dreaming.tiling import Anatomy, Layout, Stage, Tiling
 from renderer.errors import UsageError
 from renderer.frame import Size
 
