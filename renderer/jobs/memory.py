@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BASE = 1_150_000_000
 """Bytes that Python, TensorFlow and a network take before the first frame."""
 
-PICTURES = {"still": 13, "zoom": 17, "video": 26}
+PICTURES = {"still": 13, "zoom": 18, "video": 26}
 """Pictures of the frame's size, in float32, that are held around the network, by the kind of film: a zoom governs and
 stores them, a video also finds motion and carries layers."""
 
