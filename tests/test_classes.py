@@ -94,7 +94,7 @@ def test_a_head_that_was_cut_off_is_told_and_one_that_is_not_needed_does_no_harm
     assert load_network("mobilenet", weights=whole).layers() == load_network("mobilenet", weights=bare).layers()
 
 
-@pytest.mark.slow
+@pytest.mark.minutes
 def test_a_head_of_dense_layers_becomes_convolutions_and_takes_larger_pictures(tmp_path):
     path = tmp_path / "whole.weights.h5"
     model = weights_of("VGG16", path, head=True)

@@ -19,9 +19,9 @@ from renderer.dreaming.surgery import open_up
 from renderer.errors import EnvironmentProblem, UsageError
 
 LARGER = re.compile(
-    "vgg19|resnet1|densenet(169|201)|mobilenet_v3_large|efficientnet_(b[1-7]|v2_(b[1-3]|.$))|convnext_[^t]"
+    "vgg19|resnet1|inception_resnet|densenet(169|201)|mobilenet_v3_large|efficientnet_(b[1-7]|v2_(b[1-3]|.$))|convnext_[^t]"
 )
-"""Networks with a smaller relative of the same make."""
+"""Networks with a smaller relative of the same make, or of two others."""
 
 ALL = [pytest.param(name, marks=pytest.mark.minutes if LARGER.match(name) else ()) for name in NETWORKS]
 
