@@ -189,7 +189,9 @@ def test_films_one_after_another_load_their_network_once_and_leave_nothing_behin
         descriptors = len(list(Path("/proc/self/fd").iterdir())) if Path("/proc/self/fd").is_dir() else 0
         held.append((len(gc.get_objects()), threading.active_count(), descriptors))
     assert len(loaded) == 1
-    assert held[-1][1:] == held[3][1:]
+    # A leak would be one a film at least; others in this process, like a cluster, open and close a few meanwhile.
+    assert held[-1][1] - held[3][1] < 8, "threads"
+    assert held[-1][2] - held[3][2] < 8, "descriptors"
     assert held[-1][0] - held[3][0] < 200  # An opened network alone is thousands of objects.
 
 
