@@ -80,18 +80,9 @@ def open_dreamer(
     guides = open_guides(settings) if guides is None else guides
     runtime.prepare()
     from renderer.dreaming.dreamer import Dreamer
-    from renderer.dreaming.networks import shared_network
     from renderer.dreaming.references import Leaders
 
-    dream = settings.dream
-    chosen = settings.network
-    network = shared_network(
-        chosen.name,
-        weights=chosen.weights,
-        precision=chosen.precision,
-        head=bool(dream.classes),
-        preprocess=chosen.preprocess,
-    )
+    dream, network = settings.dream, _open_network(settings)
     dreamer = Dreamer(
         network,
         layers=_layers(settings, network, around=around),
@@ -120,6 +111,19 @@ def open_dreamer(
         around=around,
     )
     return network, dreamer
+
+
+def _open_network(settings: Settings) -> Network:
+    from renderer.dreaming.networks import shared_network
+
+    chosen = settings.network
+    return shared_network(
+        chosen.name,
+        weights=chosen.weights,
+        precision=chosen.precision,
+        head=bool(settings.dream.classes),
+        preprocess=chosen.preprocess,
+    )
 
 
 def _layers(settings: Settings, network: Network, *, around: float | None) -> Mix:
