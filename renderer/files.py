@@ -1,0 +1,156 @@
+"""Open files that somebody else wrote: only plain files, never more of one than expected, and never through a link.
+
+What is given as an input may be a link to a plain file. What lies in a work folder may not be a link: it is ours, and
+a link would make us read or write somewhere else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from renderer.errors import BadInput, DiskProblem
+
+_KERNEL_FOLDERS = ("/proc/", "/sys/", "/dev/")  # Plain by their kind, yet made up while they are read.
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
+def open_input(path: Path, *, expected: str) -> BinaryIO:
+    """Open a file that the user named, for reading. A FIFO, a device or a folder is refused at once.
+
+    Args:
+        path: the file.
+        expected: what it should be, with its article: "a picture".
+
+    Raises:
+        BadInput: it is not there, cannot be read or is no plain file.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _NO_WAIT)
+    except (OSError, ValueError) as error:
+        raise cannot_read(path, error, expected=expected) from error
+    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    real = os.path.realpath(path)
+    if kind == stat.S_IFREG and not real.startswith(_KERNEL_FOLDERS):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise BadInput(f"{path} is {_what(kind)}; expected {expected}.")
+
+
+def check_input(path: Path, *, expected: str) -> int:
+    """Make sure that a file which another program will open is a plain one that can be read; return its bytes.
+
+    Raises:
+        BadInput: as `open_input`, or it is empty.
+    """
+    with open_input(path, expected=expected) as file:
+        size = os.fstat(file.fileno()).st_size
+    if not size:
+        raise BadInput(f"{path} is empty; expected {expected}.")
+    return size
+
+
+def read_input(path: Path, *, expected: str, limit: int) -> bytes:
+    """Return what is in a file that the user named.
+
+    Args:
+        path: the file.
+        expected: what it should be, with its article.
+        limit: bytes of the largest that is read.
+
+    Raises:
+        BadInput: as `open_input`, or it is larger than `limit`.
+    """
+    with open_input(path, expected=expected) as file:
+        return _read(file, path, expected=expected, limit=limit)
+
+
+def read_own(path: Path, *, expected: str, limit: int) -> bytes:
+    """Return what is in a file of a work folder.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        BadInput: it is a link or no plain file, cannot be read, or is larger than `limit` bytes.
+    """
+    with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+        return _read(file, path, expected=expected, limit=limit)
+
+
+def open_own(path: Path, flags: int) -> int:
+    """Open a file of a work folder, and return its descriptor; a link or anything that is no plain file is refused.
+
+    Args:
+        path: the file.
+        flags: as for `os.open`.
+
+    Raises:
+        FileNotFoundError: it is not there, and `flags` do not create it.
+        BadInput: it is a link or no plain file, or cannot be read.
+        DiskProblem: it cannot be written.
+    """
+    writes = flags & (os.O_WRONLY | os.O_RDWR)
+    try:
+        # What would be emptied is emptied only when it is known to be ours.
+        descriptor = os.open(path, flags & ~os.O_TRUNC | _NO_LINK | _NO_WAIT, 0o666)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR):
+            raise _not_ours(path) from error
+        if writes:
+            raise DiskProblem(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise cannot_read(path, error, expected="a file of a work folder") from error
+    state = os.fstat(descriptor)
+    if not stat.S_ISREG(state.st_mode) or (writes and state.st_nlink > 1):
+        os.close(descriptor)
+        raise _not_ours(path)
+    if flags & os.O_TRUNC:
+        os.ftruncate(descriptor, 0)
+    return descriptor
+
+
+def is_own_folder(path: Path) -> bool:
+    """Tell whether there is a folder under this name which is not reached through a link in its last part."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def cannot_read(path: Path, error: Exception, *, expected: str) -> BadInput:
+    """Turn what the system says about a read into an error for the user."""
+    if isinstance(error, FileNotFoundError):
+        return BadInput(f"{path} is not there; expected {expected}.")
+    said = getattr(error, "strerror", None) or error
+    return BadInput(f"{path} cannot be read: {said}; expected {expected}.")
+
+
+def _read(file: BinaryIO, path: Path, *, expected: str, limit: int) -> bytes:
+    try:
+        data = file.read(limit + 1)
+    except OSError as error:
+        raise cannot_read(path, error, expected=expected) from error
+    if len(data) > limit:
+        raise BadInput(f"{path} has more than {limit:,} bytes, which is too large for {expected}.")
+    return data
+
+
+def _not_ours(path: Path) -> BadInput:
+    return BadInput(
+        f"{path} is a link or no plain file, so it was not written by Dreamreel; remove it, or choose another folder."
+    )
+
+
+def _what(kind: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(kind, "a file of the system")
