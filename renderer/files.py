@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +20,7 @@ _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
-def open_input(path: Path, *, expected: str) -> BinaryIO:
+def open_input(path: Path, *, expected: str) -> BufferedReader:
     """Open a file that the user named, for reading. A FIFO, a device or a folder is refused at once.
 
     Args:
@@ -119,6 +120,16 @@ def is_own_folder(path: Path) -> bool:
         return stat.S_ISDIR(path.lstat().st_mode)
     except (OSError, ValueError):
         return False
+
+
+def exists(path: Path) -> bool:
+    """Tell whether something is there; not where its name cannot be one, for which `Path.exists` may raise."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder is there, perhaps behind a link; never raises."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def cannot_read(path: Path, error: Exception, *, expected: str) -> BadInput:

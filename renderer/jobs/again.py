@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from renderer.jobs.settings import FILES, Settings, build, flatten, with_files
 from renderer.jobs.still import Still
 from renderer.jobs.video import VideoFilm
 from renderer.media.encode import check_encode, read_recipe
+from renderer.media.ledger import FILM
 from renderer.media.store import Store
 
 
@@ -147,9 +149,9 @@ def _extras(recipe: Recipe, settings: Settings, out: Path, listener: Listener) -
 
 def _find_store(source: Path) -> Store:
     for folder in (source, work_folder(source)):
-        if (folder / "film.json").is_file():
+        if os.path.lexists(folder / FILM):
             return Store.existing(folder)
-    if not source.exists():
+    if not os.path.lexists(source):
         raise BadInput(f"{source} does not exist.")
     raise BadInput(
         f"The lossless frames of {source} are not there: its work folder {work_folder(source)} is gone, as after any "

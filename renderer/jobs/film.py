@@ -22,7 +22,7 @@ from renderer.jobs.parts import Parts, assemble
 from renderer.jobs.rendering import FilmRenderer, frames_there, render_here
 from renderer.jobs.settings import Settings, encode_key, flatten
 from renderer.jobs.start import first_canvas
-from renderer.jobs.work import check_unfinished, key_of, known, open_done, open_store
+from renderer.jobs.work import check_folder, check_unfinished, existing, key_of, known, open_done, open_store, recipe_of
 from renderer.media.clips import Clip
 from renderer.media.encode import Sound, check_encode, encode, read_recipe
 from renderer.media.store import Store
@@ -89,7 +89,7 @@ class Film:
         """Find out what rendering needs to know of the inputs, to be written into the recipe before the first frame.
 
         Args:
-            known: the recipe of work on the same film that was stopped; empty where there is none.
+            known: what work on the same film found out that was stopped; empty where there is none.
             listener: is told how it comes along.
         """
         del known, listener
@@ -174,7 +174,8 @@ def check(film: Film) -> None:
         overwrite=film.overwrite,
     )
     size, count = settings.film.size, settings.frame_count
-    if not film.folder.exists():
+    check_folder(film.folder)
+    if not os.path.lexists(film.folder):
         needed = int(count * size.width * size.height * STORE_BYTES_A_PIXEL)
         check_room(_there(film.folder), needed=needed, what="This film")
     weights = settings.network.weights
@@ -295,18 +296,19 @@ def _already_finished(film: Film) -> Result | None:
     """Notice a film that an earlier run finished and was killed before it could clean up."""
     if film.overwrite or film.keep_store or not os.path.lexists(film.out):
         return None
+    old = existing(film.folder)
+    held = None if old is None else recipe_of(old)
+    if old is None or held is None:
+        return None
     try:
-        old = Store.existing(film.folder)
         recipe = read_recipe(film.out)
     except BadInput:
         return None
     expected = finished_recipe(old.meta, settings=film.settings, out=film.out)
-    same = recipe.get("encode_key") == expected["encode_key"] and old.meta.get("film_key") == key_of(film)
+    same = recipe.get("encode_key") == expected["encode_key"] and held.film_key == key_of(film)
     if not (old.done and same):
         return None
-    with Store.open(
-        film.folder, size=old.size, rate=old.rate, pixel_key=str(old.meta["pixel_key"]), meta=old.meta
-    ) as store:
+    with Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=old.pixel_key, meta=old.meta) as store:
         store.remove()
     return _result(film, frames=old.count, resumed_at=old.count, took=0.0)
 

@@ -30,7 +30,7 @@ def check_not_input(out: Path, *inputs: Path | None) -> None:
         UsageError: it is.
     """
     for path in inputs:
-        if path is not None and os.path.lexists(path) and path.resolve() == out.resolve():
+        if path is not None and os.path.lexists(path) and os.path.realpath(path) == os.path.realpath(out):
             raise UsageError(f"The output {out} is an input too; choose another name with -o.")
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, StringConstraints, model_validator
 
 from renderer.errors import BadInput, UsageError
-from renderer.jobs.settings import Settings, build, flatten
+from renderer.files import exists
+from renderer.jobs.settings import FILES, Settings, build, flatten
 from renderer.jobs.start import file_sha256
+from renderer.records import Count, Hash, PathText, Record, Text, Word, to_record
 
 VERSION = 1
 
@@ -26,32 +29,99 @@ SAY_WHERE = {
 """What a film is made from -> the flag of `replay` that says where it is now."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
+INPUTS: dict[str, tuple[str, ...]] = {
+    "zoom": ("picture",),
+    "video": ("clip", "mask", "cuts"),
+    "still": ("picture", "mask"),
+}
+"""Kind -> what a film of it may be made from, beside the files that its settings name."""
+
+
+class InputRecord(Record):
+    """A file that a film was made from: its path as it was given, and the sha256 of its content."""
+
+    path: PathText
+    sha256: Annotated[str, StringConstraints(pattern=r"\A[0-9a-f]{64}\z")]
+
+
+class SeamRecord(Record):
+    """Where a film went on in another environment: at which frame, and what had changed."""
+
+    frame: Count
+    changed: Annotated[list[Text], Field(max_length=1000)]
+
+
+def _settings(values: Any) -> Settings:
+    """Make settings of what a recipe holds of them."""
+    if not isinstance(values, dict):
+        raise ValueError("must be a table of settings")
+    try:
+        return build(values)
+    except UsageError as error:
+        raise ValueError(str(error).rstrip(".")) from None
+
+
+def _facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """Check what was found out: cuts are numbers of frames, ascending."""
+    cuts = facts.get("cuts", [])
+    if not isinstance(cuts, list) or any(type(cut) is not int for cut in cuts):
+        raise ValueError("its cuts must be numbers of frames")
+    if cuts != sorted(set(cuts)) or (cuts and not 0 < cuts[0] <= cuts[-1] < 10**9):
+        raise ValueError("its cuts must ascend, from frame 1 on")
+    return facts
+
+
+class Recipe(Record):
     """A recipe that was read back.
 
     Attributes:
-        kind: "zoom", "video" or "still".
+        dreamreel: the version that wrote it.
+        kind: of film, a key of `INPUTS`.
         settings: of the film.
-        inputs: the files it was made from, as their paths were given then, by what they are to it.
-        hashes: sha256 of those files.
+        files: what it was made from, by what it is to it.
         facts: what was found out about the inputs before the first frame.
         weights_sha256: of the network's weights.
         environment: versions and device that made it.
+        pixel_key: stands for all that decides its pixels.
+        film_key: the same, apart from the machine.
+        encode_key: stands for what decides the file; "" in a work folder.
+        seams: where it went on in another environment.
     """
 
-    kind: str
-    settings: Settings
-    inputs: Mapping[str, Path]
-    hashes: Mapping[str, str]
-    facts: Mapping[str, Any]
-    weights_sha256: str
-    environment: Mapping[str, Any]
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    dreamreel: Word
+    kind: Literal["zoom", "video", "still"]
+    settings: Annotated[Settings, PlainValidator(_settings)]
+    files: dict[str, InputRecord] = Field(alias="inputs")
+    facts: Annotated[dict[str, Any], AfterValidator(_facts)]
+    weights_sha256: Hash
+    environment: Annotated[dict[Word, Word | int | float | None], Field(max_length=100)]
+    pixel_key: Hash
+    film_key: Hash
+    encode_key: Hash = ""
+    seams: Annotated[list[SeamRecord], Field(max_length=1000)] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _made_from(self) -> Self:
+        """Refuse inputs that a film of its kind does not have: they are given on by their names."""
+        known = {*INPUTS[self.kind], *FILES} - {"weights"}
+        strange = [name for name in self.files if name not in known]
+        if strange:
+            raise ValueError(f"a {self.kind} is not made from {strange[0][:60]!r}")
+        if self.kind == "video" and "clip" not in self.files:
+            raise ValueError("a video is made from a clip, and none is named")
+        return self
 
     @property
-    def picture(self) -> Path | None:
-        """The picture it began with; None for noise."""
-        return self.inputs.get("picture")
+    def inputs(self) -> dict[str, Path]:
+        """The files that it was made from, as their paths were given then, by what they are to it."""
+        return {name: Path(held.path) for name, held in self.files.items()}
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Sha256 of those files."""
+        return {name: held.sha256 for name, held in self.files.items()}
 
 
 def write_recipe(
@@ -86,20 +156,15 @@ def parse_recipe(data: Mapping[str, Any], *, source: Path) -> Recipe:
     Raises:
         BadInput: it is not one, or comes from a later version of Dreamreel.
     """
+    version = data.get("recipe")
+    if type(version) is int and version > VERSION:
+        writer = str(data.get("dreamreel", "a later version"))[:60]
+        raise BadInput(f"The recipe in {source} comes from Dreamreel {writer}; this one is older.")
     try:
-        if data["recipe"] > VERSION:
-            raise BadInput(f"The recipe in {source} comes from Dreamreel {data['dreamreel']}; this one is older.")
-        inputs = data["inputs"]
-        return Recipe(
-            kind=str(data["kind"]),
-            settings=build(data["settings"]),
-            inputs={str(name): Path(held["path"]) for name, held in inputs.items()},
-            hashes={str(name): str(held["sha256"]) for name, held in inputs.items()},
-            facts=dict(data["facts"]),
-            weights_sha256=str(data["weights_sha256"]),
-            environment=dict(data["environment"]),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError, UsageError) as error:
+        if version != VERSION or type(version) is not int:
+            raise ValueError(f"'recipe' must be {VERSION}")
+        return to_record(Recipe, dict(data))
+    except ValueError as error:
         raise BadInput(f"The recipe in {source} is damaged: {error}.") from error
 
 
@@ -119,7 +184,7 @@ def find_input(given: Path | None, *, recorded: Path | None, sha256: str | None,
     if recorded is None:
         return None
     places = [given] if given is not None else [recorded, film.parent / recorded.name]
-    there = [place for place in places if place.exists()]
+    there = [place for place in places if exists(place)]
     if not there:
         hashed = "" if sha256 is None else f" (sha256 {sha256[:16]}...)"
         raise BadInput(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from renderer.errors import BadInput, Interrupted
 from renderer.jobs import runtime
+from renderer.jobs.work import existing
 from renderer.media.store import Store
 
 if TYPE_CHECKING:
@@ -137,8 +138,8 @@ def open_lane(store: Store, first: int) -> Store:
 
 def frames_there(store: Store) -> int:
     """Count the frames that are kept, those rendered apart too."""
-    apart = [Store.existing(folder).count for first, folder in store.lanes() if first >= store.count]
-    return store.count + sum(apart)
+    apart = [existing(folder) for first, folder in store.lanes() if first >= store.count]
+    return store.count + sum(lane.count for lane in apart if lane is not None)  # What is damaged is rendered anew.
 
 
 def finish_store(store: Store) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from renderer.errors import BadInput
+from renderer.files import exists, open_input
 from renderer.frame import MAX_SIDE, Frame, Size
 from renderer.jobs.settings import Settings
 from renderer.media.images import read_image
@@ -84,14 +85,14 @@ def file_sha256(path: Path, *, what: str = "file") -> str:
     Raises:
         BadInput: it cannot be read.
     """
-    if not path.exists():
+    if not exists(path):
         raise BadInput(f"The {what} {path} does not exist.")
     try:
         if path.is_dir():
             files = sorted(file for file in path.iterdir() if file.is_file())
             listed = "".join(f"{file.name}\0{file_sha256(file, what=what)}\n" for file in files)
             return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
-        with path.open("rb") as file:
+        with open_input(path, expected=f"a {what}") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise BadInput(f"The {what} {path} cannot be read: {error.strerror}.") from error

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renderer.errors import BadInput, EnvironmentProblem, UsageError
-from renderer.jobs.recipe import write_recipe
+from renderer.jobs.recipe import Recipe, parse_recipe, write_recipe
 from renderer.jobs.settings import FILES, flatten, pixel_key
 from renderer.jobs.start import file_sha256, hashes_of
+from renderer.media.disk import disk_errors
 from renderer.media.store import Store
+from renderer.media.workfolder import check_ours, is_film_folder
 
 if TYPE_CHECKING:
     from renderer.jobs.film import Film, Listener
@@ -27,9 +30,10 @@ def key_of(film: Film) -> str:
 def open_done(film: Film, film_key: str) -> Store | None:
     """Open the work of a film whose frames are all there, so that only the encoding is left; None if there is none."""
     old = existing(film.folder)
-    if old is None or not old.done or old.meta.get("film_key") != film_key:
+    recipe = None if old is None else recipe_of(old)
+    if old is None or not old.done or recipe is None or recipe.film_key != film_key:
         return None
-    store = Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=str(old.meta["pixel_key"]), meta=old.meta)
+    store = Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=old.pixel_key, meta=old.meta)
     if store.done:
         return store
     store.close()
@@ -37,9 +41,10 @@ def open_done(film: Film, film_key: str) -> Store | None:
 
 
 def known(film: Film, film_key: str) -> Mapping[str, Any]:
-    """Return the recipe of unfinished work on the same film; empty where there is none."""
+    """Return what was found out about the inputs by unfinished work on the same film; empty where there is none."""
     old = existing(film.folder)
-    return old.meta if old is not None and old.meta.get("film_key") == film_key else {}
+    recipe = None if old is None else recipe_of(old)
+    return recipe.facts if recipe is not None and recipe.film_key == film_key else {}
 
 
 def open_store(film: Film, film_key: str, maker: Maker, facts: Mapping[str, Any], listener: Listener) -> Store:
@@ -64,7 +69,7 @@ def open_store(film: Film, film_key: str, maker: Maker, facts: Mapping[str, Any]
         film_key=film_key,
     )
     old, restart = existing(film.folder), film.restart
-    if old is not None and old.meta.get("pixel_key") != key and not restart:
+    if old is not None and old.pixel_key != key and not restart:
         if old.begun:
             key, recipe = _changed_environment(film, old, recipe, listener)
         else:
@@ -84,22 +89,23 @@ def check_unfinished(film: Film, film_key: str) -> None:
         UsageError: it does, and `restart` is not set.
     """
     old = existing(film.folder)
-    if old is None or not old.begun or film.restart or old.meta.get("film_key") == film_key:
+    if old is None or not old.begun or film.restart:
         return
-    before, now = old.meta.get("settings", {}), flatten(film.settings)
-    changed = [
-        f"{k} was {before.get(k)!r} and is {now[k]!r}"
-        for k in now
-        if before.get(k) != now[k] and not k.startswith("encode.") and k not in FILES.values()
-    ]
-    held, hashes = old.meta.get("inputs") or {}, hashes_of(film.inputs)
-    changed += [
-        f"it was made from another {name}"
-        for name in {**held, **hashes}
-        if (held.get(name) or {}).get("sha256") != hashes.get(name)
-    ]
+    recipe, changed = recipe_of(old), []
+    if recipe is not None:
+        if recipe.film_key == film_key:
+            return
+        before, now = flatten(recipe.settings), flatten(film.settings)
+        changed = [
+            f"{k} was {before[k]!r} and is {now[k]!r}"
+            for k in now
+            if before[k] != now[k] and not k.startswith("encode.") and k not in FILES.values()
+        ]
+        held, hashes = recipe.hashes, hashes_of(film.inputs)
+        changed += [f"it was made from another {n}" for n in {**held, **hashes} if held.get(n) != hashes.get(n)]
+    what = ", ".join(changed[:4]) or ("its recipe cannot be read" if recipe is None else "other weights")
     raise UsageError(
-        f"{film.folder} holds an unfinished film with other settings ({', '.join(changed[:4]) or 'other weights'}). "
+        f"{film.folder} holds an unfinished film with other settings ({what}). "
         "Give the same settings to go on with it, --restart to throw it away, or another name with -o."
     )
 
@@ -108,9 +114,10 @@ def _changed_environment(
     film: Film, old: Store, recipe: dict[str, Any], listener: Listener
 ) -> tuple[str, dict[str, Any]]:
     """Go on with work that another environment began, if the user says so: under its key, with a word in the recipe."""
-    before, now = old.meta.get("environment", {}), recipe["environment"]
+    held = recipe_of(old)
+    before, now = {} if held is None else held.environment, recipe["environment"]
     changed = [f"{k}: {before.get(k)} -> {now.get(k)}" for k in {**before, **now} if before.get(k) != now.get(k)]
-    if old.meta.get("weights_sha256") != recipe["weights_sha256"]:
+    if held is None or held.weights_sha256 != recipe["weights_sha256"]:
         changed.append("the network's weights")
     what = "; ".join(changed) or "the environment"
     if not film.allow_env_change:
@@ -119,14 +126,34 @@ def _changed_environment(
             "bytes. Give --allow-env-change to go on all the same, or --restart to begin again."
         )
     listener.note(f"Going on although something changed ({what}); the film may show a seam.")
-    key = str(old.meta["pixel_key"])
-    seams = [*old.meta.get("seams", []), {"frame": old.count, "changed": changed}]
+    key, seams = old.pixel_key, [] if held is None else [seam.model_dump() for seam in held.seams]
+    seams.append({"frame": old.count, "changed": changed})
     return key, {**recipe, "pixel_key": key, "seams": seams}
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a work folder that is neither empty nor ours, before the work for it begins.
+
+    Raises:
+        UsageError, BadInput: as `workfolder.check_ours`.
+        DiskProblem: it cannot be read.
+    """
+    if os.path.lexists(folder):
+        with disk_errors(folder):
+            check_ours(folder, is_ours=is_film_folder)
 
 
 def existing(folder: Path) -> Store | None:
     """Open what is in a work folder for reading; None if there is nothing that can be."""
     try:
         return Store.existing(folder)
+    except BadInput:
+        return None
+
+
+def recipe_of(store: Store) -> Recipe | None:
+    """Read the recipe of a film that lies in a work folder; None if there is none that can be read."""
+    try:
+        return parse_recipe(store.meta, source=store.directory)
     except BadInput:
         return None

@@ -9,10 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+from renderer.errors import BadInput
+from renderer.files import open_own, read_own
+from renderer.records import read_json
+
 _DIGITS = 16  # Of the SHA-256 at the head of a line: enough against accident.
+_LARGEST = 128 << 20  # Bytes of a journal: the largest batch, made anew some ten times, has fewer.
+_MOST = 3_000_000  # Values in it, about: they take more memory than their text.
+_LONGEST = 32 << 20  # Bytes of a line: the plan of ten thousand films has a third of them.
+_TORN = re.compile(rb"([0-9a-f]{16} \{.*)?", re.DOTALL)
 
 
 def seal_line(entry: dict[str, Any]) -> bytes:
@@ -27,10 +36,32 @@ def read_line(line: bytes) -> dict[str, Any] | None:
     if digest != hashlib.sha256(text).hexdigest()[:_DIGITS].encode():
         return None
     try:
-        entry = json.loads(text)
+        entry = read_json(text, limit=_LONGEST)
     except ValueError:
         return None
     return entry if isinstance(entry, dict) else None
+
+
+def is_journal(path: Path) -> bool:
+    """Tell whether a file is a journal of ours, or what a kill leaves of one; one that is not there may become one.
+
+    Raises:
+        BadInput: it is a link or no plain file, or too large.
+    """
+    data = _data(path)
+    if b"\n" not in data:
+        return _TORN.fullmatch(data.rstrip(b"\0")) is not None
+    return any(read_line(line) is not None for line in data.split(b"\n"))
+
+
+def _data(path: Path) -> bytes:
+    try:
+        data = read_own(path, expected="a journal", limit=_LARGEST)
+    except FileNotFoundError:
+        return b""
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > _MOST:
+        raise BadInput(f"{path} holds more than {_MOST:,} values, which is too much for a journal.")
+    return data
 
 
 class Journal:
@@ -44,14 +75,11 @@ class Journal:
         """Return all good entries in order.
 
         Raises:
-            OSError: the file is there and cannot be read.
+            BadInput: the file is there and cannot be read, is a link or no plain file, or is too large.
         """
         self._end = 0
         entries = []
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return []
+        data = _data(self.path)
         at = 0
         while (stop := data.find(b"\n", at)) >= 0:
             entry = read_line(data[at:stop])
@@ -65,10 +93,11 @@ class Journal:
         """Add an entry and force it to the disk; `read` must have come before.
 
         Raises:
-            OSError: it could not be written; a later call begins where this one began.
+            BadInput: the file is a link or no plain file.
+            OSError, DiskProblem: it could not be written; a later call begins where this one began.
         """
         line = seal_line(entry)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        descriptor = open_own(self.path, os.O_RDWR | os.O_CREAT)
         try:
             os.ftruncate(descriptor, self._end)
             os.lseek(descriptor, self._end, os.SEEK_SET)

@@ -21,20 +21,24 @@ import re
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from PIL import Image
 
 from renderer.errors import BadInput
+from renderer.files import is_folder, open_input, read_input
 from renderer.media.ffmpeg import FfmpegFailed, file_url, run
+from renderer.records import read_json
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_KEY = b"dreamreel"
 TIFF_DESCRIPTION = 270
 
-_LARGEST = 16 << 20  # Bytes of text; more is not one of our recipes.
+_LARGEST = 4 << 20  # Bytes of text; more is not one of our recipes.
+_EXPECTED = "a film or a picture with a recipe inside"
+_MOST_PARTS = 1_000_000  # Chunks, blocks or comments that are gone through in search of it.
 
 
 def to_text(recipe: Mapping[str, Any]) -> str:
@@ -45,8 +49,8 @@ def to_text(recipe: Mapping[str, Any]) -> str:
 def from_text(text: str) -> dict[str, Any] | None:
     """Read what `to_text` wrote; None if it is something else."""
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
+        whole = read_json(text, limit=_LARGEST)
+    except ValueError:
         return None
     recipe = whole.get("dreamreel") if isinstance(whole, dict) else None
     return recipe if isinstance(recipe, dict) else None
@@ -61,12 +65,11 @@ def read_recipe(path: Path) -> dict[str, Any]:
     Raises:
         BadInput: there is no such file, it cannot be read, or no recipe is inside.
     """
-    if path.is_dir():
-        text = _read_json_file(path / "recipe.json")
-    elif not path.exists():
+    if is_folder(path):
+        inside = path / "recipe.json"
+        text = _read_json_file(inside) if os.path.lexists(inside) else None
+    elif not os.path.lexists(path):
         raise BadInput(f"{path} does not exist.")
-    elif not path.is_file():
-        raise BadInput(f"{path} is not a file.")
     else:
         text = _read_file(path)
     recipe = from_text(text) if text else None
@@ -77,7 +80,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 def _read_file(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
+        with open_input(path, expected=_EXPECTED) as file:
             magic = file.read(12)
             file.seek(0)
             if magic.startswith(PNG_MAGIC):
@@ -99,10 +102,8 @@ def _read_file(path: Path) -> str | None:
     return _from_container(path)
 
 
-def _read_json_file(path: Path) -> str | None:
-    if not path.is_file() or path.stat().st_size > _LARGEST:
-        return None
-    return path.read_text("utf-8", "replace")
+def _read_json_file(path: Path) -> str:
+    return read_input(path, expected=_EXPECTED, limit=_LARGEST).decode("utf-8", "surrogateescape")
 
 
 # --- films -----------------------------------------------------------------------------------------------------------
@@ -119,9 +120,12 @@ def _from_container(path: Path) -> str | None:
         output = run(["-v", "error", *guard, "-i", file_url(path), "-f", "ffmetadata", "pipe:1"], timeout=60)
     except FfmpegFailed:
         return None
-    text = output.stdout.decode("utf-8", "replace")
-    # An entry ends at a line break that is not escaped; keys are case-insensitive (Matroska writes COMMENT).
-    found = re.search(r"^comment=((?:\\.|[^\\\n])*)$", text, re.MULTILINE | re.IGNORECASE | re.DOTALL)
+    if len(output.stdout) > 2 * _LARGEST:  # Every second letter may be a backslash.
+        return None
+    text = output.stdout.decode("utf-8", "surrogateescape")
+    # An entry ends at a line break that is not escaped; keys are case-insensitive (Matroska writes COMMENT). What is
+    # taken is never given back, so that time and memory grow with the text alone.
+    found = re.search(r"^comment=((?:[^\\\n]++|\\.)*+)$", text, re.MULTILINE | re.IGNORECASE | re.DOTALL)
     return re.sub(r"\\(.)", r"\1", found[1], flags=re.DOTALL) if found else None
 
 
@@ -142,8 +146,8 @@ def add_to_png(path: Path, recipe: Mapping[str, Any]) -> None:
 
 def _from_png(file: IO[bytes]) -> str | None:
     file.seek(len(PNG_MAGIC))
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
+    for _ in range(_MOST_PARTS):
+        length, kind = struct.unpack(">I4s", file.read(8))  # There is no more: it is no recipe of ours.
         if kind == b"tEXt" and length <= _LARGEST:
             key, _, text = file.read(length).partition(b"\0")
             if key == PNG_KEY:
@@ -170,21 +174,17 @@ def add_to_gif(path: Path, recipe: Mapping[str, Any]) -> None:
 
 
 def _from_gif(file: IO[bytes]) -> str | None:
-    def sub_blocks() -> Iterator[bytes]:
-        while length := file.read(1)[0]:
-            yield file.read(length)
-
+    """Look through what comes before the first picture."""
     file.seek(_table_bytes(file.read(13)[10]), os.SEEK_CUR)
-    while (kind := file.read(1)) not in (b";", b""):
-        if kind == b"\x21":
-            label = file.read(1)
-            text = b"".join(sub_blocks())
-            if label == b"\xfe" and text.startswith(b'{"dreamreel"'):
-                return text.decode("latin-1")
-        else:
-            file.seek(_table_bytes(file.read(9)[8]) + 1, os.SEEK_CUR)
-            for _ in sub_blocks():
-                pass
+    left = _MOST_PARTS
+    while left > 0 and file.read(1) == b"\x21":
+        label, blocks = file.read(1), []
+        while (length := file.read(1)[0]) and left > 0:
+            blocks.append(file.read(length))
+            left -= 1
+        text = b"".join(blocks)
+        if label == b"\xfe" and text.startswith(b'{"dreamreel"'):
+            return text.decode("latin-1")
     return None
 
 
@@ -225,8 +225,8 @@ def add_to_webp(path: Path, recipe: Mapping[str, Any], *, width: int, height: in
 
 def _from_webp(file: IO[bytes]) -> str | None:
     file.seek(12)
-    while len(head := file.read(8)) == 8:
-        kind, length = struct.unpack("<4sI", head)
+    for _ in range(_MOST_PARTS):
+        kind, length = struct.unpack("<4sI", file.read(8))
         if kind == b"XMP " and length <= _LARGEST:
             found = re.search(r'dreamreel:recipe="([^"]*)"', file.read(length).decode("utf-8", "replace"))
             return html.unescape(found[1]) if found else None
@@ -243,18 +243,21 @@ def add_to_jpeg(data: bytes, recipe: Mapping[str, Any]) -> bytes:
 
 def _from_jpeg(file: IO[bytes]) -> str | None:
     file.seek(2)
-    text = b""
-    while len(head := file.read(4)) == 4:
-        mark, length = struct.unpack(">HH", head)
-        if mark >> 8 != 0xFF or mark == 0xFFDA:  # The picture itself begins.
+    text: list[bytes] = []
+    for _ in range(1000):
+        mark, length = struct.unpack(">HH", file.read(4))
+        if mark >> 8 != 0xFF or mark == 0xFFDA or length < 2:  # The picture itself begins.
             break
         part = file.read(length - 2)
         if mark == 0xFFFE:
-            text += part
-    return text.decode("latin-1") or None
+            text.append(part)
+    return b"".join(text).decode("latin-1") or None
 
 
 def _from_tiff(path: Path) -> str | None:
-    with Image.open(path, formats=("TIFF",)) as image:
-        text = image.getexif().get(TIFF_DESCRIPTION)
+    try:
+        with Image.open(path, formats=("TIFF",)) as image:
+            text = image.getexif().get(TIFF_DESCRIPTION)
+    except Exception:  # Pillow raises whatever comes to it in a damaged file.
+        return None
     return text if isinstance(text, str) else None

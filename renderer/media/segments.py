@@ -142,7 +142,7 @@ def read_segment(path: Path, segment: Segment, *, size: Size, skip: int = 0) -> 
     if not disk.is_whole(path, length=segment.length, sha256=segment.sha256):
         raise DiskProblem(f"The stored segment {path} is missing or damaged. {again}")
     crop = ["-vf", f"crop={size.width}:{size.height}:0:0"] if min(size) < _LEAST else []
-    args = ["-threads", _THREADS, "-f", "matroska", "-i", file_url(path), "-map", "0:v:0", *crop]
+    args = ["-threads", _THREADS, "-c:v", "magicyuv", "-f", "matroska", "-i", file_url(path), "-map", "0:v:0", *crop]
     try:
         with PipeReader([*args, "-fps_mode", "passthrough"], size=size, frames=segment.frames) as reader:
             for pixels in reader:

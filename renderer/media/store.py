@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -19,10 +20,22 @@ from typing import Any, Self
 import filelock
 
 from renderer.errors import BadInput, DiskProblem, UsageError
+from renderer.files import open_own
 from renderer.frame import Frame, Pixels, Size
 from renderer.media import checkpoint, disk, workfolder
 from renderer.media.journal import Journal
-from renderer.media.ledger import FILM, JOURNAL, Segment, entry_of, last_key, make_film, read_film, replay, write_film
+from renderer.media.ledger import (
+    FILM,
+    JOURNAL,
+    FilmRecord,
+    Segment,
+    entry_of,
+    last_key,
+    make_film,
+    read_film,
+    replay,
+    write_film,
+)
 from renderer.media.segments import Sealed, SegmentWriter, check_room, new_name, part_of, read_segment
 from renderer.media.workfolder import StoreBusyError
 
@@ -49,14 +62,14 @@ class Store:
     notes: tuple[str, ...]
     """What was found damaged on opening, as sentences for a log."""
 
-    def __init__(self, directory: Path, *, film: dict[str, Any], lock: filelock.BaseFileLock | None) -> None:
+    def __init__(self, directory: Path, *, film: FilmRecord, lock: filelock.BaseFileLock | None) -> None:
         """Not for use from outside."""
         self.directory = directory
-        self.size = Size(*film["size"])
-        self.rate = Fraction(film["rate"])
-        self.meta = film["meta"]
+        self.size = Size(*film.size)
+        self.rate = Fraction(film.rate)
+        self.meta = film.meta
         self.notes = ()
-        self._key: str = film["pixel_key"]
+        self._key = film.pixel_key
         self._lock = lock
         self._journal = Journal(directory / JOURNAL)
         self._segments: list[Segment] = []
@@ -87,11 +100,13 @@ class Store:
         Raises:
             StoreBusyError: another run works in the folder.
             OtherFilmError: it holds a film with another key, and `restart` is not set.
+            UsageError: it holds somebody else's files.
+            BadInput: it, or a record in it, is a link or no plain file.
             DiskProblem: it cannot be made or written.
         """
         film = make_film(size=size, rate=rate, pixel_key=pixel_key, meta=meta)
         with disk.disk_errors(directory):
-            directory.mkdir(parents=True, exist_ok=True)
+            workfolder.claim(directory, is_ours=workfolder.is_film_folder)
             lock = workfolder.acquire(directory)
         try:
             old = read_film(directory)
@@ -252,8 +267,9 @@ class Store:
             return None
         path = self._segments[-1].state_file(self.directory)
         try:
-            return checkpoint.load(path)
-        except (OSError, ValueError) as error:
+            with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+                return checkpoint.load(file)
+        except (OSError, ValueError, BadInput) as error:
             raise DiskProblem(
                 f"The checkpoint {path} cannot be read ({error}). Start the same command again."
             ) from error
@@ -266,8 +282,9 @@ class Store:
         """
         if not self._segments:
             return None
-        with disk.disk_errors(self.directory):
-            return self._segments[-1].state_file(self.directory).read_bytes()
+        path = self._segments[-1].state_file(self.directory)
+        with disk.disk_errors(self.directory), os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+            return file.read()
 
     def frames(self, start: int = 0) -> Iterator[Pixels]:
         """Stream the committed frames from number `start` on, uint8 `(H, W, 3)`.
@@ -353,10 +370,7 @@ class Store:
 
     def _load(self) -> None:
         """Read the journal and keep the segments up to the first that is not whole."""
-        try:
-            self._segments, self._done = replay(self._journal.read(), key=self._key)
-        except OSError as error:
-            raise BadInput(f"{self._journal.path} cannot be read: {error.strerror}.") from error
+        self._segments, self._done = replay(self._journal.read(), key=self._key)
         for number, segment in enumerate(self._segments):
             if not disk.is_whole(segment.file(self.directory), length=segment.length, sha256=segment.sha256):
                 lost = self._segments[-1].end - segment.first
@@ -398,6 +412,6 @@ class Store:
         return names
 
 
-def _held_key(directory: Path, film: dict[str, Any] | None) -> str | None:
+def _held_key(directory: Path, film: FilmRecord | None) -> str | None:
     """Return the key of the film in a folder, None if there is none."""
-    return film["pixel_key"] if film else last_key(Journal(directory / JOURNAL).read())
+    return film.pixel_key if film else last_key(Journal(directory / JOURNAL).read())

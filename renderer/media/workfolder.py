@@ -4,22 +4,92 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+import re
+import stat
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import filelock
 
-from renderer.errors import UsageError
-from renderer.media.ledger import FILM, JOURNAL
+from renderer.errors import BadInput, UsageError
+from renderer.files import is_own_folder
+from renderer.media.journal import is_journal
+from renderer.media.ledger import FILM, JOURNAL, looks_like_film, read_film
 
 LOCK = "lock"
 
-_OURS = ("segment-*.mkv", "state-*.npz", "segment-*.mkv.part", "state-*.npz.part", JOURNAL, FILM, f"{FILM}.part")
-_LANE = "lane-"
+_OURS = re.compile(
+    rf"(segment-[0-9]+-[0-9a-f]{{8}}\.mkv|state-[0-9]+-[0-9a-f]{{8}}\.npz|{re.escape(FILM)})(\.part)?|{re.escape(JOURNAL)}"
+)
+_LANE = re.compile(r"lane-([0-9]{8,10})")
 
 
 class StoreBusyError(UsageError):
     """Another run works in this folder."""
+
+
+def claim(directory: Path, *, is_ours: Callable[[Path, list[str]], bool]) -> None:
+    """Make a folder for our own files, or make sure that the one that is there is ours, before anything is written.
+
+    Raises:
+        UsageError, BadInput: as `check_ours`.
+        OSError: it cannot be made or read.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        directory.mkdir()
+    check_ours(directory, is_ours=is_ours)
+
+
+def check_ours(directory: Path, *, is_ours: Callable[[Path, list[str]], bool]) -> None:
+    """Refuse a folder that is neither empty nor ours; nothing is written.
+
+    Args:
+        directory: that is there.
+        is_ours: tells it of a folder, given the names in it.
+
+    Raises:
+        UsageError: it holds something else.
+        BadInput: it, or a record in it, is a link or no plain file.
+        OSError: it cannot be read.
+    """
+    if not is_own_folder(directory):
+        what = "a link" if directory.is_symlink() else "no folder"
+        raise BadInput(f"{directory} is {what}, and work is only kept in a folder itself; choose another one.")
+    names = [path.name for path in directory.iterdir()]
+    if names and not is_ours(directory, names):
+        raise UsageError(
+            f"The folder {directory} holds other files, such as {min(names)!r}, and no work of Dreamreel; choose "
+            "another folder, or move them away. Nothing in it was touched."
+        )
+
+
+def is_film_folder(directory: Path, names: list[str]) -> bool:
+    """Tell whether a folder with files is the work folder of a film, or what a kill or damage has left of one."""
+    if read_film(directory) is not None:
+        return True
+    journal = directory / JOURNAL
+    if JOURNAL in names and journal.lstat().st_size:
+        return is_journal(journal)
+    records = [name for name in (FILM, f"{FILM}.part") if name in names]
+    known = all(name == LOCK or _OURS.fullmatch(name) or _LANE.fullmatch(name) for name in names)
+    return known and all(looks_like_film(directory / name) for name in records)
+
+
+def lock_of(directory: Path, name: str) -> filelock.FileLock:
+    """Return the lock in a folder of ours; some versions of the library empty what is there, even behind a link.
+
+    Raises:
+        BadInput: what is there under its name is not an empty file.
+    """
+    path = directory / name
+    if not is_own_folder(directory):
+        raise BadInput(f"{directory} is a link or no folder; its files are not ours.")
+    with contextlib.suppress(FileNotFoundError):
+        state = path.lstat()
+        if not stat.S_ISREG(state.st_mode) or state.st_nlink > 1 or state.st_size:
+            raise BadInput(f"{path} was not written by Dreamreel, whose locks are empty files; move it away.")
+    return filelock.FileLock(path, thread_local=False)
 
 
 def acquire(directory: Path) -> filelock.BaseFileLock:
@@ -27,10 +97,11 @@ def acquire(directory: Path) -> filelock.BaseFileLock:
 
     Raises:
         StoreBusyError: another one has it.
+        BadInput: as `lock_of`.
     """
-    lock = filelock.FileLock(directory / LOCK, timeout=0, thread_local=False)
+    lock = lock_of(directory, LOCK)
     try:
-        lock.acquire()
+        lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise StoreBusyError(
             f"Another run is working in {directory}. Wait until it ends, or choose another --work-dir."
@@ -52,22 +123,21 @@ def removing_lock(directory: Path) -> Iterator[None]:
 
 def sweep(directory: Path, *, keep: Collection[str]) -> None:
     """Delete our files that are not in `keep`; what cannot be deleted now is debris for the next time."""
-    for pattern in _OURS:
-        for path in directory.glob(pattern):
-            if path.name not in keep:
-                with contextlib.suppress(OSError):
-                    path.unlink()
+    for path in directory.iterdir():
+        if path.name not in keep and _OURS.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def lane(directory: Path, first: int) -> Path:
     """Return the folder, itself a work folder, for what is rendered apart from frame `first` on."""
-    return directory / f"{_LANE}{first:08d}"
+    return directory / f"lane-{first:08d}"
 
 
 def lanes(directory: Path) -> list[tuple[int, Path]]:
     """Return the folders of that kind that are there, with their first frames, ascending."""
-    found = [(path.name.removeprefix(_LANE), path) for path in directory.glob(f"{_LANE}*")]
-    return sorted((int(number), path) for number, path in found if number.isdecimal())
+    found = [(_LANE.fullmatch(path.name), path) for path in directory.glob("lane-*")]
+    return sorted((int(name[1]), path) for name, path in found if name and is_own_folder(path))
 
 
 def remove_lanes(directory: Path) -> None:

@@ -9,11 +9,13 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-import filelock
 import numpy as np
+import pydantic
 
-from renderer.errors import BadInput
+from renderer.errors import BadInput, UsageError
+from renderer.files import is_own_folder, read_own
 from renderer.frame import Pixels, Size, to_8bit
 from renderer.jobs import defaults
 from renderer.jobs.batch.state import Row
@@ -26,6 +28,8 @@ from renderer.media.files import replacing, writing
 from renderer.media.images import read_image, to_jpeg
 from renderer.media.recipe import read_recipe
 from renderer.media.stills import fitted
+from renderer.media.workfolder import lock_of
+from renderer.records import read_json
 
 LONGEST_SIDE = 448
 """Of a still, pixels."""
@@ -40,6 +44,7 @@ LOCK = "page.lock"
 """Held, in the folder of the batch, by whoever writes the page or what belongs to it: a batch at work and `status`."""
 
 _VERSION = 2
+_LARGEST = 4 << 20  # Bytes of what is kept of a film.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +59,14 @@ class Exhibit:
         trouble: why something is missing, in a sentence.
     """
 
-    still: str = ""
+    still: Annotated[str, pydantic.StringConstraints(pattern=r"\A[A-Za-z0-9+/]*=*\z")] = ""
     figures: Figures = field(default_factory=Figures)
     settings: str = ""
     made_by: str = ""
     trouble: str = ""
+
+
+_EXHIBIT = pydantic.TypeAdapter(Exhibit)
 
 
 def show(row: Row, folder: Path, *, should_stop: Callable[[], bool] = lambda: False) -> Exhibit:
@@ -79,7 +87,9 @@ def show(row: Row, folder: Path, *, should_stop: Callable[[], bool] = lambda: Fa
     found = _look_at(row, row.out, should_stop)
     path = _place(row, folder)
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(exist_ok=True)
+    if not is_own_folder(path.parent):
+        raise BadInput(f"{path.parent} is a link, and what a page shows is only kept in a folder itself; remove it.")
     with turn(folder), replacing(path) as part, writing(path):
         part.write_text(json.dumps({"version": _VERSION, **asdict(found)}), encoding="utf-8")
     return found
@@ -90,10 +100,11 @@ def turn(folder: Path) -> Iterator[None]:
     """Wait until no other process writes the page of a batch: all of them take the same way there.
 
     Raises:
+        BadInput: what is there under its name is not a lock.
         DiskProblem: there can be no lock.
     """
     with writing(folder / LOCK):
-        lock = filelock.FileLock(folder / LOCK)
+        lock = lock_of(folder, LOCK)
         lock.acquire()
     try:
         yield
@@ -106,16 +117,16 @@ def known(row: Row, folder: Path) -> Exhibit | None:
     if row.state != "done" or not row.sha256:
         return None
     try:
-        held = json.loads(_place(row, folder).read_text(encoding="utf-8"))
-        if held.pop("version") != _VERSION:
-            return None
-        return Exhibit(**{**held, "figures": Figures(**held["figures"])})
-    except (OSError, ValueError, KeyError, TypeError):
+        held = read_json(read_own(_place(row, folder), expected="what a page shows", limit=_LARGEST), limit=_LARGEST)
+        return _EXHIBIT.validate_python(held) if held["version"] == _VERSION else None
+    except (OSError, BadInput, ValueError, KeyError, TypeError):
         return None
 
 
 def forget_others(rows: Iterable[Row], folder: Path) -> None:
     """Remove what is kept of films that are no longer there."""
+    if not is_own_folder(folder / FOLDER):
+        return
     wanted = {_place(row, folder).name for row in rows if row.sha256}
     with contextlib.suppress(OSError):
         for path in (folder / FOLDER).glob("*.json"):
@@ -138,7 +149,7 @@ def _look_at(row: Row, out: Path, should_stop: Callable[[], bool]) -> Exhibit:
         if row.kind != "still":
             source = Path(row.source) if row.source else None
             figures = measure_briefly(out, recipe, source=source, should_stop=should_stop)
-    except BadInput as error:
+    except (BadInput, UsageError) as error:
         trouble = str(error)
     return Exhibit(still=still, figures=figures, settings=settings, made_by=made_by, trouble=trouble)
 

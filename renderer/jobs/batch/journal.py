@@ -6,6 +6,7 @@ last line.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,15 +14,30 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import filelock
+from pydantic import ConfigDict
 
-from renderer.errors import UsageError
+from renderer.errors import BadInput, UsageError
 from renderer.jobs.outputs import LONGEST_NAME
 from renderer.media import disk
-from renderer.media.journal import Journal
+from renderer.media.journal import Journal, is_journal
 from renderer.media.ledger import JOURNAL, read_film, replay
+from renderer.media.workfolder import claim, lock_of
+from renderer.records import (
+    Bytes,
+    Count,
+    ExitCode,
+    Hash,
+    PathText,
+    Record,
+    Seconds,
+    SizeText,
+    Text,
+    Word,
+    to_record,
+)
 
 SUFFIX = ".dreamreel-batch"
 LOCK = "lock"
@@ -36,8 +52,95 @@ def batch_folder(jobs_file: Path, base: Path) -> Path:
     return base / name
 
 
+TOLD = ("frames", "rendered", "took", "dreaming", "bytes", "sha256", "strength", "size", "at")
+"""What an entry that says "done" tells of a film."""
+
+
+class JobRecord(Record):
+    """A film as it was planned; `state.Row` reads the rest of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: Text
+    kind: Word
+    out: PathText | None = None
+
+
+class PlanRecord(Record):
+    """Which films there are."""
+
+    kind: Literal["plan"]
+    version: Literal[1]
+    file: PathText
+    jobs: list[JobRecord]
+
+
+class RunRecord(Record):
+    """A run began or ended."""
+
+    kind: Literal["start", "end"]
+    at: Word
+    executor: Word = ""
+
+
+class Entry(Record):
+    """What happened to a film: it was begun, made, given up or stopped."""
+
+    kind: Literal["begun", "done", "failed", "stopped"]
+    name: Text
+    out: PathText | None = None
+    film_key: Hash = ""
+    encode_key: Hash = ""
+    at: Word = ""
+    frames: Count = 0
+    rendered: Count = 0
+    took: Seconds | None = None
+    dreaming: Seconds | None = None
+    bytes: Bytes | None = None
+    sha256: Hash = ""
+    strength: float | None = None
+    size: SizeText = ""
+    work: PathText | None = None
+    error: Text = ""
+    exit_code: ExitCode = 1
+    again: bool = False
+
+    def told(self, *names: str) -> dict[str, Any]:
+        """Return what it says of these."""
+        return {name: getattr(self, name) for name in names if name in self.model_fields_set}
+
+
+Line = PlanRecord | RunRecord | Entry
+
+_LINES: dict[Any, type[Line]] = {
+    "plan": PlanRecord,
+    **dict.fromkeys(("start", "end"), RunRecord),
+    **dict.fromkeys(("begun", "done", "failed", "stopped"), Entry),
+}
+
+
+def read_lines(journal: Journal) -> list[Line]:
+    """Read the journal of a batch; lines that are damaged, or that only a later version knows, are left out.
+
+    Raises:
+        BadInput: as `Journal.read`.
+    """
+    lines: list[Line] = []
+    for entry in journal.read():
+        kind = entry.get("kind")
+        if isinstance(kind, str) and kind in _LINES:
+            with contextlib.suppress(ValueError):
+                lines.append(to_record(_LINES[kind], entry))
+    return lines
+
+
+def last_plan(lines: Sequence[Line]) -> PlanRecord | None:
+    """Return which films there are, as the last run knew it."""
+    return next((line for line in reversed(lines) if isinstance(line, PlanRecord)), None)
+
+
 @dataclass
-class Record:
+class Known:
     """What the journal tells of one output.
 
     Attributes:
@@ -48,10 +151,10 @@ class Record:
         attempts: how often it was begun since it was last done.
     """
 
-    done: dict[str, Any] | None = None
+    done: Entry | None = None
     begun: tuple[str, str] | None = None
     film_keys: set[str] = field(default_factory=set)
-    last: dict[str, Any] = field(default_factory=dict)
+    last: Entry | None = None
     attempts: int = 0
 
 
@@ -59,24 +162,24 @@ class Records:
     """What a batch's journal tells, output by output.
 
     Args:
-        entries: of the journal.
+        lines: of the journal.
         base: what paths in it are meant from, so that all of it may be moved.
     """
 
-    def __init__(self, entries: Sequence[Mapping[str, Any]], *, base: Path) -> None:
+    def __init__(self, lines: Sequence[Line], *, base: Path) -> None:
         self.base = base
-        self._records = records_of(entries)
+        self._records = records_of(lines)
 
     @classmethod
     def read(cls, folder: Path, *, base: Path) -> Self:
         """Read the journal in a batch folder, which need not exist."""
-        return cls(Journal(folder / JOURNAL).read(), base=base)
+        return cls(read_lines(Journal(folder / JOURNAL)), base=base)
 
-    def of(self, out: Path) -> Record:
+    def of(self, out: Path) -> Known:
         """Return what is known of an output."""
-        return self._records.get(str(self.place(out)), Record())
+        return self._records.get(str(self.place(out)), Known())
 
-    def all(self) -> Iterator[Record]:
+    def all(self) -> Iterator[Known]:
         """Give what is known of every output."""
         yield from self._records.values()
 
@@ -95,7 +198,8 @@ class BatchJournal:
         base: what paths in it are meant from.
 
     Raises:
-        UsageError: another run is at work on the same batch.
+        UsageError: another run is at work on the same batch, or the folder holds somebody else's files.
+        BadInput: the folder, or the journal in it, is a link or no plain file.
         DiskProblem: the folder cannot be made or written.
     """
 
@@ -103,17 +207,22 @@ class BatchJournal:
         self.folder = folder
         self._journal = Journal(folder / JOURNAL)
         with disk.disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = filelock.FileLock(folder / LOCK, thread_local=False)
+            claim(folder, is_ours=_is_batch_folder)
+            self._lock = lock_of(folder, LOCK)
             try:
                 self._lock.acquire(timeout=0.5)  # `read_state` takes it for a moment.
             except filelock.Timeout as error:
                 raise UsageError(
                     f"Another run is at work on this batch (in {folder}). `dreamreel status` shows how far it is."
                 ) from error
-            entries = self._journal.read()
-        self.records = Records(entries, base=base)
-        self._plan = next((entry for entry in reversed(entries) if entry["kind"] == "plan"), None)
+            try:
+                lines = read_lines(self._journal)
+            except BaseException:
+                self._lock.release()
+                raise
+        self.records = Records(lines, base=base)
+        plan = last_plan(lines)
+        self._plan = None if plan is None else plan.model_dump(exclude_unset=True)
 
     @property
     def planned(self) -> Sequence[Mapping[str, Any]]:
@@ -148,26 +257,33 @@ class BatchJournal:
         self._lock.release()
 
 
-def records_of(entries: Sequence[Mapping[str, Any]]) -> dict[str, Record]:
-    """Put together what entries tell, by output as the journal writes it; films without one by their names."""
-    found: dict[str, Record] = {}
-    for entry in entries:
-        if entry.get("kind") not in ("begun", "done", "failed", "stopped"):
+def _is_batch_folder(folder: Path, names: list[str]) -> bool:
+    """Tell whether a folder with files is that of a batch, or what a kill has left of one."""
+    if JOURNAL in names and (folder / JOURNAL).lstat().st_size:
+        return is_journal(folder / JOURNAL)
+    return set(names) <= {LOCK, JOURNAL, "page.lock", "page"}
+
+
+def records_of(lines: Sequence[Line]) -> dict[str, Known]:
+    """Put together what lines tell, by output as the journal writes it; films without one by their names."""
+    found: dict[str, Known] = {}
+    for entry in lines:
+        if not isinstance(entry, Entry):
             continue
-        record = found.setdefault(identity(entry), Record())
-        record.last = dict(entry)
-        if entry["kind"] == "begun":
-            record.begun = (entry["film_key"], entry["encode_key"])
-            record.film_keys.add(entry["film_key"])
+        record = found.setdefault(identity(entry), Known())
+        record.last = entry
+        if entry.kind == "begun":
+            record.begun = (entry.film_key, entry.encode_key)
+            record.film_keys.add(entry.film_key)
             record.attempts += 1
-        elif entry["kind"] == "done":
-            record.done, record.begun, record.attempts = dict(entry), None, 0
+        elif entry.kind == "done":
+            record.done, record.begun, record.attempts = entry, None, 0
     return found
 
 
-def identity(entry: Mapping[str, Any]) -> str:
+def identity(film: Entry | JobRecord) -> str:
     """Return what an entry, or a film of a plan, is known by: its output, or its name where it has none."""
-    return str(entry.get("out") or f"\0{entry['name']}")
+    return film.out or f"\0{film.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,15 +297,15 @@ class Held:
 
 def held(work: Path | None) -> Held | None:
     """Read what a work folder says it holds; None if it is none."""
-    film = None if work is None else read_film(work)
-    if work is None or film is None:
-        return None
     try:
-        segments, done = replay(Journal(work / JOURNAL).read(), key=film["pixel_key"])
-    except (OSError, KeyError, TypeError):
-        segments, done = [], None
+        film = None if work is None else read_film(work)
+        if work is None or film is None:
+            return None
+        segments, done = replay(Journal(work / JOURNAL).read(), key=film.pixel_key)
+    except BadInput:
+        return None
     frames = segments[-1].end if segments else 0
-    return Held(film_key=str(film["meta"].get("film_key", "")), frames=frames, done=done is not None and done == frames)
+    return Held(film_key=str(film.meta.get("film_key", "")), frames=frames, done=done is not None and done == frames)
 
 
 def now() -> str:

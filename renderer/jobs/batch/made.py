@@ -15,9 +15,9 @@ from typing import Any
 
 from renderer.errors import BadInput, DreamreelError, UsageError
 from renderer.frame import Size
-from renderer.jobs.batch.journal import Records, held
+from renderer.jobs.batch.journal import TOLD, Records, held
 from renderer.jobs.film import Film
-from renderer.jobs.settings import flatten
+from renderer.jobs.recipe import Recipe, parse_recipe
 from renderer.jobs.start import file_sha256
 from renderer.jobs.still import Still
 from renderer.media.clips import open_clip
@@ -55,17 +55,17 @@ def look_for(film: Film | Still, keys: tuple[str, str], records: Records, *, may
     record = records.of(film.out)
     ours = may_replace
     if os.path.lexists(film.out):
-        noted = record.done["sha256"] if record.done else None
+        noted = record.done.sha256 if record.done else None
         if record.done and noted == file_sha256(film.out):
-            if (record.done["film_key"], record.done["encode_key"]) == keys:
-                return Found(film=film, done=record.done)
+            if (record.done.film_key, record.done.encode_key) == keys:
+                return Found(film=film, done=record.done.told(*TOLD))
             ours = True  # Its settings have changed since.
         elif recipe := _recipe(film.out):
             # Killed between the film's name and the journal's line, or made without this batch.
             unknown = record.done is None and record.begun is None
             if (record.begun == keys or unknown) and _is_this(recipe, film, keys[0]) and _is_whole(film):
                 return Found(film=film, done={})
-            ours = ours or (record.begun is not None and recipe.get("film_key") == record.begun[0])
+            ours = ours or (record.begun is not None and recipe.film_key == record.begun[0])
         if not ours:
             raise UsageError(_in_the_way(film, changed=noted is not None))
     if isinstance(film, Still):
@@ -78,18 +78,16 @@ def look_for(film: Film | Still, keys: tuple[str, str], records: Records, *, may
     return Found(film=replace(film, overwrite=ours, restart=film.restart or stale), kept=kept)
 
 
-def _recipe(path: Path) -> dict[str, Any]:
+def _recipe(path: Path) -> Recipe | None:
     try:
-        return read_recipe(path)
+        return parse_recipe(read_recipe(path), source=path)
     except BadInput:
-        return {}
+        return None
 
 
-def _is_this(recipe: Mapping[str, Any], film: Film | Still, film_key: str) -> bool:
+def _is_this(recipe: Recipe, film: Film | Still, film_key: str) -> bool:
     """Say whether a recipe is that of this film, encoded like this."""
-    made = recipe.get("settings") or {}
-    encoding = {key: value for key, value in flatten(film.settings).items() if key.startswith("encode.")}
-    return recipe.get("film_key") == film_key and all(made.get(key) == value for key, value in encoding.items())
+    return recipe.film_key == film_key and recipe.settings.encode == film.settings.encode
 
 
 def _is_whole(film: Film | Still) -> bool:
@@ -119,9 +117,9 @@ def _with_kept_frames(film: Film, film_key: str, records: Records) -> Film:
     if film.work_dir is not None or held(film.folder) is not None:
         return film
     for record in records.all():
-        if record.done is None or record.done["film_key"] != film_key or not record.done.get("work"):
+        if record.done is None or record.done.film_key != film_key or record.done.work is None:
             continue
-        folder = records.base / Path(record.done["work"])
+        folder = records.base / record.done.work
         work = held(folder)
         if work is not None and work.done and work.film_key == film_key:
             return replace(film, work_dir=folder)

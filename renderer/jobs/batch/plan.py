@@ -17,10 +17,10 @@ from renderer.dreaming.registry import network_spec
 from renderer.errors import BadInput, DreamreelError, EnvironmentProblem, UsageError, known_error, nearest
 from renderer.jobs.batch.clashes import check_apart
 from renderer.jobs.batch.jobfile import JobsFile, Wish, read_jobs
-from renderer.jobs.batch.journal import Records
+from renderer.jobs.batch.journal import TOLD, Records
 from renderer.jobs.batch.made import Found, look_for
 from renderer.jobs.batch.patterns import plain
-from renderer.jobs.batch.state import TOLD, Row
+from renderer.jobs.batch.state import Row
 from renderer.jobs.film import Film
 from renderer.jobs.guides import check_guides
 from renderer.jobs.outputs import check_not_input
@@ -28,6 +28,7 @@ from renderer.jobs.settings import build, encode_key, flatten, pixel_key
 from renderer.jobs.start import file_sha256, own_size
 from renderer.jobs.still import Still
 from renderer.jobs.video import video_film
+from renderer.jobs.work import check_folder
 from renderer.jobs.workers.executors import bug
 from renderer.media.encode import check_encode
 from renderer.media.files import check_output
@@ -288,6 +289,7 @@ def check_film(film: Film | Still) -> None:
         image_suffix(film.out)
         check_output(place, overwrite=True)
     else:
+        check_folder(film.folder)
         chosen = settings.encode
         check_encode(place, size=film.encoded_size, codec=chosen.codec, quality=chosen.quality, overwrite=True)
 

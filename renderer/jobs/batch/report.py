@@ -27,7 +27,8 @@ import jinja2
 from markupsafe import Markup
 
 import renderer
-from renderer.errors import DreamreelError, Interrupted, UsageError, bug
+from renderer.errors import BadInput, DreamreelError, Interrupted, UsageError, bug
+from renderer.files import open_own
 from renderer.frame import Size
 from renderer.jobs.batch import exhibit
 from renderer.jobs.batch.exhibit import Exhibit
@@ -181,9 +182,9 @@ def report_path(state: BatchState) -> Path:
 
 def _is_of(path: Path, state: BatchState) -> bool:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
             return _mark(state).encode("utf-8", "replace") in file.read(2048)
-    except OSError:
+    except (OSError, BadInput):
         return False
 
 

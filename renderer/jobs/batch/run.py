@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from renderer.errors import BadInput, DreamreelError, Interrupted
 from renderer.jobs.batch.jobfile import JobsFile
-from renderer.jobs.batch.journal import BatchJournal, now
+from renderer.jobs.batch.journal import TOLD, BatchJournal, now
 from renderer.jobs.batch.plan import Planned, wished
-from renderer.jobs.batch.state import TOLD, Row
+from renderer.jobs.batch.state import Row
 from renderer.jobs.film import Film, Listener, Result
 from renderer.jobs.outputs import path_size
 from renderer.jobs.start import file_sha256
@@ -22,6 +23,8 @@ from renderer.media.store import Store
 
 if TYPE_CHECKING:
     from renderer.render.loop import FrameReport
+
+_LONGEST_ERROR = 20_000
 
 ATTEMPTS = 2
 """How often a film is begun whose causes of failure may pass."""
@@ -162,10 +165,10 @@ class _Run(Iterator[Job]):
         told: dict[str, Any] = {"size": str(result.size), "took": round(result.took, 3), "at": now()}
         if isinstance(result, Result):
             told |= {"frames": result.frames, "rendered": max(0, result.frames - result.resumed_at)}
-            told["strength"] = begun.strength / begun.frames if begun.frames else None
+            told["strength"] = _finite(begun.strength / begun.frames) if begun.frames else None
             told["dreaming"] = round(begun.dreaming, 3)
         else:
-            told |= {"frames": 1, "rendered": 1, "strength": result.strength, "dreaming": told["took"]}
+            told |= {"frames": 1, "rendered": 1, "strength": _finite(result.strength), "dreaming": told["took"]}
         return self._note_done(begun.planned, told)
 
     def _adopt(self, one: Planned) -> Row:
@@ -174,8 +177,7 @@ class _Run(Iterator[Job]):
         if isinstance(film, Film) and not film.keep_store:
             with contextlib.suppress(DreamreelError):
                 old = Store.existing(film.folder)
-                key = str(old.meta["pixel_key"])
-                Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=key, meta=old.meta).remove()
+                Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=old.pixel_key, meta=old.meta).remove()
         return replace(self._note_done(one, {"frames": one.row.frames, "rendered": 0, "at": now()}), earlier=True)
 
     def _note_done(self, one: Planned, told: dict[str, Any]) -> Row:
@@ -190,7 +192,7 @@ class _Run(Iterator[Job]):
     def _note_failure(
         self, one: Planned, error: DreamreelError, *, attempts: int = 0, again: bool = False, trace: str = ""
     ) -> Row:
-        told: dict[str, Any] = {"error": str(error), "exit_code": error.exit_code, "at": now()}
+        told: dict[str, Any] = {"error": str(error)[:_LONGEST_ERROR], "exit_code": error.exit_code, "at": now()}
         entry = {"kind": "failed", **self._name(one), **told, "again": again}
         self._journal.append(entry | ({"traceback": trace[-8000:]} if error.exit_code == 1 else {}))
         return replace(one.row, **told, state="failed", attempts=attempts)
@@ -213,6 +215,10 @@ class _Counting:
         self._begun.strength += report.strength
         self._begun.dreaming += report.seconds
         self._listener.frame(report)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _bare(row: Row, journal: BatchJournal) -> dict[str, Any]:

@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+import dataclasses
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import filelock
+import pydantic
 
 from renderer.errors import BadInput
-from renderer.jobs.batch.journal import LOCK, SUFFIX, VERSION, Record, batch_folder, held, identity, records_of
+from renderer.files import exists
+from renderer.jobs.batch.journal import (
+    LOCK,
+    SUFFIX,
+    TOLD,
+    Entry,
+    JobRecord,
+    Known,
+    RunRecord,
+    batch_folder,
+    held,
+    identity,
+    last_plan,
+    read_lines,
+    records_of,
+)
 from renderer.media.journal import Journal
 from renderer.media.ledger import JOURNAL
+from renderer.media.workfolder import lock_of
+from renderer.records import Bytes, Count, ExitCode, PathText, RateText, Seconds, SizeText
 
 STATES = ("waiting", "running", "stopped", "done", "failed")
 """What a film of a batch can be: not begun, at work, begun and stopped or killed, made, given up."""
 
-TOLD = ("frames", "rendered", "took", "dreaming", "bytes", "sha256", "strength", "size", "at")
-"""What an entry that says "done" tells of a film."""
 
-
-@dataclass(frozen=True, kw_only=True)
+@pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=pydantic.ConfigDict(strict=True, allow_inf_nan=False))
 class Row:
     """One film of a batch, as tables and pages show it.
 
@@ -56,27 +73,27 @@ class Row:
     name: str
     kind: str
     preset: str
-    state: str = "waiting"
+    state: Literal["waiting", "running", "stopped", "done", "failed"] = "waiting"
     out: Path | None = None
     work: Path | None = None
     source: str = ""
     network: str = ""
     seed: int | None = None
-    size: str = ""
-    fps: str = ""
-    frames: int = 0
-    frames_done: int = 0
-    rendered: int = 0
-    seconds: float = 0.0
-    took: float | None = None
-    dreaming: float | None = None
-    bytes: int | None = None
+    size: SizeText = ""
+    fps: RateText | Literal[""] = ""
+    frames: Count = 0
+    frames_done: Count = 0
+    rendered: Count = 0
+    seconds: Seconds = 0.0
+    took: Seconds | None = None
+    dreaming: Seconds | None = None
+    bytes: Bytes | None = None
     sha256: str = ""
     strength: float | None = None
-    attempts: int = 0
+    attempts: Count = 0
     earlier: bool = False
     error: str = ""
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     at: str = ""
 
     @property
@@ -131,59 +148,64 @@ def read_state(where: Path) -> BatchState:
         BadInput: no batch was begun there, or several and none is named.
     """
     folder = _find(where)
-    entries = Journal(folder / JOURNAL).read()
-    plan = next((entry for entry in reversed(entries) if entry["kind"] == "plan"), None)
-    if plan is None or plan.get("version") != VERSION:
+    lines = read_lines(Journal(folder / JOURNAL))
+    plan, base = last_plan(lines), folder.parent
+    try:
+        planned = [] if plan is None else [(_planned(job, base), identity(job)) for job in plan.jobs]
+    except ValueError:
+        plan = None
+    if plan is None:
         raise BadInput(f"{folder} holds no batch that this version of Dreamreel can read.")
-    running, base = _is_locked(folder), folder.parent
-    start = next((index for index in reversed(range(len(entries))) if entries[index]["kind"] == "start"), len(entries))
-    this_run = entries[start:]
-    first = this_run[0] if this_run else {}
-    ended = next((entry["at"] for entry in this_run if entry["kind"] == "end"), "")
-    records = records_of(entries)
-    fresh = {identity(entry) for entry in this_run if entry["kind"] == "done"}
-    rows = []
-    for job in plan["jobs"]:
-        row = _planned(job, base)
-        record = records.get(identity(job), Record())
-        rows.append(_now(row, record, earlier=identity(job) not in fresh, running=running))
+    running = _is_locked(folder)
+    start = next((n for n in reversed(range(len(lines))) if lines[n].kind == "start"), len(lines))
+    run = lines[start:]
+    began = next((line for line in run if isinstance(line, RunRecord)), None)
+    ended = next((line.at for line in run if isinstance(line, RunRecord) and line.kind == "end"), "")
+    fresh = {identity(line) for line in run if isinstance(line, Entry) and line.kind == "done"}
+    records = records_of(lines)
+    rows = [_now(row, records.get(key, Known()), earlier=key not in fresh, running=running) for row, key in planned]
     return BatchState(
         folder=folder,
         base=base,
-        file=base / plan["file"],
+        file=base / plan.file,
         running=running,
-        executor=first.get("executor", ""),
-        began=first.get("at", ""),
+        executor=began.executor if began else "",
+        began=began.at if began else "",
         ended="" if running else ended,
         rows=tuple(rows),
     )
 
 
-def _planned(job: Mapping[str, Any], base: Path) -> Row:
-    """Read a row as it was planned; what a later version may have added is left out."""
-    known = {item.name: job[item.name] for item in fields(Row) if item.name in job}
-    paths = {name: None if known.get(name) is None else base / known[name] for name in ("out", "work")}
-    source = str(base / known["source"]) if known.get("source") else ""
-    return Row(**{**known, **paths, "source": source})
+def _planned(job: JobRecord, base: Path) -> Row:
+    """Read a row as it was planned; what a later version may have added is left out.
+
+    Raises:
+        ValueError: it is none.
+    """
+    held = job.model_dump()
+    known = {item.name: held[item.name] for item in dataclasses.fields(Row) if item.name in held}
+    for name in ("out", "work", "source"):
+        text = known.get(name)
+        if text:
+            known[name] = base / _PATH.validate_python(text)
+    return Row(**{**known, "source": str(known.get("source") or "")})
 
 
-def _now(row: Row, record: Record, *, earlier: bool, running: bool) -> Row:
+def _now(row: Row, record: Known, *, earlier: bool, running: bool) -> Row:
     """Bring a planned row up to date with what happened since."""
     last = record.last
-    kind = last.get("kind")
-    if kind == "done":
-        same = row.out is not None and row.out.exists()
-        told = {name: last[name] for name in TOLD if name in last}
-        return replace(row, **told, state="done" if same else "waiting", earlier=earlier, frames_done=row.frames)
-    if kind == "failed":
-        told = {name: last[name] for name in ("error", "exit_code", "at") if name in last}
-        again = bool(last.get("again"))
-        return replace(row, **told, state="waiting" if again else "failed", attempts=record.attempts)
-    if kind in ("begun", "stopped"):
-        at_work = kind == "begun" and running
-        state = "running" if at_work else "stopped"
-        return replace(row, state=state, attempts=record.attempts, frames_done=_kept(row.work), at=last["at"])
-    return row
+    if last is None:
+        return row
+    if last.kind == "done":
+        same = row.out is not None and exists(row.out)
+        state: Literal["done", "waiting"] = "done" if same else "waiting"
+        return replace(row, **last.told(*TOLD), state=state, earlier=earlier, frames_done=row.frames)
+    if last.kind == "failed":
+        told = last.told("error", "exit_code", "at")
+        return replace(row, **told, state="waiting" if last.again else "failed", attempts=record.attempts)
+    at_work = last.kind == "begun" and running
+    now: Literal["running", "stopped"] = "running" if at_work else "stopped"
+    return replace(row, state=now, attempts=record.attempts, frames_done=_kept(row.work), at=last.at)
 
 
 def _kept(work: Path | None) -> int:
@@ -221,10 +243,14 @@ def _inside(folder: Path) -> Iterator[Path]:
 
 
 def _is_locked(folder: Path) -> bool:
-    """Say whether a run is at work, by the lock that the system takes back when a process dies."""
-    if not (folder / LOCK).exists():
+    """Say whether a run is at work, by the lock that the system takes back when a process dies.
+
+    Raises:
+        BadInput: what is there under its name is not a lock.
+    """
+    if not os.path.lexists(folder / LOCK):
         return False
-    lock = filelock.FileLock(folder / LOCK, thread_local=False)
+    lock = lock_of(folder, LOCK)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
@@ -233,3 +259,6 @@ def _is_locked(folder: Path) -> bool:
         return False
     lock.release()
     return False
+
+
+_PATH = pydantic.TypeAdapter(PathText)
