@@ -12,7 +12,15 @@ import re
 from fractions import Fraction
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationError,
+)
 
 DEEPEST = 32
 """Tables and lists within each other."""
@@ -112,10 +120,17 @@ def mistake(error: ValidationError) -> str:
     return f"{place!r}: {said}" if place else said
 
 
-def _no_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("holds a NUL")
-    return text
+def _text(longest: int, *, least: int = 0, nul: bool = True) -> PlainValidator:
+    """Check a text of at most so many letters. pydantic's own `str` refuses names that are not UTF-8."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not least <= len(value) <= longest:
+            raise ValueError(f"must be text of at most {longest:,} letters")
+        if not nul and "\0" in value:
+            raise ValueError("holds a NUL")
+        return value
+
+    return PlainValidator(check)
 
 
 def _rate(text: str) -> str:
@@ -127,11 +142,11 @@ def _rate(text: str) -> str:
     return text
 
 
-Text = Annotated[str, StringConstraints(max_length=100_000)]
-Word = Annotated[str, StringConstraints(max_length=1_000)]
-PathText = Annotated[str, StringConstraints(min_length=1, max_length=10_000), AfterValidator(_no_nul)]
+Text = Annotated[str, _text(100_000)]
+Word = Annotated[str, _text(1_000)]
+PathText = Annotated[str, _text(10_000, least=1, nul=False)]
 """A path, as Python writes it."""
-Hash = Annotated[str, StringConstraints(max_length=200)]
+Hash = Annotated[str, _text(200)]
 """What is compared and nothing else."""
 Count = Annotated[int, Field(ge=0, le=10**9)]
 """Frames, attempts and the like."""

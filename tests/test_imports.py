@@ -12,7 +12,8 @@ import pytest
 import renderer
 
 ROOT = Path(renderer.__file__).parent
-LEVELS = {"cli": 4, "jobs": 3, "render": 2, "dreaming": 1, "motion": 1, "media": 1, "files": 0, "records": 0, "frame": 0, "errors": 0}
+LEVELS = {"cli": 4, "jobs": 3, "render": 2, "dreaming": 1, "motion": 1, "media": 1}
+LEVELS |= dict.fromkeys(("files", "records", "frame", "errors"), 0)
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

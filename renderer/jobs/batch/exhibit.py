@@ -29,7 +29,7 @@ from renderer.media.images import read_image, to_jpeg
 from renderer.media.recipe import read_recipe
 from renderer.media.stills import fitted
 from renderer.media.workfolder import lock_of
-from renderer.records import read_json
+from renderer.records import Text, read_json
 
 LONGEST_SIDE = 448
 """Of a still, pixels."""
@@ -61,9 +61,9 @@ class Exhibit:
 
     still: Annotated[str, pydantic.StringConstraints(pattern=r"\A[A-Za-z0-9+/]*=*\z")] = ""
     figures: Figures = field(default_factory=Figures)
-    settings: str = ""
-    made_by: str = ""
-    trouble: str = ""
+    settings: Text = ""
+    made_by: Text = ""
+    trouble: Text = ""
 
 
 _EXHIBIT = pydantic.TypeAdapter(Exhibit)

@@ -32,7 +32,7 @@ from renderer.jobs.batch.journal import (
 from renderer.media.journal import Journal
 from renderer.media.ledger import JOURNAL
 from renderer.media.workfolder import lock_of
-from renderer.records import Bytes, Count, ExitCode, PathText, RateText, Seconds, SizeText
+from renderer.records import Bytes, Count, ExitCode, PathText, RateText, Seconds, SizeText, Text
 
 STATES = ("waiting", "running", "stopped", "done", "failed")
 """What a film of a batch can be: not begun, at work, begun and stopped or killed, made, given up."""
@@ -70,14 +70,14 @@ class Row:
         at: when that was, ISO 8601 with the offset.
     """
 
-    name: str
-    kind: str
-    preset: str
+    name: Text
+    kind: Text
+    preset: Text
     state: Literal["waiting", "running", "stopped", "done", "failed"] = "waiting"
     out: Path | None = None
     work: Path | None = None
-    source: str = ""
-    network: str = ""
+    source: Text = ""
+    network: Text = ""
     seed: int | None = None
     size: SizeText = ""
     fps: RateText | Literal[""] = ""
@@ -88,13 +88,13 @@ class Row:
     took: Seconds | None = None
     dreaming: Seconds | None = None
     bytes: Bytes | None = None
-    sha256: str = ""
+    sha256: Text = ""
     strength: float | None = None
     attempts: Count = 0
     earlier: bool = False
-    error: str = ""
+    error: Text = ""
     exit_code: ExitCode | None = None
-    at: str = ""
+    at: Text = ""
 
     @property
     def speed(self) -> float | None:
