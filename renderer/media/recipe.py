@@ -20,6 +20,7 @@ import os
 import re
 import shutil
 import struct
+import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +39,7 @@ TIFF_DESCRIPTION = 270
 
 _LARGEST = 4 << 20  # Bytes of text; more is not one of our recipes.
 _EXPECTED = "a film or a picture with a recipe inside"
-_MOST_PARTS = 1_000_000  # Chunks, blocks or comments that are gone through in search of it.
+_MOST_PARTS = 300_000  # Chunks, blocks or comments that are gone through in search of it.
 
 
 def to_text(recipe: Mapping[str, Any]) -> str:
@@ -126,7 +127,7 @@ def _from_container(path: Path) -> str | None:
     # An entry ends at a line break that is not escaped; keys are case-insensitive (Matroska writes COMMENT). What is
     # taken is never given back, so that time and memory grow with the text alone.
     found = re.search(r"^comment=((?:[^\\\n]++|\\.)*+)$", text, re.MULTILINE | re.IGNORECASE | re.DOTALL)
-    return re.sub(r"\\(.)", r"\1", found[1], flags=re.DOTALL) if found else None
+    return found[1].replace("\\\\", "\0").replace("\\", "").replace("\0", "\\") if found else None
 
 
 # --- pictures that ffmpeg writes without text: the recipe is added to the unfinished file ----------------------------
@@ -178,7 +179,7 @@ def _from_gif(file: IO[bytes]) -> str | None:
     file.seek(_table_bytes(file.read(13)[10]), os.SEEK_CUR)
     left = _MOST_PARTS
     while left > 0 and file.read(1) == b"\x21":
-        label, blocks = file.read(1), []
+        label, blocks, left = file.read(1), [], left - 1
         while (length := file.read(1)[0]) and left > 0:
             blocks.append(file.read(length))
             left -= 1
@@ -256,7 +257,7 @@ def _from_jpeg(file: IO[bytes]) -> str | None:
 
 def _from_tiff(path: Path) -> str | None:
     try:
-        with Image.open(path, formats=("TIFF",)) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("TIFF",)) as image:
             text = image.getexif().get(TIFF_DESCRIPTION)
     except Exception:  # Pillow raises whatever comes to it in a damaged file.
         return None
