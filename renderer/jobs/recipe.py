@@ -97,8 +97,8 @@ class Recipe(Record):
     facts: Annotated[dict[str, Any], AfterValidator(_facts)]
     weights_sha256: Hash
     environment: Annotated[dict[Word, Word | int | float | None], Field(max_length=100)]
-    pixel_key: Hash
-    film_key: Hash
+    pixel_key: Hash = ""
+    film_key: Hash = ""
     encode_key: Hash = ""
     seams: Annotated[list[SeamRecord], Field(max_length=1000)] = Field(default_factory=list)
 
