@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from renderer.errors import BadInput
 from renderer.frame import Size
 from renderer.media.ffmpeg import FfmpegFailed, PipeReader, file_url
-from renderer.media.probe import INPUT, TRACK, ClipInfo, filters_here
+from renderer.media.probe import INPUT, TRACK, ClipInfo, decoder_args, filters_here
 
 SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
@@ -71,7 +71,7 @@ class Film:
             BadInput: nothing of it can be decoded.
         """
         jump = self._jump(begin)
-        args = [*INPUT, *self._clock(jump), "-i", file_url(self.path), *TRACK]
+        args = [*INPUT, *self._clock(jump), *decoder_args(self.path), "-i", file_url(self.path), *TRACK]
         args += ["-filter_threads", "1", "-vf", ",".join(self.filters(begin, end, size)), "-fps_mode", "passthrough"]
         # All that is decoded before the first frame takes its time.
         patience = 120.0 + 0.25 * (begin if jump is None else 0)
@@ -96,6 +96,7 @@ class Film:
                 f"fps={self.rate}",
                 f"trim=start_pts={begin}{last}",
             ]
+        steps += _over_black(info)
         steps += _colours(info, f"scale={covered.width}:{covered.height}:{SCALE}", deep=self.depth == 16)
         if covered != size:
             steps.append(f"crop={size.width}:{size.height}")
@@ -153,6 +154,23 @@ def cover(stored: Size, wanted: Size) -> Size:
         return wanted
     scale = max(Fraction(wanted.width, stored.width), Fraction(wanted.height, stored.height))
     return Size(max(wanted.width, round(stored.width * scale)), max(wanted.height, round(stored.height * scale)))
+
+
+def _over_black(info: ClipInfo) -> list[str]:
+    """Return the filters that lay a picture with transparency over black, before its pixels are mixed with others.
+
+    A picture of which nothing is transparent comes out as it went in, in the form in which it came.
+    """
+    form = info.form
+    if form.startswith(("yuva", "ya8", "ya16")):
+        planar = form if form.startswith("yuva444p") else "yuva444p16le" if info.depth > 8 else "yuva444p"
+        spread = "full" if info.full_range else "limited"
+        even = [f"scale={SCALE}:in_range={spread}:out_range={spread}", f"format={planar}"] if form != planar else []
+        return [*even, "premultiply=inplace=1", f"format={planar.replace('yuva', 'yuv')}"]
+    if form.startswith(("rgba", "bgra", "argb", "abgr", "gbrap")) or (form == "pal8" and info.codec == "png"):
+        planar = form if form.startswith("gbrap") else "gbrap16le" if info.depth > 8 else "gbrap"
+        return [f"format={planar}", "premultiply=inplace=1", f"format={'bgra' if form == 'pal8' else form}"]
+    return []
 
 
 def _colours(info: ClipInfo, scale: str, *, deep: bool) -> list[str]:
