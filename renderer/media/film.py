@@ -34,6 +34,10 @@ _ZSCALE_MATRICES = {
     "bt709": "bt709",
     "bt2020": "bt2020nc",
 }
+_RGB_ALPHA = ("rgba", "bgra", "argb", "abgr", "gbrap")
+_OTHER_ALPHA = ("ya8", "ya16", "yaf", "ayuv", "vuya", "uyva")
+_ALPHA = "split[picture][whole];[whole]shuffleplanes=3:3:3:3[alpha]"
+_OVERLAID = {8: "{}", 10: "{}p10"}  # ffmpeg's names for what is overlaid, by its depth.
 _TONE_CURVE = "tonemap=mobius:param=0.35:desat=0"
 
 
@@ -161,16 +165,27 @@ def _over_black(info: ClipInfo) -> list[str]:
 
     A picture of which nothing is transparent comes out as it went in, in the form in which it came.
     """
-    form = info.form
-    if form.startswith(("yuva", "ya8", "ya16")):
-        planar = form if form.startswith("yuva444p") else "yuva444p16le" if info.depth > 8 else "yuva444p"
-        spread = "full" if info.full_range else "limited"
-        even = [f"scale={SCALE}:in_range={spread}:out_range={spread}", f"format={planar}"] if form != planar else []
-        return [*even, "premultiply=inplace=1", f"format={planar.replace('yuva', 'yuv')}"]
-    if form.startswith(("rgba", "bgra", "argb", "abgr", "gbrap")) or (form == "pal8" and info.codec == "png"):
-        planar = form if form.startswith("gbrap") else "gbrap16le" if info.depth > 8 else "gbrap"
-        return [f"format={planar}", "premultiply=inplace=1", f"format={'bgra' if form == 'pal8' else form}"]
-    return []
+    form, most = info.form.replace("be", "le"), (1 << info.depth) - 1
+    if form.startswith(_RGB_ALPHA) or (form == "pal8" and info.codec == "png"):
+        planar = form if re.fullmatch(r"gbrap(\d+le)?", form) else "gbrap16le" if info.depth > 8 else "gbrap"
+        times = f"all_expr=A*B/{most}" if info.depth > 12 else "all_mode=multiply"
+        packed = "bgra" if form == "pal8" else form
+        return [f"format={planar}", f"{_ALPHA};[picture][alpha]blend={times}", f"format={packed}"]
+    if form.startswith(_OTHER_ALPHA):
+        form = "yuva444p16le" if info.depth > 8 else "yuva444p"
+    if not form.startswith("yuva"):
+        return []
+    if info.depth not in _OVERLAID:
+        form = f"yuva444p{form[8:]}"
+    spread = "full" if info.full_range else "limited"
+    step, opaque = 1 << (info.depth - 8), form.replace("yuva", "yuv")
+    black, grey = 0 if info.full_range else 16 * step, 128 * step
+    given = [f"scale={SCALE}:in_range={spread}:out_range={spread}", f"format={form}"] if form != info.form else []
+    if info.depth in _OVERLAID:
+        below = f"split[below][above];[below]lutyuv=y={black}:u={grey}:v={grey},format={opaque}[black]"
+        return [*given, f"{below};[black][above]overlay=format={_OVERLAID[info.depth].format(opaque[:6])}"]
+    sums = (f"c{plane}_expr={zero}+(A-{zero})*B/{most}" for plane, zero in enumerate((black, grey, grey)))
+    return [*given, f"{_ALPHA};[picture][alpha]blend={':'.join(sums)}", f"format={opaque}"]
 
 
 def _colours(info: ClipInfo, scale: str, *, deep: bool) -> list[str]:
