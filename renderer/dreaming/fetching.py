@@ -109,9 +109,9 @@ def fetch(file: WeightsFile, *, report: Report | None = None) -> Path:
     mirror = os.environ.get(MIRROR)
     address = f"{mirror.rstrip('/')}/{file.name}" if mirror else file.origin
     part = file.path.with_name(f".{file.name}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)  # A link that lay there would lead what comes somewhere else.
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)  # A link that lay there would lead what comes somewhere else.
         _sweep(file)
         with part.open("xb") as out:
             found = _transfer(address, out, file.kind, report)
@@ -127,7 +127,8 @@ def fetch(file: WeightsFile, *, report: Report | None = None) -> Path:
     except OSError as error:
         raise DiskProblem(f"{file.path.parent} cannot be written: {error.strerror or error}.") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
     return file.path
 
 
