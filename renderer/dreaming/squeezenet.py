@@ -75,9 +75,9 @@ def load_squeezenet(path: Path) -> keras.Model:
             weights = {key: file[key] for key in file.files}
     except Exception as error:
         raise EnvironmentProblem(f"{path} is no .npz file that can be read: {error}") from error
-    last, kernel = (np.shape(weights.get(f"conv10/{kind}", ())) for kind in ("bias", "kernel"))
-    # As many classes as both tell: numbers in one header alone could ask for any memory.
-    model = build_squeezenet(classes=last[0] if last and last == kernel[-1:] else 1000)
+    # As many classes as the kernel holds: the number of a smaller array alone could ask for any memory.
+    kernel = weights.get("conv10/kernel")
+    model = build_squeezenet(classes=kernel.shape[-1] if kernel is not None and kernel.ndim and kernel.size else 1000)
     for layer in model.layers:
         if isinstance(layer, layers.Conv2D):
             _set(layer, weights, path)

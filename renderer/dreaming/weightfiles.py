@@ -79,17 +79,22 @@ def _check_archive(file: IO[bytes], path: Path, size: int) -> None:
 def _check_hdf5(file: IO[bytes], path: Path, size: int) -> None:
     found = links = 0
 
-    def look(name: str, link: h5py.HardLink | h5py.SoftLink | h5py.ExternalLink) -> None:
+    def look(name: str, link: h5py.HardLink | h5py.SoftLink | h5py.ExternalLink) -> str | None:
+        """Count the bytes behind a link; a name that is returned ends the search."""
         nonlocal found, links
         links += 1
-        item = weights[name] if isinstance(link, h5py.HardLink) else None
-        data = isinstance(item, h5py.Dataset)
-        if item is None or links > _MOST_LINKS or (data and (item.external or item.is_virtual)):
-            raise BadInput(f"{path} reads other data through {name!r}, as no file of weights does; it is not opened.")
-        found += item.nbytes if data else 0
+        if links > _MOST_LINKS or not isinstance(link, h5py.HardLink):
+            return name
+        item = weights[name]
+        if isinstance(item, h5py.Dataset):
+            found += item.nbytes
+            return name if item.external or item.is_virtual else None
+        return None
 
     with h5py.File(file, "r") as weights:
-        weights.visititems_links(look)
+        strange = weights.visititems_links(look)
+    if strange is not None:
+        raise BadInput(f"{path} reads other data through {strange!r}, as no file of weights does; it is not opened.")
     _check_bytes(found, path, size)
 
 
