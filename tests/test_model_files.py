@@ -257,6 +257,10 @@ def _elsewhere(path: Path) -> None:
     _rewritten(path, "model.weights.h5", _hdf5(lambda file: file.update({"a": h5py.ExternalLink("/etc/x", "/")})))
 
 
+def _huge_layer(path: Path) -> None:
+    _config(path, {"class_name": "Conv2D", "module": "keras.layers", "config": {"name": "big", "filters": 10**9}})
+
+
 def _folder(path: Path) -> None:
     path.mkdir()
     (path / "config.json").write_text("{}")
@@ -285,6 +289,7 @@ BAD = [
     (_up_and_away, "mine.keras", "beside the model"),
     (_bomb, "mine.keras", "fill memory"),
     (_shape_bomb, "mine.keras", "fill memory"),
+    (_huge_layer, "mine.keras", "fill memory"),
     (_elsewhere, "mine.keras", "reads other data"),
     (_folder, "mine.keras", "is a folder"),
     (_flat, "mine.keras", "8x8 alone"),

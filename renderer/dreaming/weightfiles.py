@@ -7,9 +7,11 @@ archive holds nothing else, or that an HDF5 file does not read other files of th
 from __future__ import annotations
 
 import io
+import json
+import math
 import zipfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import h5py
 
@@ -64,16 +66,36 @@ def _check_archive(file: IO[bytes], path: Path, size: int) -> None:
         _check_bytes(sum(member.file_size for member in members), path, size)
         if not any(member.filename == "config.json" for member in members):
             return  # Arrays alone, as .npz.
+        held = sum(member.file_size for member in members if "weights" in member.filename)
         for member in members:
             name = member.filename
             if name not in MEMBERS:
                 raise BadInput(f"{path} is no Keras model that is opened here: it holds {name!r} beside the model.")
             if name.endswith(".json") and member.file_size > _LARGEST_TEXT:
                 raise BadInput(f"{path} has {member.file_size:,} bytes of {name}, which is too much for a model.")
+            if name == "config.json" and (asked := _most_numbers(json.loads(archive.read(member)))) > held:
+                raise BadInput(
+                    f"{path} describes a layer of {asked:,} numbers and holds {held:,} bytes: it is damaged, or "
+                    "made to fill memory."
+                )
             if name.endswith(".h5"):
                 _check_hdf5(io.BytesIO(archive.read(member)), path, member.file_size)
             if name.endswith(".npz"):
                 _check_archive(io.BytesIO(archive.read(member)), path, member.file_size)
+
+
+def _most_numbers(config: Any) -> int:
+    """Return how many numbers the largest layer of a model has at least, by its description."""
+    most, rest = 0, [config]
+    while rest:
+        part = rest.pop()
+        rest += part.values() if isinstance(part, dict) else part if isinstance(part, list) else []
+        if isinstance(part, dict):
+            channels = [part.get(key) for key in ("filters", "units", "depth_multiplier")]
+            kernel = part.get("kernel_size")
+            areas = [math.prod(side for side in kernel if isinstance(side, int))] if isinstance(kernel, list) else []
+            most = max(most, *areas, *(count for count in channels if isinstance(count, int)), 0)
+    return most
 
 
 def _check_hdf5(file: IO[bytes], path: Path, size: int) -> None:
