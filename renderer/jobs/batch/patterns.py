@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from renderer.errors import BadInput, UsageError
+from renderer.files import is_clutter
 
 LONGEST = 60
 """Characters that one value may add to a name."""
@@ -113,8 +114,9 @@ def find_inputs(asked: str | list[str] | None, folder: Path) -> list[Found]:
             found.append(Found(path=folder / own))
             continue
         pattern = str(Path(glob.escape(str(folder))) / own)
-        matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        found += [Found(path=Path(match), matched=True) for match in matches]
+        named = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+        matches = sorted(path for path in named if own.name.startswith(".") or not is_clutter(path.name))
+        found += [Found(path=match, matched=True) for match in matches]
         if not matches:
             found.append(Found(matched=True, error=BadInput(f"No file matches {text!r} in {folder}.")))
     return found
