@@ -40,7 +40,8 @@ _PRIMARIES = tuple(
     "bt709 bt470m bt470bg smpte170m smpte240m film bt2020 smpte428 smpte431 smpte432 ebu3213".split()  # noqa: SIM905
 )
 _SPACES = ("gbr", "bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", "bt2020nc", "bt2020c")
-_RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8", "mono")
+RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8", "mono")
+"""How the names of pixel formats begin that have no colour matrix."""
 _KNOWN = (
     "MP4, QuickTime, Matroska, WebM, AVI, MPEG, MXF, Ogg, FLV, WMV, DV, Y4M, IVF, raw H.264, GIF, animated PNG, WebP"
 )
@@ -62,14 +63,14 @@ _COLOUR = re.compile(_SAID + r"color_range:(\S+) color_space:(\S+) color_primari
 class Look:
     """What the first frames are like, and a list of `framecrc` with the other tracks that were asked for.
 
-    Times are in ticks of `tick` seconds; see `probe.ClipInfo` for the others.
+    Times are in ticks of `tick` seconds; `form` is ffmpeg's name of the pixels; see `probe.ClipInfo` for the others.
     """
 
     size: Size
     first: int
     tick: Fraction
     nominal: Fraction | None
-    rgb: bool
+    form: str
     depth: int
     sar: Fraction
     interlaced: bool
@@ -109,7 +110,7 @@ def look(path: Path, source: list[str], *, beside: list[str]) -> Look:
         first=0 if pts == "NOPTS" else int(pts),
         tick=Fraction(up, max(1, down)),
         nominal=Fraction(count, seconds) if count and seconds else None,
-        rgb=form.startswith(_RGB),
+        form=form,
         depth=depth_of(form),
         sar=Fraction(int(wide), max(1, int(high))) or Fraction(1),
         interlaced=any(frame[7] in "TB" for frame in frames),

@@ -16,7 +16,7 @@ from renderer.errors import BadInput
 from renderer.files import check_input, open_input
 from renderer.frame import Size
 from renderer.media.ffmpeg import FfmpegFailed, file_url, run
-from renderer.media.look import HDR_CURVES, INPUT, TRACK, Look, ask, because, check_size, look
+from renderer.media.look import HDR_CURVES, INPUT, RGB, TRACK, Look, ask, because, check_size, look
 from renderer.media.timing import Packets, read_packets, timing_of
 
 __all__ = ["INPUT", "TRACK", "ClipInfo", "Track", "filters_here", "probe", "tracks_of"]
@@ -348,7 +348,7 @@ def _channels(layout: str) -> int:
 
 def _matrix(seen: Look, packets: Packets) -> tuple[str | None, bool]:
     """Return the colour matrix (None for RGB), and whether it was guessed from the size before any turning."""
-    if seen.space == "gbr" or seen.rgb:
+    if seen.space == "gbr" or seen.form.startswith(RGB):
         return None, False
     if seen.space in _MATRICES:
         return _MATRICES[seen.space], False

@@ -137,7 +137,7 @@ def timing_of(packets: Packets, *, first: Fraction, nominal: Fraction | None) ->
         if _fitting(times, tick, rate, steady=True) == count:
             # The last frame is as long as the others, whatever a clock of whole ticks makes of it, unless it is held.
             last = (count - 1) / rate
-            held = max(_HELD / rate, length) > _HELD / rate
+            held = length >= _HELD / rate
             return Timing(
                 rate=rate, constant=True, frames=count, seconds=last + (length if held else 1 / rate), last=last
             )
