@@ -152,6 +152,8 @@ def ask(path: Path, args: list[str], *, timeout: float, keep: str = "") -> Outpu
     try:
         return run(args, timeout=timeout, keep=keep)
     except FfmpegFailed as error:
+        if error.returncode is None:  # What it said till then is what the film says.
+            raise BadInput(f"{path} cannot be read as a film: {str(error).partition(':')[0].rstrip('.')}.") from error
         if "matches no streams" in error.log or "does not contain any stream" in error.log:
             raise BadInput(f"{path} holds no moving pictures; expected a film.") from error
         if "Format not on whitelist" in error.log:

@@ -38,7 +38,7 @@ _LISTING_SECONDS = 1800.0  # A film of hours on a slow disk is read once from en
 _TRACK_SECONDS = 60.0
 _LEAD = Fraction(1, 100)  # Seconds; clocks are rounded.
 _EARLY = 4_000_000_000  # Ticks: before anything is shown.
-_MOST_TRACKS = 64  # Of a kind, looked at one by one where not all can be read.
+_MOST_TRACKS = 32  # Of a kind, looked at one by one where not all can be read.
 # A film can imitate these lines. All it gains is to be called damaged.
 _CUT_OFF = re.compile(
     r"^\[[^\]\n]* @ [^\]\n]*\] \[(?:warning|error)\] .*"
@@ -116,11 +116,6 @@ class ClipInfo:
         """Whether it is of high dynamic range."""
         return self.transfer in HDR_CURVES
 
-    @property
-    def seekable(self) -> bool:
-        """Whether its own clock is used, by which any frame can be found again."""
-        return bool(self.keys)
-
 
 def probe(path: Path) -> ClipInfo:
     """Look into a film.
@@ -138,10 +133,10 @@ def probe(path: Path) -> ClipInfo:
     shown = seen.first * seen.tick
     if clock:
         first = _first_shown(packets, shown)
-        start = (packets.begin - _begin(path)) * packets.tick
+        offset = first - (packets.begin - _begin(path)) * packets.tick
     else:  # ffmpeg counts from the start of the tracks that are read.
         alone = look(path, source, beside=[])
-        first, start = alone.first * alone.tick, Fraction(0)
+        first, offset = alone.first * alone.tick, shown
     timing = timing_of(packets, first=first, nominal=seen.nominal)
     _check_clock(path, timing.seconds)
     size = seen.size if seen.sar == 1 else Size(max(2, round(seen.size.width * seen.sar / 2) * 2), seen.size.height)
@@ -168,7 +163,7 @@ def probe(path: Path) -> ClipInfo:
         seconds=timing.seconds,
         last=timing.last,
         first=first,
-        offset=shown - start,
+        offset=offset,
         keys=tuple(key * packets.tick for key in packets.keys) if clock and packets.exact else (),
         codec=packets.codec,
         depth=seen.depth,
@@ -256,7 +251,9 @@ def _look(path: Path, source: list[str]) -> tuple[Look, tuple[Track, ...], tuple
     try:
         seen = look(path, source, beside=_TRACKS)
         return seen, *read_tracks(seen.tracks)
-    except BadInput:
+    except BadInput as error:
+        if getattr(error.__cause__, "returncode", 1) is None:  # It took too long, as it would again.
+            raise
         look(path, source, beside=[])  # Raises if it is the picture that cannot be read.
     sounds, subtitles = (_one_by_one(source, kind) for kind in "as")
     maps = [
@@ -304,7 +301,9 @@ def tracks_of(path: Path, options: list[str]) -> tuple[tuple[Track, ...], tuple[
     source = [*options, "-i", file_url(path)]
     try:
         seen, sounds, subtitles = _look(path, source)
-    except BadInput:  # No picture, or none that can be decoded: its sound may be whole.
+    except BadInput as error:  # No picture, or none that can be decoded: its sound may be whole.
+        if getattr(error.__cause__, "returncode", 1) is None:
+            raise
         return *_sound_alone(path, source), Fraction(0)
     return sounds, subtitles, seen.first * seen.tick
 
