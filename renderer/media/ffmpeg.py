@@ -24,6 +24,9 @@ from renderer.media.process import LOG_BYTES, Child, FfmpegFailed, ffmpeg_exe
 
 __all__ = ["LOG_BYTES", "FfmpegFailed", "Output", "PipeReader", "PipeWriter", "ffmpeg_exe", "file_url", "run"]
 
+OUTPUT_BYTES = 256 << 20
+"""Bytes that are taken from a short command, at most: the packets of a film of two days, a line each."""
+
 _QUEUE_BYTES = 32 << 20  # Frames waiting between us and a child, at most; two frames always fit.
 _CHUNK = 1 << 20  # Progress is noticed in steps of so many bytes.
 _POLL = 0.1  # Seconds between two looks at a child that makes us wait.
@@ -31,10 +34,11 @@ _POLL = 0.1  # Seconds between two looks at a child that makes us wait.
 
 @dataclass(frozen=True)
 class Output:
-    """What a finished ffmpeg left: all of its standard output, and the last `LOG_BYTES` of its error text."""
+    """What a finished ffmpeg left: its standard output, the last `LOG_BYTES` of its error text, lines to be kept."""
 
     stdout: bytes
     log: str
+    kept: tuple[str, ...] = ()
 
 
 def file_url(path: str | os.PathLike[str]) -> str:
@@ -42,19 +46,21 @@ def file_url(path: str | os.PathLike[str]) -> str:
     return "file:" + os.fspath(path)
 
 
-def run(args: Sequence[str], *, timeout: float = 120.0) -> Output:
+def run(args: Sequence[str], *, timeout: float = 120.0, limit: int = OUTPUT_BYTES, keep: str = "") -> Output:
     """Run ffmpeg with `args` to its end and return what it wrote.
 
     Args:
         args: what follows `ffmpeg -hide_banner -nostdin -v level+warning`; another `-v` among them wins.
         timeout: seconds after which it is stopped.
+        limit: bytes of standard output; with more it is stopped.
+        keep: how lines of its error text begin that are kept, even if much is said after them.
 
     Raises:
-        FfmpegFailed: it ended badly or took too long.
+        FfmpegFailed: it ended badly, took too long or wrote too much.
         DiskProblem: it could not write for want of room.
         EnvironmentProblem: no usable ffmpeg.
     """
-    child = Child(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    child = Child(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, keep=keep)
     late = threading.Event()
 
     def stop() -> None:
@@ -65,8 +71,7 @@ def run(args: Sequence[str], *, timeout: float = 120.0) -> Output:
     timer.daemon = True
     timer.start()
     try:
-        assert child.process.stdout is not None
-        stdout = child.process.stdout.read()
+        stdout = _up_to(child, limit)
         code = child.wait()
     finally:
         timer.cancel()
@@ -77,7 +82,17 @@ def run(args: Sequence[str], *, timeout: float = 120.0) -> Output:
         raise child.stalled(f"did not finish within {timeout:g} s")
     if code != 0:
         raise child.failure()
-    return Output(stdout=stdout, log=child.log())
+    return Output(stdout=stdout, log=child.log(), kept=tuple(child.kept))
+
+
+def _up_to(child: Child, limit: int) -> bytes:
+    assert child.process.stdout is not None
+    output = bytearray()
+    while block := child.process.stdout.read(_CHUNK):
+        output += block
+        if len(output) > limit:
+            raise child.stalled(f"wrote more than {limit:,} bytes")
+    return bytes(output)
 
 
 class PipeWriter:
