@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from PIL import Image
 
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, UsageError
 from renderer.frame import Pixels, Size
+from renderer.media import files
 from renderer.media.encode import CODECS, FORMATS, Encoder, check_encode, choose_format, encode, read_recipe
 from renderer.media.ffmpeg import ffmpeg_exe, file_url, run
 from renderer.media.formats import ALIASES, codecs_here
@@ -244,6 +246,41 @@ def test_a_film_is_replaced_only_on_request_and_only_by_a_whole_one(tmp_path: Pa
     make(out, codec, film(count=4), overwrite=True, progress=lambda _: counts.append(len(decode(out))))
     assert counts == [2] * 4 and len(decode(out)) == 4
     assert names_in(tmp_path) == [out.name]
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("name", ["film.mp4", "pictures"])
+def test_what_appears_under_the_name_while_a_film_is_made_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, links: bool
+) -> None:
+    """Neither before the last look at the name nor after it, on file systems with second names and without."""
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no links here")))
+    out, settle = tmp_path / name, files._settle
+    theirs = out / "theirs.txt" if name == "pictures" else out
+
+    def appear(*_: object) -> None:
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.write_text("theirs")
+
+    for late in (False, True):
+        if late:
+            monkeypatch.setattr(files, "_settle", lambda part: [settle(part), appear()])
+        encoder = Encoder(out, size=Size(64, 48), rate=Fraction(10))
+        with pytest.raises(UsageError, match=r"exists already|holds other files"), encoder:
+            for pixels in film(Size(64, 48), count=3):
+                encoder.write(pixels)
+            if not late:
+                appear()
+        assert theirs.read_text() == "theirs"
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        theirs.unlink()
+        if name == "pictures":
+            out.rmdir()
+    monkeypatch.setattr(files, "_settle", settle)
+    with files.replacing(out, overwrite=False) as part:
+        part.write_text("ours")
+    assert out.read_text() == "ours" and [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_film_can_be_encoded_while_it_is_rendered(tmp_path: Path) -> None:
