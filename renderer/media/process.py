@@ -49,6 +49,11 @@ class FfmpegFailed(EnvironmentProblem):
         self.returncode = returncode
         self.log = log
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it stalled or was ended from outside: then what it read or wrote is not to blame."""
+        return self.returncode is None or -self.returncode in (signal.SIGTERM, getattr(signal, "SIGKILL", 9))
+
 
 def ffmpeg_exe() -> str:
     """Return the path of the ffmpeg to use: that of imageio-ffmpeg, or what IMAGEIO_FFMPEG_EXE names.
