@@ -24,18 +24,21 @@ from renderer.media.process import LOG_BYTES, POLL, Child, FfmpegFailed, ffmpeg_
 
 __all__ = ["LOG_BYTES", "FfmpegFailed", "Output", "PipeReader", "PipeWriter", "ffmpeg_exe", "file_url", "run"]
 
+OUTPUT_BYTES = 256 << 20
+"""Bytes that are taken from a short command, at most: the packets of a film of two days, a line each."""
+
 _QUEUE_BYTES = 32 << 20  # Frames waiting between us and a child, at most; two frames always fit.
 _CHUNK = 1 << 20  # Progress is noticed in steps of so many bytes.
-_LARGEST = 256 << 20  # Bytes that a short command may write: some 2,000,000 packets.
 _HELD = 2.0  # Seconds for a pipe to close after its child has ended; somebody else may hold it.
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a finished ffmpeg left: all of its standard output, and the last `LOG_BYTES` of its error text."""
+    """What a finished ffmpeg left: its standard output, the last `LOG_BYTES` of its error text, lines to be kept."""
 
     stdout: bytes
     log: str
+    kept: tuple[str, ...] = ()
 
 
 def file_url(path: str | os.PathLike[str]) -> str:
@@ -43,20 +46,23 @@ def file_url(path: str | os.PathLike[str]) -> str:
     return "file:" + os.fspath(path)
 
 
-def run(args: Sequence[str], *, timeout: float = 120.0) -> Output:
+def run(args: Sequence[str], *, timeout: float = 120.0, limit: int = OUTPUT_BYTES, keep: str = "") -> Output:
     """Run ffmpeg with `args` to its end and return what it wrote.
 
     Args:
         args: what follows `ffmpeg -hide_banner -nostdin -v level+warning`; another `-v` among them wins.
         timeout: seconds after which it is stopped.
+        limit: bytes of standard output; with more it is stopped.
+        keep: how lines of its error text begin that are kept, even if much is said after them.
 
     Raises:
-        FfmpegFailed: it ended badly, took too long, did nothing or wrote without end.
+        FfmpegFailed: it ended badly, took too long, did nothing or wrote too much.
         DiskProblem: it could not write for want of room.
         EnvironmentProblem: no usable ffmpeg.
     """
-    child = Child(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    return Output(stdout=child.output(timeout=timeout, limit=_LARGEST), log=child.log())
+    child = Child(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, keep=keep)
+    stdout = child.output(timeout=timeout, limit=limit)
+    return Output(stdout=stdout, log=child.log(), kept=tuple(child.kept))
 
 
 class PipeWriter:

@@ -25,6 +25,8 @@ from renderer.errors import DiskProblem, EnvironmentProblem
 LOG_BYTES = 8192
 """How much of the end of ffmpeg's error text is kept."""
 
+_KEPT_LINES = 1000
+
 DISK_ERRNOS = (errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))
 """System errors that mean: no room, or no writing here."""
 
@@ -90,11 +92,16 @@ def _check_version(exe: str) -> None:
 
 
 class Child:
-    """An ffmpeg process whose error text is drained by a thread: a full pipe (64 KB) would hang it."""
+    """An ffmpeg process whose error text is drained by a thread: a full pipe (64 KB) would hang it.
 
-    def __init__(self, args: Sequence[str], *, stdin: int, stdout: int, exe: str | None = None) -> None:
+    Only the end of the text is kept, and beside it the first lines that begin with `keep`, if that is given.
+    """
+
+    def __init__(self, args: Sequence[str], *, stdin: int, stdout: int, keep: str = "", exe: str | None = None) -> None:
         command = [exe or ffmpeg_exe(), "-hide_banner", "-nostdin", "-v", "level+warning", *args]
         self._tail = b""
+        self._keep = keep.encode()
+        self.kept: list[str] = []
         self._ended = False
         self._looked_at, self._busy_at, self._work = 0.0, 0.0, -1
         try:
@@ -114,9 +121,14 @@ class Child:
 
     def _drain(self) -> None:
         assert self.process.stderr is not None
+        begun = b""  # A line that has not ended.
         with contextlib.suppress(OSError, ValueError):
             while block := self.process.stderr.read(LOG_BYTES):
                 self._tail = (self._tail + block)[-LOG_BYTES:]
+                *lines, begun = (begun + block).split(b"\n")
+                begun = begun[-LOG_BYTES:]
+                if self._keep and len(self.kept) < _KEPT_LINES:
+                    self.kept += [line.decode("ascii", "replace") for line in lines if line.startswith(self._keep)]
 
     def output(self, *, timeout: float, limit: int) -> bytes:
         """Let the child run to its end, and return all that it wrote to standard output.
