@@ -446,3 +446,22 @@ def test_a_film_cut_off_anywhere_still_gives_its_recipe_or_says_that_it_has_none
             assert read_recipe(cut) == RECIPE
         except DreamreelError as error:
             assert isinstance(error, BadInput) and "cut" in str(error)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs limits of POSIX")
+@pytest.mark.parametrize("name", ["film.mp4", "film.gif", "pictures"])
+def test_a_limit_on_the_size_of_files_is_a_problem_of_the_disk_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    """ffmpeg is killed by a signal for it, and Python is told; the limit is lifted again before anything else."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    encoder = Encoder(tmp_path / name, size=Size(128, 96), rate=Fraction(10))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(DiskProblem) as caught, encoder:
+            for pixels in np.random.default_rng(0).integers(0, 256, (60, 96, 128, 3), np.uint8):
+                encoder.write(pixels)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.exit_code == 6 and "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

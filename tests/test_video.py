@@ -22,9 +22,10 @@ from renderer.jobs.presets import resolve
 from renderer.jobs.recipe import parse_recipe
 from renderer.jobs.start import shrunk
 from renderer.jobs.video import VideoFilm, pictures, video_film
+from renderer.media import process
 from renderer.media.clips import open_clip
 from renderer.media.encode import read_recipe
-from renderer.media.ffmpeg import ffmpeg_exe, file_url, run
+from renderer.media.ffmpeg import FfmpegFailed, ffmpeg_exe, file_url, run
 from renderer.media.images import write_image
 
 FRAMES = 6
@@ -224,6 +225,19 @@ def test_sound_that_cannot_be_kept_is_said_when_the_film_is_planned(tmp_path):
     assert shown.exit_code == 0 and shown.output.count(told) == 1
     assert "mixed" not in invoke("video", tmp_path / "ten.mov", "-o", out, "--overwrite", "--no-sound", *FLAGS).output
     assert sounds(out) == []
+
+
+@pytest.mark.parametrize("meant", ["*framecrc*", "*showinfo*", "*rgb24*pipe:1*"])
+def test_a_clip_is_not_blamed_for_an_ffmpeg_that_stalls_or_is_killed(tmp_path, monkeypatch, clip, meant):
+    real = ffmpeg_exe()
+    monkeypatch.setattr(process, "IDLE_SECONDS", 0.3)
+    for trouble, told in (("sleep 100 & wait", "was stopped"), ("kill -9 $$", "SIGKILL")):
+        script = tmp_path / "ffmpeg"
+        script.write_text(f'#!/bin/sh\ncase "$*" in {meant}) {trouble};; esac\nexec {real} "$@"\n')
+        script.chmod(0o755)
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(script))
+        with pytest.raises(FfmpegFailed, match=told):
+            list(open_clip(clip).frames())
 
 
 @pytest.mark.parametrize("stage", ["encode", "read", "dream"])

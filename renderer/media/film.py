@@ -80,6 +80,8 @@ class Film:
                 yield from reader
                 self._judge(reader, begin, end, tell)
         except FfmpegFailed as error:
+            if error.was_stopped:
+                raise
             raise BadInput(f"{self.path} cannot be decoded to its end: {error}") from error
 
     def filters(self, begin: int, end: int | None, size: Size) -> list[str]:

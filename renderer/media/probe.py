@@ -372,6 +372,8 @@ def _ask(path: Path, args: list[str], *, timeout: float = 120.0) -> Output:
     try:
         return run(args, timeout=timeout)
     except FfmpegFailed as error:
+        if error.was_stopped:
+            raise
         if "matches no streams" in error.log or "does not contain any stream" in error.log:
             raise BadInput(f"{path} holds no moving pictures; expected a film.") from error
         if "Format not on whitelist" in error.log:

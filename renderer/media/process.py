@@ -54,7 +54,8 @@ class FfmpegFailed(EnvironmentProblem):
     @property
     def was_stopped(self) -> bool:
         """Whether it stalled or was ended from outside: then what it read or wrote is not to blame."""
-        return self.returncode is None or -self.returncode in (signal.SIGTERM, getattr(signal, "SIGKILL", 9))
+        by = (signal.SIGTERM, getattr(signal, "SIGKILL", 9))
+        return self.returncode is None or _signal_of(self.returncode) in by
 
 
 def ffmpeg_exe() -> str:
@@ -243,8 +244,8 @@ class Child:
         code, log = self.process.poll(), self.log()
         if _is_disk(code, log):
             return DiskProblem(f"ffmpeg could not write its output: the disk is full or read-only{_gist(log)}")
-        if code is not None and code < 0:
-            what = f"was killed by signal {_signal_name(-code)}"
+        if code is not None and (number := _signal_of(code)):
+            what = f"was killed by signal {_signal_name(number)}"
         elif code:
             what = f"failed with exit code {code}"
         return FfmpegFailed(f"ffmpeg {what or 'stopped taking frames too early'}{_gist(log)}", returncode=code, log=log)
@@ -255,7 +256,13 @@ def _is_disk(code: int | None, log: str) -> bool:
         return False
     texts = [os.strerror(number) for number in DISK_ERRNOS]
     full = [256 - number for number in DISK_ERRNOS]  # ffmpeg exits with -errno: 228 is ENOSPC.
-    return code in full or code == -getattr(signal, "SIGXFSZ", 0) or any(text in log for text in texts)
+    return code in full or _signal_of(code) == getattr(signal, "SIGXFSZ", -1) or any(text in log for text in texts)
+
+
+def _signal_of(code: int) -> int:
+    """Return the signal that ended a process, 0 for none; a shell around ffmpeg tells it as 128 and more."""
+    number = -code if code < 0 else code - 128
+    return number if code < 0 or number in (signal.SIGTERM, *(getattr(signal, name, 0) for name in _DEADLY)) else 0
 
 
 def _gist(log: str) -> str:
@@ -265,6 +272,9 @@ def _gist(log: str) -> str:
     chosen = dict.fromkeys([bad[0], bad[-1]] if bad else lines[-1:])  # The cause comes first, its consequences after.
     text = "; ".join(re.sub(r"\[[^\]]*\]\s*", "", line) for line in chosen)
     return f": {text[:400]}" if text else "."
+
+
+_DEADLY = ("SIGKILL", "SIGXFSZ", "SIGSEGV", "SIGABRT")
 
 
 def _signal_name(number: int) -> str:
