@@ -42,20 +42,27 @@ _OLDEST_LIBAVUTIL = (57, 28)  # That of ffmpeg 5.1. Builds from git carry no ffm
 
 
 class FfmpegFailed(EnvironmentProblem):
-    """ffmpeg ended badly: `returncode` (below 0: killed by that signal, None: stopped by us), the end of its text."""
+    """ffmpeg ended badly.
+
+    Attributes:
+        returncode: below 0: killed by that signal; None: stopped by us.
+        log: the end of its text.
+        was_idle: whether it was stopped because it did nothing at all.
+    """
 
     passing = True
 
-    def __init__(self, message: str, *, returncode: int | None, log: str) -> None:
+    def __init__(self, message: str, *, returncode: int | None, log: str, was_idle: bool = False) -> None:
         super().__init__(message)
+        self.was_idle = was_idle
         self.returncode = returncode
         self.log = log
 
     @property
     def was_stopped(self) -> bool:
-        """Whether it stalled or was ended from outside: then what it read or wrote is not to blame."""
+        """Whether it did nothing or was ended from outside: then what it read or wrote is not to blame."""
         by = (signal.SIGTERM, getattr(signal, "SIGKILL", 9))
-        return self.returncode is None or _signal_of(self.returncode) in by
+        return self.was_idle or (self.returncode is not None and _signal_of(self.returncode) in by)
 
 
 def ffmpeg_exe() -> str:
@@ -103,7 +110,7 @@ class Child:
         self._tail = b""
         self._keep = keep.encode()
         self.kept: list[str] = []
-        self._ended = False
+        self._ended = self._idle = False
         self._looked_at, self._busy_at, self._work = 0.0, 0.0, -1
         try:
             self.process = subprocess.Popen(
@@ -194,7 +201,8 @@ class Child:
             self._looked_at, work = waited, _work_of(self.process.pid)
             if work is None or work != self._work:
                 self._work, self._busy_at = work or 0, waited
-        return waited >= limit or waited - self._busy_at >= IDLE_SECONDS
+        self._idle = waited - self._busy_at >= IDLE_SECONDS
+        return self._idle or waited >= limit
 
     def has_ended(self) -> bool:
         """Tell whether the child has ended; then what it started is ended too."""
@@ -237,7 +245,8 @@ class Child:
     def stalled(self, what: str) -> FfmpegFailed:
         self.kill()
         self.reap()
-        return FfmpegFailed(f"ffmpeg {what} and was stopped{_gist(self.log())}", returncode=None, log=self.log())
+        message, log = f"ffmpeg {what} and was stopped{_gist(self.log())}", self.log()
+        return FfmpegFailed(message, returncode=None, log=log, was_idle=self._idle)
 
     def failure(self, what: str | None = None) -> DiskProblem | FfmpegFailed:
         """Return the error that says best why the child ended; `what` if it ended well and yet wrongly."""
