@@ -361,7 +361,7 @@ def broken(path: Path) -> Path:
     pictures = [*LAVFI, "testsrc2=s=160x96:r=25:d=2", *LAVFI, "anoisesrc=a=0.3:d=2:seed=1"]
     data = bytearray(make(path, *pictures, "-c:v", "mpeg2video", "-c:a", "aac", "-f", "mpegts").read_bytes())
     sound = [at for at in range(0, len(data), 188) if (data[at + 1] & 0x1F, data[at + 2]) == (1, 1)]
-    for count, at in enumerate(sound):
+    for count, at in enumerate(sound[: len(sound) // 2]):
         if count % 7 == 3:
             data[at + 20 : at + 180] = b"\xff" * 160
         if count % 11 == 5:
@@ -377,7 +377,7 @@ def test_broken_packets_of_sound_are_left_out_and_cost_neither_the_film_nor_the_
         assert any(note.startswith(f"The sound of {source} is damaged in places") for note in notes), notes
         clip = open_clip(source)
         encode(noise(10, clip.size), tmp_path / out, size=clip.size, rate=clip.rate, sound=Sound(source=source))
-        assert len(heard(tmp_path / out)) / SAMPLES == pytest.approx(2, abs=0.4)
+        assert len(heard(tmp_path / out)) / SAMPLES == pytest.approx(2, abs=0.2)
 
 
 def test_sound_of_cameras_and_recorders_that_cannot_be_kept_costs_no_film(shared: Path, tmp_path: Path) -> None:
