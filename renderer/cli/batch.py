@@ -173,6 +173,9 @@ def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: B
     else:
         for line in table([_plan_cells(one, base) for one in planned]):
             terminal.result(line)
+    for one in planned:
+        for note in one.notes:
+            terminal.note(f"{one.row.name}: {note}")
     found = estimate(planned, listener=terminal)
     terminal.result(
         found.text(),
@@ -252,7 +255,7 @@ def _plan_cells(one: Planned, base: Path) -> list[str]:
 
 def _planned_values(one: Planned) -> dict[str, Any]:
     error = {} if one.error is None else {"error": str(one.error), "exit_code": one.error.exit_code}
-    return {**one.row.values(), "priority": one.priority, **error}
+    return {**one.row.values(), "priority": one.priority, "notes": list(one.notes), **error}
 
 
 def _status_cells(row: Row, state: BatchState) -> list[str]:

@@ -357,3 +357,4 @@ class EncodeSettings(Group):
         None, ge=0, le=100, description="on the codec's own scale, like CRF 17 for h264; without one, a good choice"
     )
     compare: bool = Field(False, description="whether the video is shown beside the dream, at its left")
+    sound: bool = Field(True, description="whether the video's sound and subtitles are kept")

@@ -13,6 +13,7 @@ from renderer.jobs.presets import Preset, Resolved, load_preset, read_preset
 from renderer.jobs.recipe import parse_recipe
 from renderer.jobs.settings import FILES, build, examine, files_of, flatten
 from renderer.jobs.toml import to_value
+from renderer.media.files import replacing
 from renderer.media.recipe import read_recipe
 
 
@@ -103,7 +104,8 @@ def new_preset(name: str, resolved: Resolved, *, about: str = "", folder: Path |
         raise UsageError(f"There is a preset {name!r} already: {presets.preset_files().get(name, path)}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(to_toml(resolved, about=about or "What this looks like."), encoding="utf-8")
+        with replacing(path, overwrite=False) as part:
+            part.write_text(to_toml(resolved, about=about or "What this looks like."), encoding="utf-8")
     except OSError as error:
         raise DiskProblem(f"The preset {path} cannot be written: {error.strerror}.") from error
     return path

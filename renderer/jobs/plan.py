@@ -98,6 +98,8 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
     """
     began = time.monotonic()
     check(film)
+    for note in film.warnings():
+        listener.note(note)
     settings, hashes = film.settings, hashes_of(film.inputs)
     facts = film.facts({}, listener)
     listener.stage("loading TensorFlow and the network")

@@ -248,7 +248,9 @@ def pixel_key(settings: Settings, *, inputs: Mapping[str, Any], environment: Map
 
 def encode_key(settings: Settings, *, pixels: str, suffix: str) -> str:
     """Name what a finished file depends on: its pixels' key, its ending and the `encode` settings."""
-    return _sha256({"pixels": pixels, "suffix": suffix, "encode": settings.encode.model_dump(mode="json")})
+    # Films made before this could be chosen are those with sound.
+    chosen = settings.encode.model_dump(mode="json", exclude={"sound"} if settings.encode.sound else None)
+    return _sha256({"pixels": pixels, "suffix": suffix, "encode": chosen})
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

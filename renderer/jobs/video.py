@@ -20,6 +20,8 @@ from renderer.jobs.settings import Settings, build, flatten
 from renderer.jobs.start import own_size
 from renderer.media.clips import Clip, open_clip
 from renderer.media.cuts import find_cuts, read_cuts
+from renderer.media.encode import choose_format
+from renderer.media.sound import plan_sound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +131,16 @@ class VideoFilm(Film):
 
     def extras(self) -> Extras:
         """Return the clip's sound, and the clip itself where it is to be shown."""
+        chosen = self.settings.encode
         clip = self.footage()
-        return Extras(sound=clip.sound, beside=clip if self.settings.encode.compare else None)
+        return Extras(sound=clip.sound if chosen.sound else None, beside=clip if chosen.compare else None)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Say what cannot be kept of the clip's sound and subtitles."""
+        sound = self.extras().sound
+        if sound is None:
+            return ()
+        return plan_sound(sound, choose_format(self.out, self.settings.encode.codec)[0], out=self.out).notes
 
 
 def video_film(

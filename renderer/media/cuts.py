@@ -86,7 +86,7 @@ def write_cuts(path: Path, cuts: Iterable[int], *, clip: Clip) -> None:
     """
     lines = [f"# Cuts of {clip.path.name!r}, one a line: the time at which a shot begins."]
     lines += [f"{float((clip.first + cut) / clip.rate):.6f}s  # frame {clip.first + cut}" for cut in sorted(set(cuts))]
-    with replacing(path) as part, writing(path):
+    with replacing(path, overwrite=True) as part, writing(path):
         part.write_text("\n".join(lines) + "\n", "utf-8")
 
 

@@ -102,6 +102,8 @@ class Film:
                     number += 1
                 whole = self._judge(reader, number, stop, tell)
         except FfmpegFailed as error:
+            if error.was_stopped:
+                raise
             raise BadInput(f"{self.path} cannot be decoded to its end: {error}") from error
         for _ in range(max(number, begin), stop if whole else 0):
             yield frame.copy()

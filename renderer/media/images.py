@@ -222,7 +222,7 @@ def write_image(
         data = writer(Image.fromarray(np.ascontiguousarray(pixels)), recipe)
     except (OSError, ValueError) as error:  # WebP, for one, ends at 16,383 pixels.
         raise UsageError(f"{path} cannot hold this picture: {_reason(error)}.") from error
-    with replacing(path) as part, writing(path):
+    with replacing(path, overwrite=overwrite) as part, writing(path):
         part.write_bytes(data)
 
 

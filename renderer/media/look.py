@@ -178,11 +178,14 @@ def ask(path: Path, args: list[str], *, timeout: float, keep: str = "") -> Outpu
     """Run ffmpeg over a film.
 
     Raises:
-        BadInput: it fails.
+        BadInput: it fails because of the film.
+        FfmpegFailed: it fails because of itself.
     """
     try:
         return run(args, timeout=timeout, keep=keep)
     except FfmpegFailed as error:
+        if error.was_stopped:
+            raise
         if error.returncode is None:  # What it said till then is what the film says.
             raise BadInput(f"{path} cannot be read as a film: {str(error).partition(':')[0].rstrip('.')}.") from error
         if "matches no streams" in error.log or "does not contain any stream" in error.log:

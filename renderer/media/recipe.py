@@ -114,7 +114,9 @@ def _from_container(path: Path) -> str | None:
     guard = ["-protocol_whitelist", "file,pipe", "-format_whitelist", "mov,matroska"]
     try:
         output = run(["-v", "error", *guard, "-i", file_url(path), "-f", "ffmetadata", "pipe:1"], timeout=60)
-    except FfmpegFailed:
+    except FfmpegFailed as error:
+        if error.was_stopped:
+            raise
         return None
     text = output.stdout.decode("utf-8", "replace")
     # An entry ends at a line break that is not escaped; keys are case-insensitive (Matroska writes COMMENT).

@@ -80,7 +80,7 @@ def show(row: Row, folder: Path, *, should_stop: Callable[[], bool] = lambda: Fa
     path = _place(row, folder)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with turn(folder), replacing(path) as part, writing(path):
+    with turn(folder), replacing(path, overwrite=True) as part, writing(path):
         part.write_text(json.dumps({"version": _VERSION, **asdict(found)}), encoding="utf-8")
     return found
 

@@ -89,7 +89,7 @@ def _is_this(recipe: Mapping[str, Any], film: Film | Still, film_key: str) -> bo
     """Say whether a recipe is that of this film, encoded like this."""
     made = recipe.get("settings") or {}
     encoding = {key: value for key, value in flatten(film.settings).items() if key.startswith("encode.")}
-    return recipe.get("film_key") == film_key and all(made.get(key) == value for key, value in encoding.items())
+    return recipe.get("film_key") == film_key and all(made.get(key, value) == value for key, value in encoding.items())
 
 
 def _is_whole(film: Film | Still) -> bool:

@@ -188,6 +188,8 @@ def plan_one(wish: Wish, records: Records, *, options: BatchOptions, hashes: Has
         film_key, encoding = keys_of(film, hashes)
         planned = replace(planned, film_key=film_key, encode_key=encoding)
         found = look_for(film, (film_key, encoding), records, may_replace=options.overwrite or wish.overwrite)
+        if isinstance(film, Film) and found.done is None:
+            planned = replace(planned, notes=(*planned.notes, *film.warnings()))
         return replace(planned, film=found.film, known=bool(found.done), row=_found(planned.row, found))
     except Exception as error:
         known = known_error(error) or bug(error)
