@@ -194,7 +194,8 @@ def test_a_film_without_time_is_refused(seconds: float, rate: Fraction) -> None:
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_gives_a_number(name: str) -> None:
-    numbers = ", ".join(["0.5", "0.25", "0.75"][: FUNCTIONS[name].least])
+    first = "1.5" if name == "arccosh" else "0.5"
+    numbers = ", ".join([first, "0.25", "0.75"][: FUNCTIONS[name].least])
     assert math.isfinite(Formula(f"{name}({numbers})", names=())())
 
 

@@ -122,7 +122,7 @@ class Settings(Group):
         return {key: schedule for key, schedule in found.items() if not schedule.constant}
 
     def _read(self, spec: Spec, span: Within) -> Schedule:
-        schedule = parse(spec, seconds=self.duration, rate=self.rate, low=span.low, high=span.high)
+        schedule = parse(spec, seconds=self.duration, rate=self.rate, low=span.low, high=span.high, seed=self.seed)
         ring = self.ring(from_noise=True)
         return schedule if ring is None else ring.lead_back(schedule)
 
