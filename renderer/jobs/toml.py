@@ -113,7 +113,7 @@ def to_value(value: Any) -> str:
 
 def from_value(written: str) -> Any:
     """Read a value as TOML has it; what is no TOML is plain text, and so is a size like 0x90."""
-    if re.match(r"\s*0[xob]", written):
+    if re.match(r"\s*0[xob]", written) or _excess(written):
         return written.strip()
     try:
         table = tomllib.loads(f"value = {written}")
@@ -126,7 +126,7 @@ def _quote(text: str) -> str:
     def escape(character: str) -> str:
         if character in '"\\':
             return "\\" + character
-        if character.isprintable():
+        if character.isprintable() or "\ud800" <= character <= "\udfff":  # TOML cannot say a surrogate otherwise.
             return character
         return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
