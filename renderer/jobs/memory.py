@@ -61,7 +61,8 @@ def check_memory(settings: Settings, *, kind: str) -> None:
     if here is None:
         return
     scales = [size.width * size.height, *(one.width * one.height for one in pyramid_of(dream).sizes(size))]
-    finest, kept = max(scales), 12 * sum(scales)
+    # `beside` counts the frame, and the smaller scales of a usual pyramid.
+    finest, kept = max(scales), 12 * max(0, sum(scales) - 3 * scales[0])
     # What the optimiser remembers has the size of the scale at work; L-BFGS keeps ten pairs.
     remembered = {"momentum": 1, "adam": 2, "lbfgs": 22}.get(dream.optimiser, 0)
     needed = beside(size, kind=kind) + kept + 12 * finest * (PICTURES["still"] + remembered)

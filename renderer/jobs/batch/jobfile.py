@@ -23,6 +23,7 @@ from renderer.errors import BadInput, DreamreelError, UsageError, nearest
 from renderer.files import expanded
 from renderer.jobs import defaults
 from renderer.jobs.batch.patterns import Search, fill, literal, places_of, plain
+from renderer.jobs.mistakes import short
 from renderer.jobs.presets import EITHER, MAX_READ, Preset, Resolved, flat_settings, load_preset, resolve
 from renderer.jobs.settings import FILES, flatten, keys
 from renderer.jobs.toml import Document
@@ -234,7 +235,7 @@ def _check_keys(table: _Table) -> None:
             raise UsageError(f"{table.where(key)}: there is no key {key[:100]!r}{hint}")
         takes, expected = _KEYS[key]
         if not takes(value):
-            raise UsageError(f"{table.where(key)}: {key} is {_short(value)}: must be {expected}.")
+            raise UsageError(f"{table.where(key)}: {key} is {short(value)}: must be {expected}.")
     if table.kind == "sweep" and "over" not in table.held:
         raise UsageError(f"{table.where()}: over is missing: a sweep says what it goes over, like over.seed = [1, 2].")
 
@@ -263,13 +264,13 @@ def _over(table: _Table, folder: Path, search: Search) -> dict[str, list[Any]]:
         found = {name: held} if name == "preset" else flat_settings({name: held}, source=where, folder=Path())
         for key, values in found.items():
             if not isinstance(values, list) or not values:
-                raise UsageError(f"{where}: over.{key} is {_short(values)}: must be a list of values.")
+                raise UsageError(f"{where}: over.{key} is {short(values)}: must be a list of values.")
             if key in FILES.values() and all(map(_is_text, values)):
                 values = found[key] = _files(values, folder, search, where=f"{where}: over.{key}")
             if key == "network.name" and all(map(_is_text, values)):
                 values = found[key] = [str(_path(one, folder)) if is_model_file(one) else one for one in values]
             if key == "preset" and not all(map(_is_presets, values)):
-                raise UsageError(f"{where}: over.preset is {_short(values)}: must be a list of presets.")
+                raise UsageError(f"{where}: over.preset is {short(values)}: must be a list of presets.")
             count *= len(values)
         axes |= found
     if count > MOST_FILMS:
@@ -421,7 +422,7 @@ def _check_pattern(pattern: str, block: _Block, key: str) -> None:
                 hint = f"; did you mean {{{by_last[0]}}}?" if by_last else nearest(place[:100], known)
                 raise UsageError(f"there is no place {{{place[:100]}}}{hint}")
     except UsageError as error:
-        raise UsageError(f"{block.table.where(key)}: {key} is {_short(pattern)}: {error}") from None
+        raise UsageError(f"{block.table.where(key)}: {key} is {short(pattern)}: {error}") from None
 
 
 def _presets(named: str | list[str], folder: Path) -> tuple[str, ...]:
@@ -432,8 +433,3 @@ def _presets(named: str | list[str], folder: Path) -> tuple[str, ...]:
 
 def _path(text: str | None, folder: Path) -> Path | None:
     return None if text is None else folder / expanded(text)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
