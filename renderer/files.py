@@ -15,6 +15,7 @@ from typing import BinaryIO
 from renderer.errors import BadInput, DiskProblem
 
 _KERNEL_FOLDERS = ("/proc/", "/sys/", "/dev/")  # Plain by their kind, yet made up while they are read.
+_CLUTTER = ("thumbs.db", "ehthumbs.db", "desktop.ini")  # Of Windows; those of other systems begin with a dot.
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
@@ -127,6 +128,14 @@ def is_own_folder(path: Path) -> bool:
         return stat.S_ISDIR(path.lstat().st_mode)
     except (OSError, ValueError):
         return False
+
+
+def is_clutter(name: str) -> bool:
+    """Tell whether a file was left in a folder by the system and not by a person: `._x.png`, `.DS_Store`, `Thumbs.db`.
+
+    Such files are passed over wherever all files of a folder are meant.
+    """
+    return name.startswith(".") or name.lower() in _CLUTTER
 
 
 def cannot_read(path: Path, error: Exception, *, expected: str) -> BadInput:

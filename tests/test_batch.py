@@ -202,7 +202,7 @@ def test_bad_jobs_stop_no_other_and_end_with_a_sentence_each(batch, picture):
     assert sorted(batch.films()) == ["good.mp4", "other.mp4", "text.mp4", "there.mp4"]
     assert (batch.folder / "there.mp4").read_bytes() == b"mine"
     words = {
-        "missing": "does not exist",
+        "missing": "is not there",
         "look": "nosuch",
         "value": "film.fps",
         "clip": "text.mp4",

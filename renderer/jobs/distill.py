@@ -14,15 +14,15 @@ from renderer.dreaming.dreamer import Dreamer
 from renderer.dreaming.networks import Network, load_network
 from renderer.dreaming.octaves import resize
 from renderer.errors import BadInput, Interrupted, UsageError
+from renderer.files import is_clutter
 from renderer.frame import Frame, Pixels, Size, to_8bit
 from renderer.media.images import read_image, write_image
 from renderer.media.sheets import Section, sectioned_sheet
 from renderer.media.source import noise
+from renderer.media.stills import PICTURES
 
 LONGEST_SHORT_SIDE = 400
 """Photographs are kept at this many pixels on their short side: twice a training picture, and memory for thousands."""
-
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +156,8 @@ def _start(lesson: Lesson) -> Network | None:
 
 
 def _photos(lesson: Lesson, listener: Listener) -> Iterator[Pixels]:
-    names = sorted(path for path in lesson.photos.iterdir() if path.suffix.lower() in PICTURES)
+    found = (path for path in lesson.photos.iterdir() if not is_clutter(path.name))
+    names = sorted(path for path in found if path.suffix.lower() in PICTURES)
     for index, path in enumerate(names):
         if lesson.hold_out and index % lesson.hold_out == 0:
             continue

@@ -14,6 +14,7 @@ import numpy as np
 
 from renderer.dreaming.registry import network_spec
 from renderer.errors import BadInput, UsageError
+from renderer.files import check_input
 from renderer.frame import Frame, Size
 from renderer.jobs.settings import FILES, Settings, files_of
 from renderer.jobs.start import fit, shrunk
@@ -243,6 +244,8 @@ def _kinds(settings: Settings) -> set[str]:
 def _check_file(path: Path, name: str, settings: Settings) -> None:
     if not path.exists():
         raise BadInput(f"The {name} {path} does not exist; {FILES[name]} takes a picture or a video.")
+    if not path.is_dir():
+        check_input(path, expected="a picture or a video")
     if is_picture(path):
         found = image_size(path)
     else:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Frame, Pixels, Size, from_8bit, to_8bit
 from renderer.media.film import open_film
+from renderer.media.images import is_picture
 from renderer.media.ledger import FILM
 from renderer.media.probe import probe
 from renderer.media.sound import Sound
@@ -192,7 +193,14 @@ def _as_frame(values: NDArray[Any]) -> Frame:
 
 
 def _open_film(path: Path, rate: Fraction | None) -> Clip:
-    info = probe(path)
+    try:
+        info = probe(path)
+    except BadInput as error:
+        if not is_picture(path):
+            raise
+        raise BadInput(
+            f"{path} is one picture, and a film is needed; `dreamreel still` and `dreamreel zoom` dream on pictures."
+        ) from error
     film = open_film(path, info, rate=rate)
     heard = Sound(source=path) if info.sounds or info.subtitles else None
     return Clip(

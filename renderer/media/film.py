@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from renderer.errors import BadInput
 from renderer.frame import Size
 from renderer.media.ffmpeg import FfmpegFailed, PipeReader, file_url
-from renderer.media.probe import INPUT, TRACK, ClipInfo, filters_here
+from renderer.media.probe import INPUT, TRACK, ClipInfo, decoder_args, filters_here
 
 SCALE = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
@@ -34,6 +34,10 @@ _ZSCALE_MATRICES = {
     "bt709": "bt709",
     "bt2020": "bt2020nc",
 }
+_RGB_ALPHA = ("rgba", "bgra", "argb", "abgr", "gbrap")
+_OTHER_ALPHA = ("ya8", "ya16", "yaf", "ayuv", "vuya", "uyva")
+_ALPHA = "split[picture][whole];[whole]shuffleplanes=3:3:3:3[alpha]"
+_OVERLAID = {8: "{}", 10: "{}p10"}  # ffmpeg's names for what is overlaid, by its depth.
 _TONE_CURVE = "tonemap=mobius:param=0.35:desat=0"
 
 
@@ -71,7 +75,7 @@ class Film:
             BadInput: nothing of it can be decoded.
         """
         jump = self._jump(begin)
-        args = [*INPUT, *self._clock(jump), "-i", file_url(self.path), *TRACK]
+        args = [*INPUT, *self._clock(jump), *decoder_args(self.path), "-i", file_url(self.path), *TRACK]
         args += ["-filter_threads", "1", "-vf", ",".join(self.filters(begin, end, size)), "-fps_mode", "passthrough"]
         # All that is decoded before the first frame takes its time.
         patience = 120.0 + 0.25 * (begin if jump is None else 0)
@@ -96,6 +100,7 @@ class Film:
                 f"fps={self.rate}",
                 f"trim=start_pts={begin}{last}",
             ]
+        steps += _over_black(info)
         steps += _colours(info, f"scale={covered.width}:{covered.height}:{SCALE}", deep=self.depth == 16)
         if covered != size:
             steps.append(f"crop={size.width}:{size.height}")
@@ -153,6 +158,34 @@ def cover(stored: Size, wanted: Size) -> Size:
         return wanted
     scale = max(Fraction(wanted.width, stored.width), Fraction(wanted.height, stored.height))
     return Size(max(wanted.width, round(stored.width * scale)), max(wanted.height, round(stored.height * scale)))
+
+
+def _over_black(info: ClipInfo) -> list[str]:
+    """Return the filters that lay a picture with transparency over black, before its pixels are mixed with others.
+
+    A picture of which nothing is transparent comes out as it went in, in the form in which it came.
+    """
+    form, most = info.form.replace("be", "le"), (1 << info.depth) - 1
+    if form.startswith(_RGB_ALPHA) or (form == "pal8" and info.codec == "png"):
+        planar = form if re.fullmatch(r"gbrap(\d+le)?", form) else "gbrap16le" if info.depth > 8 else "gbrap"
+        times = f"all_expr=A*B/{most}" if info.depth > 12 else "all_mode=multiply"
+        packed = "bgra" if form == "pal8" else form
+        return [f"format={planar}", f"{_ALPHA};[picture][alpha]blend={times}", f"format={packed}"]
+    if form.startswith(_OTHER_ALPHA):
+        form = "yuva444p16le" if info.depth > 8 else "yuva444p"
+    if not form.startswith("yuva"):
+        return []
+    if info.depth not in _OVERLAID:
+        form = f"yuva444p{form[8:]}"
+    spread = "full" if info.full_range else "limited"
+    step, opaque = 1 << (info.depth - 8), form.replace("yuva", "yuv")
+    black, grey = 0 if info.full_range else 16 * step, 128 * step
+    given = [f"scale={SCALE}:in_range={spread}:out_range={spread}", f"format={form}"] if form != info.form else []
+    if info.depth in _OVERLAID:
+        below = f"split[below][above];[below]lutyuv=y={black}:u={grey}:v={grey},format={opaque}[black]"
+        return [*given, f"{below};[black][above]overlay=format={_OVERLAID[info.depth].format(opaque[:6])}"]
+    sums = (f"c{plane}_expr={zero}+(A-{zero})*B/{most}" for plane, zero in enumerate((black, grey, grey)))
+    return [*given, f"{_ALPHA};[picture][alpha]blend={':'.join(sums)}", f"format={opaque}"]
 
 
 def _colours(info: ClipInfo, scale: str, *, deep: bool) -> list[str]:

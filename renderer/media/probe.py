@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from renderer.errors import BadInput
+from renderer.files import open_input
 from renderer.frame import MAX_SIDE, Size
 from renderer.media.ffmpeg import FfmpegFailed, Output, file_url, run
 from renderer.media.timing import Packets, read_packets, timing_of
@@ -74,6 +75,7 @@ class ClipInfo:
         offset: how long after the start of the film (of its earliest track) the first frame is shown, seconds.
         keys: when frames are shown at which decoding can begin, by the same clock; empty where seeking is not exact.
         codec: of the pictures, ffmpeg's name.
+        form: of the decoded pixels, ffmpeg's name.
         depth: bits of each channel.
         sar: width of a stored pixel over its height.
         interlaced: whether its rows belong to two moments.
@@ -96,6 +98,7 @@ class ClipInfo:
     offset: Fraction
     keys: tuple[Fraction, ...]
     codec: str
+    form: str
     depth: int
     sar: Fraction
     interlaced: bool
@@ -129,7 +132,7 @@ def probe(path: Path) -> ClipInfo:
     """
     _check_file(path)
     clock = clock_args(path)
-    source = [*INPUT, *clock, "-i", file_url(path)]
+    source = [*INPUT, *clock, *decoder_args(path), "-i", file_url(path)]
     listed = _ask(path, [*source, *TRACK, "-c", "copy", "-f", "framecrc", "-"], timeout=_LISTING_SECONDS)
     packets = read_packets(listed.stdout.decode("ascii", "replace"))
     if packets is None:
@@ -165,6 +168,7 @@ def probe(path: Path) -> ClipInfo:
         offset=seen - look.start if clock else seen,
         keys=tuple(key * packets.tick for key in packets.keys) if clock and packets.exact else (),
         codec=packets.codec,
+        form=look.form,
         depth=look.depth,
         sar=look.sar,
         interlaced=look.interlaced,
@@ -189,6 +193,35 @@ def clock_args(path: Path) -> list[str]:
         head = file.read(12)
     exact = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip") or head[:4] == b"\x1aE\xdf\xa3"
     return ["-copyts"] if exact else []
+
+
+def decoder_args(path: Path) -> list[str]:
+    """Return what makes ffmpeg decode the transparency of a WebM film, which its own decoders leave out.
+
+    Raises:
+        BadInput: it may be partly transparent, and this ffmpeg cannot tell where.
+    """
+    with open_input(path, expected="a film") as file:
+        head = file.read(1 << 20)
+    # A track's mark of transparency. Where it is no more than bytes that look like it, the other decoder does no harm.
+    if head[:4] != b"\x1aE\xdf\xa3" or b"\x53\xc0\x81\x01" not in head:
+        return []
+    codec = next((name for name in ("vp9", "vp8") if f"V_{name.upper()}".encode() in head), None)
+    if codec is None:
+        return []
+    decoder = {"vp8": "libvpx", "vp9": "libvpx-vp9"}[codec]
+    if decoder not in _decoders_here():
+        raise BadInput(
+            f"{path} is partly transparent, and this ffmpeg cannot tell where (it lacks {decoder}); convert it first, "
+            "or unset IMAGEIO_FFMPEG_EXE."
+        )
+    return ["-c:v", decoder]
+
+
+@functools.cache
+def _decoders_here() -> frozenset[str]:
+    text = run(["-decoders"]).stdout.decode("utf-8", "replace")
+    return frozenset(re.findall(r"^ V\S{5} (\S+)", text, re.MULTILINE))
 
 
 def rate_text(rate: Fraction) -> str:
@@ -236,7 +269,7 @@ class _Look:
     tick: Fraction
     start: Fraction
     nominal: Fraction | None
-    rgb: bool
+    form: str
     depth: int
     sar: Fraction
     interlaced: bool
@@ -269,7 +302,7 @@ def _look(path: Path, source: list[str], *, tracks: bool = True) -> _Look:
         tick=Fraction(int(base[1]), max(1, int(base[2]))),
         start=Fraction(start[1]) if start else Fraction(0),
         nominal=Fraction(int(base[3]), int(base[4])) if int(base[3]) and int(base[4]) else None,
-        rgb=form.startswith(_RGB),
+        form=form,
         depth=_depth(form),
         sar=Fraction(int(wide), max(1, int(high))) or Fraction(1),
         interlaced=any(frame[6] in "TB" for frame in frames),
@@ -346,7 +379,7 @@ def _depth(form: str) -> int:
 
 def _matrix(look: _Look, packets: Packets) -> tuple[str | None, bool]:
     """Return the colour matrix (None for RGB), and whether it was guessed from the size before any turning."""
-    if look.space == "gbr" or look.rgb:
+    if look.space == "gbr" or look.form.startswith(_RGB):
         return None, False
     if look.space in _MATRICES:
         return _MATRICES[look.space], False

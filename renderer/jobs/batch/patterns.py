@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from renderer.errors import BadInput, UsageError
-from renderer.files import expanded
+from renderer.files import expanded, is_clutter
 
 LONGEST = 60
 """Characters that one value may add to a name."""
@@ -129,8 +129,9 @@ class Search:
                 continue
             own = expanded(text)
             start, parts = (own.anchor, own.parts[1:]) if own.is_absolute() else (str(folder), own.parts)
-            matches = sorted(set(self._below(start, parts, text)))
-            found += [Found(path=Path(match), matched=True) for match in matches]
+            named = {Path(match) for match in self._below(start, parts, text)}
+            matches = sorted(path for path in named if own.name.startswith(".") or not is_clutter(path.name))
+            found += [Found(path=match, matched=True) for match in matches]
             if not matches:
                 found.append(Found(matched=True, error=BadInput(f"No file matches {text!r} in {folder}.")))
         return found
