@@ -114,6 +114,14 @@ def open_own(path: Path, flags: int) -> int:
     return descriptor
 
 
+def expanded(text: str) -> Path:
+    """Return the path that a text means, with `~` and `~name` for homes; where nobody is called so it is a name."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def is_own_folder(path: Path) -> bool:
     """Tell whether there is a folder under this name which is not reached through a link in its last part."""
     try:

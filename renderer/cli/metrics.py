@@ -50,4 +50,4 @@ def add(app: typer.Typer) -> None:
             terminal.note(note)
         if plot is not None:
             draw_plot(report, plot, overwrite=overwrite)
-        terminal.result("\n".join(report.lines()), event="metrics", **report.as_json())
+        terminal.result(*report.lines(), event="metrics", **report.as_json())

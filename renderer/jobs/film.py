@@ -17,6 +17,7 @@ from renderer.errors import BadInput, EnvironmentProblem, Interrupted
 from renderer.frame import Pixels, Size
 from renderer.jobs import runtime
 from renderer.jobs.guides import check_guides, guide_files
+from renderer.jobs.memory import check_memory
 from renderer.jobs.outputs import check_not_input, check_room, path_size, work_folder
 from renderer.jobs.parts import Parts, assemble
 from renderer.jobs.rendering import FilmRenderer, frames_there, render_here
@@ -186,6 +187,7 @@ def check(film: Film) -> None:
     if not film.folder.exists():
         needed = int(count * size.width * size.height * STORE_BYTES_A_PIXEL)
         check_room(_there(film.folder), needed=needed, what="This film")
+    check_memory(settings, kind=film.kind)
     weights = settings.network.weights
     if weights is not None and not weights.is_file():
         raise EnvironmentProblem(f"The weights file {weights} does not exist.")

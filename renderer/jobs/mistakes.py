@@ -97,7 +97,10 @@ def mistakes(error: ValidationError, known: Mapping[str, FieldInfo]) -> Iterator
 
 def short(value: Any) -> str:
     """Write a value for an error, at most 80 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python writes no whole number of thousands of digits.
+        text = f"a {type(value).__name__} too long to be shown"
     return text if len(text) <= 80 else text[:77] + "..."
 
 

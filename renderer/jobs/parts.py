@@ -12,16 +12,15 @@ from renderer.frame import Frame
 from renderer.jobs import runtime
 from renderer.jobs.groups import DreamSettings
 from renderer.jobs.guides import Guides, open_guides
-from renderer.jobs.memory import sight_of
+from renderer.jobs.memory import check_memory, pyramid_of, sight_of
 from renderer.jobs.settings import Settings
-from renderer.jobs.values import mixes_of, scales_of
+from renderer.jobs.values import mixes_of
 
 if TYPE_CHECKING:
     from renderer.dreaming.dreamer import Dreamer
     from renderer.dreaming.manner import Manner
     from renderer.dreaming.mix import Mix
     from renderer.dreaming.networks import Network
-    from renderer.dreaming.octaves import Pyramid
     from renderer.dreaming.tone import Governor, Tone
     from renderer.jobs.masks import Plane
     from renderer.motion.camera import Camera
@@ -77,6 +76,7 @@ def open_dreamer(
             f"dream.parametrisation {settings.dream.parametrisation} is for stills: what a film carries from frame to "
             "frame are pixels. Leave it out, or use `dreamreel still`."
         )
+    check_memory(settings, kind="still" if still else kind)
     guides = open_guides(settings) if guides is None else guides
     runtime.prepare()
     from renderer.dreaming.dreamer import Dreamer
@@ -89,7 +89,7 @@ def open_dreamer(
         objective=dream.objective,
         octave_layers=mixes_of(dream.octave_layers) if dream.octave_layers else (),
         leaders=Leaders(guide=guides.guide, style=guides.style),
-        pyramid=_pyramid(dream),
+        pyramid=pyramid_of(dream),
         steps=dream.steps,
         first_steps=dream.first_steps,
         late_octaves=dream.late_octaves,
@@ -141,21 +141,6 @@ def _layers(settings: Settings, network: Network, *, around: float | None) -> Mi
         turns = mixes_of(dream.cycle)
         mixes.append(cycled(turns, seconds=dream.cycle_seconds, fade=dream.cycle_fade, around=around))
     return added(mixes)
-
-
-def _pyramid(dream: DreamSettings) -> Pyramid:
-    """Read the scales of a dream."""
-    from renderer.dreaming.octaves import Pyramid
-
-    return Pyramid(
-        octaves=dream.octaves,
-        ratio=dream.octave_ratio,
-        scales=scales_of(dream.octave_sizes) if dream.octave_sizes else (),
-        smallest=dream.smallest_side,
-        largest=dream.largest_side,
-        carry=dream.octave_carry,
-        resample=dream.resample,
-    )
 
 
 def _manner(dream: DreamSettings) -> Manner:

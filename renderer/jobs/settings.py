@@ -46,6 +46,9 @@ from renderer.jobs.values import (
 from renderer.motion.ring import Ring
 from renderer.motion.schedule import Schedule, parse
 
+MAX_WRITTEN = 200_000
+"""Characters of all values of a film together: what changes over time is read letter by letter."""
+
 
 class Settings(Group):
     """Every setting of a film."""
@@ -122,7 +125,7 @@ class Settings(Group):
         return {key: schedule for key, schedule in found.items() if not schedule.constant}
 
     def _read(self, spec: Spec, span: Within) -> Schedule:
-        schedule = parse(spec, seconds=self.duration, rate=self.rate, low=span.low, high=span.high)
+        schedule = parse(spec, seconds=self.duration, rate=self.rate, low=span.low, high=span.high, seed=self.seed)
         ring = self.ring(from_noise=True)
         return schedule if ring is None else ring.lead_back(schedule)
 
@@ -201,6 +204,14 @@ def examine(
     origins = origins or {}
     found = [unknown(key, origin=origins.get(key, "")) for key in values if key not in fields()]
     good = {key: value for key, value in values.items() if key in fields()}
+    found += [
+        f"{_from(origins.get(key, ''))}{key} is {short(good.pop(key))}: no file has such a name."
+        for key in (*FILES.values(), "network.name")
+        if "\0" in str(good.get(key, ""))
+    ]
+    if (written := _length(good)) > MAX_WRITTEN:
+        found.append(f"The values of the settings have {written:,} characters together; at most {MAX_WRITTEN:,}.")
+        return None, found
     try:
         settings = Settings.model_validate(_nested(good))
     except ValidationError as error:
@@ -212,6 +223,15 @@ def examine(
     found += _wrong_over_time(settings, origins)
     found += contradictions(settings)
     return None if found else settings, found
+
+
+def _length(value: Any) -> int:
+    """Count the characters of all texts in a value."""
+    if isinstance(value, Mapping):
+        return sum(map(_length, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(_length, value))
+    return len(value) if isinstance(value, str) else 0
 
 
 def check_key(key: str, *, origin: str = "") -> None:

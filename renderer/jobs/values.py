@@ -15,8 +15,8 @@ from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_functi
 from renderer.errors import UsageError
 from renderer.frame import Size
 
-MAX_RATE = 240
-"""Fastest film, frames a second."""
+MIN_RATE, MAX_RATE = Fraction(1, 100), 240
+"""Slowest and fastest film, frames a second."""
 
 BROADCAST = {
     Fraction(str(round(n * 1000 / 1001, places))): Fraction(n * 1000, 1001)
@@ -30,9 +30,9 @@ def parse_rate(value: Any) -> Fraction:
     """Read a frame rate exactly: 24, "24000/1001", or 23.976, which stands for 24000/1001.
 
     Raises:
-        ValueError: not a number above 0 and up to `MAX_RATE` frames a second.
+        ValueError: not a number from `MIN_RATE` to `MAX_RATE` frames a second.
     """
-    problem = f"must be a rate in frames a second above 0 and up to {MAX_RATE}, like 24, 29.97 or 24000/1001"
+    problem = f"must be a rate in frames a second from {float(MIN_RATE):g} to {MAX_RATE}, like 24, 29.97 or 24000/1001"
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction) or len(str(value)) > 40:
         raise ValueError(problem)
     if isinstance(value, str) and "e" in value.lower():
@@ -42,7 +42,7 @@ def parse_rate(value: Any) -> Fraction:
     except (ValueError, ZeroDivisionError):
         raise ValueError(problem) from None
     rate = BROADCAST.get(rate, rate)
-    if not 0 < rate <= MAX_RATE or rate.denominator > 1_000_000 or rate.numerator > 100_000_000:
+    if not MIN_RATE <= rate <= MAX_RATE or rate.denominator > 1_000_000 or rate.numerator > 100_000_000:
         raise ValueError(problem)
     return rate
 

@@ -23,6 +23,7 @@ from renderer.jobs.batch.patterns import plain
 from renderer.jobs.batch.state import TOLD, Row
 from renderer.jobs.film import Film
 from renderer.jobs.guides import check_guides
+from renderer.jobs.memory import check_memory
 from renderer.jobs.outputs import check_not_input
 from renderer.jobs.settings import build, encode_key, flatten, pixel_key
 from renderer.jobs.start import file_sha256, own_size
@@ -280,6 +281,7 @@ def check_film(film: Film | Still) -> None:
         raise EnvironmentProblem(f"The weights file {weights} does not exist.")
     inputs = film.inputs
     check_guides(settings)
+    check_memory(settings, kind=film.kind if isinstance(film, Film) else "still")
     check_not_input(film.out, *inputs.values(), weights)
     if "picture" in inputs:
         image_size(inputs["picture"])
