@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from renderer.frame import Size
 from renderer.jobs import runtime
 from renderer.jobs.settings import Settings
-from renderer.jobs.values import bytes_of
+from renderer.setting_types import bytes_of
 
 if TYPE_CHECKING:
     from renderer.dreaming.ascent import SightMaker
