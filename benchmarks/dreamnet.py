@@ -19,11 +19,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from renderer.dreaming.manner import Manner
 
 from benchmarks import tools
 from renderer.dreaming.ascent import Ascent
 from renderer.dreaming.channels import ChannelDreamer, single, whole
-from renderer.dreaming.manner import Manner
 from renderer.dreaming.mix import parse_mix
 from renderer.dreaming.networks import BUNDLED_WEIGHTS, Network, load_network
 from renderer.dreaming.objective import square

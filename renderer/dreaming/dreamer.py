@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -21,7 +20,7 @@ from renderer.dreaming.emphasis import Drift
 from renderer.dreaming.mix import mixes_of_octaves, parse_mix
 from renderer.dreaming.networks import Network
 from renderer.dreaming.octaves import Below, Pyramid, pad_to, resize
-from renderer.dreaming.over_time import value_at
+from renderer.dreaming.over_time import NEVER, Timed
 from renderer.dreaming.references import Aims, Leaders
 from renderer.dreaming.regularisers import PENALTIES
 from renderer.dreaming.settings import DreamSettings
@@ -84,7 +83,7 @@ class Dreamer:
         network: Network,
         settings: DreamSettings = DreamSettings(),
         *,
-        over_time: Mapping[str, Any] = MappingProxyType({}),
+        over_time: Mapping[str, Any] = NEVER,
         leaders: Leaders | None = None,
         sight: SightMaker = WholeSight,
         rate: float | None = None,
@@ -92,7 +91,7 @@ class Dreamer:
         around: float | None = None,
     ) -> None:
         self.settings, self.seed, self.rate, self.smallest = settings, seed, rate, network.spec.smallest
-        self._over_time = over_time
+        self._now = Timed(settings, over_time)
         self.pyramid = Pyramid(settings)
         mixes = mixes_of_octaves(network, settings, self._now, around=around)
         objectives = [parse_mix(mix, kind=settings.objective) for mix in mixes]
@@ -179,7 +178,7 @@ class Dreamer:
             # Layers are counted from the coarsest octave that was asked for, which a small frame may lack.
             scaled, which = sizes[octave], min(octave + self.pyramid.left_out(sizes), len(self.ascents) - 1)
             compared = pad_to(base if source is None else resize(source, scaled), self.smallest)
-            start = self.pyramid.start(base, below, blend=self._at("octave_blend", seconds))
+            start = self.pyramid.start(base, below, blend=self._now.at("octave_blend", seconds))
             there = None if where is None else pad_to(resize(where, scaled), self.smallest)
             climbed = self.ascents[which].climb(
                 pad_to(start, self.smallest),
@@ -188,8 +187,8 @@ class Dreamer:
                 sizes=lengths,
                 where=there,
                 aim=self._aims[which](compared, seconds=seconds, scale=scaled.width / size.width),
-                weights=[self._at(name, seconds) for name in self._penalties],
-                soften=self._soften(self._at("blur", seconds), there),
+                weights=[self._now.at(name, seconds) for name in self._penalties],
+                soften=self._soften(self._now.at("blur", seconds), there),
                 stop_at=enough,
                 watch=None if watch is None else _cropped(watch, octave, scaled),
             )
@@ -199,16 +198,9 @@ class Dreamer:
             picture = self.pyramid.start(canvas, below) if finest else below.dream
             yield OctaveReport(octave=octave, size=scaled, picture=picture, values=tuple(map(float, climbed.values)))
 
-    def _now(self, name: str) -> Any:
-        """Return the value of a setting: a number, or what it is over time."""
-        return self._over_time.get(name, getattr(self.settings, name))
-
-    def _at(self, name: str, seconds: float) -> float:
-        return value_at(self._now(name), seconds)
-
     def _lengths(self, seconds: float, *, full: bool) -> NDArray[np.float32]:
         """Return the lengths of the steps of an octave."""
-        length = self._at("step_size", seconds) * self._at("strength", seconds)
+        length = self._now.at("step_size", seconds) * self._now.at("strength", seconds)
         length *= 1.0 if full or not self.rate else REFERENCE_RATE / self.rate
         return np.full(self.settings.first_steps if full else self.settings.steps, length, np.float32)
 
@@ -219,7 +211,7 @@ class Dreamer:
     def _turned(self, frame: int, octave: int, steps: int, seconds: float) -> NDArray[np.float32] | None:
         if not self._turns:
             return None
-        amounts = {name: self._at(name, seconds) for name in self._turns}
+        amounts = {name: self._now.at(name, seconds) for name in self._turns}
         return matrices(amounts, keys=(self.seed, frame, octave), steps=steps)
 
     def _soften(self, sigma: float, where: Plane | None) -> Callable[[int, Frame], Frame] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from renderer.errors import UsageError
@@ -141,30 +141,19 @@ def camera_of(settings: Settings) -> Camera:
     """Build the camera of a film."""
     from renderer.motion.camera import Camera
 
-    moving = ("zoom", "rotate", "pan_x", "pan_y", "turn_x", "turn_y", "centre_x", "centre_y", "wander")
-    moves = {name: settings.schedule(f"camera.{name}") for name in moving}
     around = settings.duration if settings.film.loop else None
-    return Camera(**moves, wander_period=settings.camera.wander_period, seed=settings.seed, around=around)
+    return Camera(settings.camera, over_time=settings.over_time_in("camera"), seed=settings.seed, around=around)
 
 
 def governor_of(settings: Settings, start: Frame, *, from_noise: bool = False) -> Governor:
-    """Build the governor of a film that begins with a canvas `(H, W, 3)`."""
+    """Build the governor of a film that begins with a canvas `(H, W, 3)`; the tone of noise is not worth keeping."""
     from renderer.dreaming.tone import Governor, measure
 
-    chosen, begin = settings.governor, measure(start)
-    names = [name for name in asdict(begin) if getattr(chosen, name) != "auto"]
-    aims = {name: settings.schedule(f"governor.{name}") for name in names}
-
-    def target(seconds: float) -> Tone:
-        return replace(begin, **{name: aim(seconds) for name, aim in aims.items()})
-
+    chosen = settings.governor
     return Governor(
-        target=target,
-        amount=settings.schedule("governor.amount"),
-        half_life=chosen.half_life,
-        memory=0.0 if from_noise else chosen.memory,
-        noise=settings.schedule("governor.noise"),
-        knee=chosen.knee,
+        chosen.model_copy(update={"memory": 0.0}) if from_noise else chosen,
+        own=measure(start),
+        over_time=settings.over_time_in("governor"),
         rate=float(settings.rate),
         seed=settings.seed,
     )

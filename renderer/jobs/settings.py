@@ -269,8 +269,8 @@ def encode_key(settings: Settings, *, pixels: str, suffix: str) -> str:
 
 
 def _settled(schedule: Schedule) -> Schedule | float:
-    """Return a schedule, or the number that it always is."""
-    return schedule(0.0) if schedule.constant else schedule
+    """Return a schedule, or the number that it always is; what is meant for each frame says so only as a schedule."""
+    return schedule(0.0) if schedule.constant and schedule.per_frame is None else schedule
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
