@@ -18,10 +18,10 @@ from renderer.files import check_input
 from renderer.frame import Frame, Size
 from renderer.jobs.settings import FILES, Settings, files_of
 from renderer.jobs.start import fit, shrunk
-from renderer.jobs.values import mixes_of
 from renderer.media.clips import Clip, open_clip
 from renderer.media.images import image_size, is_picture, read_image
 from renderer.motion.schedule import Schedule
+from renderer.setting_types import mixes_of
 
 ROLES = ("guide", "second guide", "style")
 """What a file can be to the dream, of `settings.FILES`."""

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from renderer.dreaming.octaves import Pyramid
 from renderer.errors import EnvironmentProblem
 from renderer.frame import Size
 from renderer.jobs import runtime
 from renderer.jobs.outputs import size_text
 from renderer.jobs.settings import Settings
-from renderer.jobs.values import bytes_of, scales_of
+from renderer.setting_types import bytes_of
 
 if TYPE_CHECKING:
     from renderer.dreaming.ascent import SightMaker
-    from renderer.dreaming.octaves import Pyramid
-    from renderer.jobs.groups import DreamSettings
 
 BASE = 1_150_000_000
 """Bytes that Python, TensorFlow and a network take before the first frame."""
@@ -32,21 +31,6 @@ def beside(size: Size, *, kind: str) -> int:
     return BASE + PICTURES[kind] * 12 * size.width * size.height
 
 
-def pyramid_of(dream: DreamSettings) -> Pyramid:
-    """Read the scales of a dream."""
-    from renderer.dreaming.octaves import Pyramid
-
-    return Pyramid(
-        octaves=dream.octaves,
-        ratio=dream.octave_ratio,
-        scales=scales_of(dream.octave_sizes) if dream.octave_sizes else (),
-        smallest=dream.smallest_side,
-        largest=dream.largest_side,
-        carry=dream.octave_carry,
-        resample=dream.resample,
-    )
-
-
 def check_memory(settings: Settings, *, kind: str) -> None:
     """Refuse a film whose pictures alone, at all its scales, are more than this machine holds; nothing is loaded.
 
@@ -60,7 +44,7 @@ def check_memory(settings: Settings, *, kind: str) -> None:
     here, size, dream = runtime.memory_total(), settings.film.size, settings.dream
     if here is None:
         return
-    scales = [size.width * size.height, *(one.width * one.height for one in pyramid_of(dream).sizes(size))]
+    scales = [size.width * size.height, *(one.width * one.height for one in Pyramid(dream).sizes(size))]
     # `beside` counts the frame, and the smaller scales of a usual pyramid.
     finest, kept = max(scales), 12 * max(0, sum(scales) - 3 * scales[0])
     # What the optimiser remembers has the size of the scale at work; L-BFGS keeps ten pairs.

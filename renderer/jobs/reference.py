@@ -19,9 +19,9 @@ from renderer.jobs import defaults
 from renderer.jobs.mistakes import allowed, choices, each_within, limits, options, unit, within
 from renderer.jobs.presets import COMMANDS
 from renderer.jobs.settings import Settings, fields, flatten
-from renderer.jobs.values import Within, WithinOrAuto
 from renderer.motion.formula import CONSTANTS, FUNCTIONS, MAX_LENGTH
 from renderer.motion.schedule import EASES, TIME
+from renderer.setting_types import Within, WithinOrAuto
 
 PAGE = Template("""# Settings
 

@@ -21,30 +21,28 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from renderer.dreaming.settings import DreamSettings, GovernorSettings, NetworkSettings
 from renderer.errors import UsageError, nearest
 from renderer.jobs.contradictions import contradictions
 from renderer.jobs.groups import (
     AreaSettings,
-    CameraSettings,
-    CarrySettings,
-    DreamSettings,
     EncodeSettings,
     FilmSettings,
-    GovernorSettings,
-    Group,
     GuideSettings,
-    NetworkSettings,
     StartSettings,
     VideoSettings,
 )
 from renderer.jobs.mistakes import each_within, mistakes, short, within
-from renderer.jobs.values import (
+from renderer.motion.ring import Ring
+from renderer.motion.schedule import Schedule, parse
+from renderer.motion.settings import CameraSettings
+from renderer.render.settings import CarrySettings
+from renderer.setting_types import (
+    Group,
     Spec,
     Whole,
     Within,
 )
-from renderer.motion.ring import Ring
-from renderer.motion.schedule import Schedule, parse
 
 MAX_WRITTEN = 200_000
 """Characters of all values of a film together: what changes over time is read letter by letter."""
@@ -103,6 +101,25 @@ class Settings(Group):
         span = within(fields()[key])
         assert span is not None, f"{key} does not change over time"
         return self._read(self.value(key), span)
+
+    def over_time_in(self, group: str) -> dict[str, Any]:
+        """Read what may change over time of a group: its values by name, those of a table by name within it.
+
+        What stays is a number, what changes a `Schedule`. The code that takes the group reads these before its fields.
+
+        Raises:
+            UsageError: one cannot be read, or leaves its range during the film.
+        """
+        found: dict[str, Any] = {}
+        for key, field in fields().items():
+            head, _, name = key.rpartition(".")
+            if head != group:
+                continue
+            if each_within(field):
+                found[name] = {entry: _settled(value) for entry, value in self.schedules(key).items()}
+            elif within(field) and self.value(key) != "auto":
+                found[name] = _settled(self.schedule(key))
+        return found
 
     def schedules(self, key: str) -> dict[str, Schedule]:
         """Read a table of values that may change over time, like `dream.layers`.
@@ -271,6 +288,11 @@ def encode_key(settings: Settings, *, pixels: str, suffix: str) -> str:
     # Films made before this could be chosen are those with sound.
     chosen = settings.encode.model_dump(mode="json", exclude={"sound"} if settings.encode.sound else None)
     return _sha256({"pixels": pixels, "suffix": suffix, "encode": chosen})
+
+
+def _settled(schedule: Schedule) -> Schedule | float:
+    """Return a schedule, or the number that it always is; what is meant for each frame says so only as a schedule."""
+    return schedule(0.0) if schedule.constant and schedule.per_frame is None else schedule
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,22 +97,13 @@ class VideoFilm(Film):
         network, dreamer = open_dreamer(settings, guides=guides)
         from renderer.dreaming.tone import measure
         from renderer.motion.flow import MotionFinder
-        from renderer.render.carry import CarrySettings, make_carry
+        from renderer.render.carry import make_carry
         from renderer.render.footage import Footage
         from renderer.render.scenes import VideoScene
 
-        chosen = settings.carry
-        finder = MotionFinder(chosen.flow)
-        carry = make_carry(
-            chosen.mode,
-            CarrySettings(
-                rate=float(settings.rate),
-                half_life=settings.schedule("carry.half_life"),
-                level=settings.schedule("carry.level"),
-                blend=settings.schedule("carry.blend"),
-                seed=settings.seed,
-            ),
-        )
+        finder = MotionFinder(settings.carry.flow)
+        changing, rate = settings.over_time_in("carry"), float(settings.rate)
+        carry = make_carry(settings.carry, over_time=changing, rate=rate, seed=settings.seed)
         footage = Footage(
             lambda start: pictures(clip, masks, settings, start),
             cuts=frozenset(facts["cuts"]),

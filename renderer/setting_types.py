@@ -1,19 +1,38 @@
-"""The kinds of value that settings are made of: how each is read from text or TOML, and how it is written back."""
+"""What settings are made of: groups of fields, and the kinds of value, each read from text or TOML and written back.
+
+A group stands beside the code that takes it: `dreaming.settings`, `motion.settings` and so on. Nothing here imports
+TensorFlow or OpenCV.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, PlainValidator, StringConstraints
-from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+)
+from pydantic_core.core_schema import CoreSchema, literal_schema, no_info_plain_validator_function
 
 from renderer.errors import UsageError
 from renderer.frame import Size
+
+
+class Group(BaseModel):
+    """A group of settings: frozen, without unknown names, infinities or NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
 
 MIN_RATE, MAX_RATE = Fraction(1, 100), 240
 """Slowest and fastest film, frames a second."""
@@ -254,6 +273,21 @@ class WithinOrAuto(Within):
     """A value that may change over time, or the word "auto" for one that the film finds by itself."""
 
 
+class OneOf:
+    """One of the names of a table: a setting that says which entry is used.
+
+    Args:
+        table: the names.
+    """
+
+    def __init__(self, table: Iterable[str]) -> None:
+        self.names = tuple(table)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let pydantic take these names and nothing else."""
+        return literal_schema(list(self.names))
+
+
 @dataclass(frozen=True)
 class Unit:
     """What a setting is counted in, like "seconds" or "degrees a second"."""
@@ -297,3 +331,8 @@ Memory = Annotated[str, BeforeValidator(parse_memory), StringConstraints(max_len
 """An amount of memory, like 2GB."""
 Scales = Annotated[str, BeforeValidator(parse_scales), StringConstraints(max_length=200)]
 """Octaves one by one: sizes, or parts of the frame."""
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Seconds = Annotated[Number, Unit("seconds")]
+Pixels = Annotated[Number, Unit("pixels")]
+Part = Annotated[Spec, Within(0, 1)]
+"""A share of something, which may change over time."""
