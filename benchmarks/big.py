@@ -70,12 +70,12 @@ def tiled(network: Any, layers: list[str], size: Size, *, slack: float = 1.1) ->
 def dreams(network: Any, layers: list[str], picture: Frame, sight: Any, *, kind: str, jitter: int = 16) -> Frame:
     """Dream on a picture: two octaves of three steps."""
     from renderer.dreaming.dreamer import Dreamer
-    from renderer.dreaming.octaves import Pyramid
+    from renderer.dreaming.settings import DreamSettings
 
-    mix = dict.fromkeys(layers, 1.0)
-    options = {"first_steps": 3, "step_size": 0.02, "jitter": jitter, "pyramid": Pyramid(octaves=2)}
-    dreamer = Dreamer(network, layers=mix, objective=kind, sight=sight, **options)  # type: ignore[arg-type]
-    return dreamer(picture, frame=0, seconds=0.0)[0]
+    settings = DreamSettings(
+        layers=dict.fromkeys(layers, 1.0), objective=kind, octaves=2, first_steps=3, jitter=jitter, variety=0.0
+    )
+    return Dreamer(network, settings, sight=sight)(picture, frame=0, seconds=0.0)[0]
 
 
 def equality(shared: Path) -> Iterator[Figure]:

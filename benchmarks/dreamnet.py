@@ -23,10 +23,9 @@ import numpy as np
 from benchmarks import tools
 from renderer.dreaming.ascent import Ascent
 from renderer.dreaming.channels import ChannelDreamer, single, whole
-from renderer.dreaming.manner import Manner
 from renderer.dreaming.mix import parse_mix
 from renderer.dreaming.networks import BUNDLED_WEIGHTS, Network, load_network
-from renderer.dreaming.objective import square
+from renderer.dreaming.settings import AscentSettings
 from renderer.dreaming.squeezenet import SIDE, features, load_squeezenet, prepare
 from renderer.errors import BadInput, DreamreelError
 from renderer.frame import Size, from_8bit, to_8bit
@@ -111,9 +110,10 @@ def speed(bench: Bench) -> list[Figure]:
     shifts, sizes = np.zeros((2, 2), np.int32), np.full(2, 0.01, np.float32)
     found = []
     for normalise in ("std", "laplacian"):
+        shaping = AscentSettings(normalise=normalise)
         climbers = [
-            Ascent(bench.student, parse_mix(bench.student.spec.mix, kind="square"), manner=Manner(normalise=normalise)),
-            Ascent(bench.teacher, square("mixed5"), manner=Manner(normalise=normalise)),
+            Ascent(bench.student, parse_mix(bench.student.spec.mix, kind="square"), settings=shaping),
+            Ascent(bench.teacher, parse_mix({"mixed5": 1.0}, kind="square"), settings=shaping),
         ]
         times: list[list[float]] = [[], []]
         busy: list[list[float]] = [[], []]
@@ -253,7 +253,7 @@ def stripes(bench: Bench) -> list[Figure]:
         steps=4 * recipe.first_steps,
         step_size=settings.schedule("dream.step_size")(0.0),
         jitter=recipe.jitter,
-        manner=Manner(normalise=recipe.normalise, bands=recipe.bands, smoothing=recipe.smoothing),
+        settings=recipe,
         seed=bench.seed,
     )
     weights = {layer: np.float32(weight) * whole(dreamer.channels[layer]) for layer, weight in mix.items()}
@@ -296,7 +296,7 @@ def _literal(network: Network, layer: str, seed: int) -> ChannelDreamer:
         steps=10,
         step_size=0.0125,  # 0.025 on [-1, 1]
         jitter=16,
-        manner=Manner(normalise="std"),
+        settings=AscentSettings(normalise="std"),
         seed=seed,
     )
 

@@ -84,7 +84,9 @@ def bare_steps(dreamer: Any, canvas: Frame, settings: Settings) -> list[tuple[Si
 
     from renderer.dreaming.octaves import pad_to, resize
 
-    gradient = tf.function(dreamer.ascents[-1].gradient, input_signature=[tf.TensorSpec((None, None, 3), tf.float32)])
+    ascent = dreamer.ascents[-1]
+    aim, shape = ascent.aim(), tf.TensorSpec((None, None, 3), tf.float32)
+    gradient = tf.function(lambda seen: ascent.gradient(seen, aim), input_signature=[shape])
     dream = settings.dream
     sizes = dreamer.pyramid.sizes(settings.film.size, smallest=dreamer.smallest)
     found: list[tuple[Size, Callable[[], Any]]] = []

@@ -310,7 +310,7 @@ def _stream(settings: Settings, frames: list[Frame], motions: list[Motion] | Non
     from renderer.frame import from_8bit
     from renderer.jobs.parts import open_dreamer
     from renderer.motion.flow import MotionFinder
-    from renderer.render.carry import CarrySettings, make_carry
+    from renderer.render.carry import make_carry
     from renderer.render.footage import Footage
     from renderer.render.scenes import VideoScene
 
@@ -320,16 +320,7 @@ def _stream(settings: Settings, frames: list[Frame], motions: list[Motion] | Non
         return motions[index] if motions else find(now, before)
 
     _, dreamer = open_dreamer(settings)
-    chosen = settings.carry
-    carry = make_carry(
-        chosen.mode,
-        CarrySettings(
-            rate=float(settings.rate),
-            half_life=settings.schedule("carry.half_life"),
-            level=settings.schedule("carry.level"),
-            blend=settings.schedule("carry.blend"),
-        ),
-    )
+    carry = make_carry(settings.carry, over_time=settings.over_time_in("carry"), rate=float(settings.rate))
     footage = Footage(lambda start: iter([(frame, None) for frame in frames[start:]]), motion=motion)
     scene = VideoScene(footage, carry)
     dream = None

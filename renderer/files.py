@@ -16,6 +16,7 @@ from typing import BinaryIO
 from renderer.errors import BadInput, DiskProblem
 
 _KERNEL_FOLDERS = ("/proc/", "/sys/", "/dev/")  # Plain by their kind, yet made up while they are read.
+_CLUTTER = ("thumbs.db", "ehthumbs.db", "desktop.ini")  # Of Windows; those of other systems begin with a dot.
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
@@ -114,6 +115,14 @@ def open_own(path: Path, flags: int) -> int:
     return descriptor
 
 
+def expanded(text: str) -> Path:
+    """Return the path that a text means, with `~` and `~name` for homes; where nobody is called so it is a name."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def is_own_folder(path: Path) -> bool:
     """Tell whether there is a folder under this name which is not reached through a link in its last part."""
     try:
@@ -130,6 +139,14 @@ def exists(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """Tell whether a folder is there, perhaps behind a link; never raises."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_clutter(name: str) -> bool:
+    """Tell whether a file was left in a folder by the system and not by a person: `._x.png`, `.DS_Store`, `Thumbs.db`.
+
+    Such files are passed over wherever all files of a folder are meant.
+    """
+    return name.startswith(".") or name.lower() in _CLUTTER
 
 
 def cannot_read(path: Path, error: Exception, *, expected: str) -> BadInput:

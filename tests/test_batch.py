@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -201,7 +202,7 @@ def test_bad_jobs_stop_no_other_and_end_with_a_sentence_each(batch, picture):
     assert sorted(batch.films()) == ["good.mp4", "other.mp4", "text.mp4", "there.mp4"]
     assert (batch.folder / "there.mp4").read_bytes() == b"mine"
     words = {
-        "missing": "does not exist",
+        "missing": "is not there",
         "look": "nosuch",
         "value": "film.fps",
         "clip": "text.mp4",
@@ -252,16 +253,52 @@ def test_only_makes_the_films_that_are_named(batch):
 
 def test_a_dry_run_lists_the_films_and_writes_nothing(batch):
     batch.write('name = "a"', 'name = "b"\npreset = "nosuch"', 'name = "c"\nkind = "still"\noutput = "deep/{name}.png"')
-    done = batch.run("--dry-run")
+    done = batch.run("--dry-run", code=3)
     assert [path.name for path in batch.folder.iterdir()] == ["jobs.toml"]
     a, b, c, total = done.stdout.splitlines()
     assert a.split()[:6] == ["a", "zoom", "2", "frames", "64x48", "waiting"]
     assert "nosuch" in b
     assert "deep/c.png" in c
     assert "2 films to make, 3 frames: about" in total
-    values = [json.loads(line) for line in batch.run("--dry-run", "--json").stdout.splitlines()]
-    assert values[-1]["seconds"] > 0
-    assert values[-1]["peak"] > values[-1]["bytes"] > 0
+    assert "1 of 3 films cannot be made" in done.stderr
+    lines = [json.loads(line) for line in batch.run("--dry-run", "--json", code=3).stdout.splitlines()]
+    (plan,) = (line for line in lines if line["event"] == "plan")
+    assert plan["seconds"] > 0
+    assert plan["peak"] > plan["bytes"] > 0
+    assert plan["failed"] == 1
+
+
+def test_what_cannot_be_made_is_told_at_the_end_and_ends_with_3_in_a_dry_run_a_run_and_its_status(batch):
+    batch.write('name = "b"\npreset = "nosuch"')
+    dry = batch.run("--dry-run", code=3)
+    assert "Everything is made" not in dry.output
+    assert "1 of 1 films cannot be made" in dry.stderr
+    batch.run(code=3)
+    status = CliRunner().invoke(app, ["status", str(batch.file)])
+    assert status.exit_code == 3
+    assert "1 of 1 films failed" in status.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs pipes of Unix")
+def test_all_films_are_made_though_the_reader_of_the_results_has_left(batch, monkeypatch):
+    from renderer.cli.streams import open_stream
+    from renderer.cli.terminal import Terminal
+
+    batch.write('name = "a"', 'name = "b"\nseed = 2')
+    reader, writer = os.pipe()
+    os.close(reader)
+    gone = open_stream(writer, encoding="utf-8", closes=True)
+    plain = Terminal.result
+
+    def result(self, *lines, **values):
+        with contextlib.redirect_stdout(gone):
+            plain(self, *lines, **values)
+
+    monkeypatch.setattr(Terminal, "result", result)
+    batch.run()
+    assert set(batch.films()) == {"a.mp4", "b.mp4"}
+    assert gone.lost is not None
+    gone.close()
 
 
 def test_an_estimate_counts_what_is_dreamed_before_a_loop_begins(batch):

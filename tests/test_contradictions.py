@@ -9,7 +9,7 @@ from renderer.frame import Size
 from renderer.jobs.parts import open_dreamer
 from renderer.jobs.presets import resolve
 from renderer.jobs.settings import build
-from renderer.jobs.values import scales_of
+from renderer.setting_types import scales_of
 
 
 @pytest.mark.parametrize(

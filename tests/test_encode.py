@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from PIL import Image
 
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, UsageError
 from renderer.frame import Pixels, Size
+from renderer.media import files
 from renderer.media.encode import CODECS, FORMATS, Encoder, check_encode, choose_format, encode, read_recipe
 from renderer.media.ffmpeg import ffmpeg_exe, file_url, run
 from renderer.media.formats import ALIASES, codecs_here
@@ -246,6 +248,41 @@ def test_a_film_is_replaced_only_on_request_and_only_by_a_whole_one(tmp_path: Pa
     assert names_in(tmp_path) == [out.name]
 
 
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("name", ["film.mp4", "pictures"])
+def test_what_appears_under_the_name_while_a_film_is_made_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, links: bool
+) -> None:
+    """Neither before the last look at the name nor after it, on file systems with second names and without."""
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no links here")))
+    out, settle = tmp_path / name, files._settle
+    theirs = out / "theirs.txt" if name == "pictures" else out
+
+    def appear(*_: object) -> None:
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.write_text("theirs")
+
+    for late in (False, True):
+        if late:
+            monkeypatch.setattr(files, "_settle", lambda part: [settle(part), appear()])
+        encoder = Encoder(out, size=Size(64, 48), rate=Fraction(10))
+        with pytest.raises(UsageError, match=r"exists already|holds other files"), encoder:
+            for pixels in film(Size(64, 48), count=3):
+                encoder.write(pixels)
+            if not late:
+                appear()
+        assert theirs.read_text() == "theirs"
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        theirs.unlink()
+        if name == "pictures":
+            out.rmdir()
+    monkeypatch.setattr(files, "_settle", settle)
+    with files.replacing(out, overwrite=False) as part:
+        part.write_text("ours")
+    assert out.read_text() == "ours" and [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_film_can_be_encoded_while_it_is_rendered(tmp_path: Path) -> None:
     whole = make(tmp_path / "whole.mp4", "h264")
     with Encoder(tmp_path / "streamed.mp4", size=SIZE, rate=RATE, recipe=RECIPE) as encoder:
@@ -409,3 +446,22 @@ def test_a_film_cut_off_anywhere_still_gives_its_recipe_or_says_that_it_has_none
             assert read_recipe(cut) == RECIPE
         except DreamreelError as error:
             assert isinstance(error, BadInput) and "cut" in str(error)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs limits of POSIX")
+@pytest.mark.parametrize("name", ["film.mp4", "film.gif", "pictures"])
+def test_a_limit_on_the_size_of_files_is_a_problem_of_the_disk_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    """ffmpeg is killed by a signal for it, and Python is told; the limit is lifted again before anything else."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    encoder = Encoder(tmp_path / name, size=Size(128, 96), rate=Fraction(10))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(DiskProblem) as caught, encoder:
+            for pixels in np.random.default_rng(0).integers(0, 256, (60, 96, 128, 3), np.uint8):
+                encoder.write(pixels)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.exit_code == 6 and "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

@@ -672,7 +672,7 @@ def test_a_still_in_a_batch_takes_a_mask_and_its_key_knows_it(tmp_path, start):
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (["--mask", "none.png"], 4, "none.png does not exist"),
+        (["--mask", "none.png"], 4, "none.png is not there"),
         (["--box", "0.5,0,0.9,1"], 2, "area.box"),
         (["--feather", "2"], 2, "area.feather"),
     ],

@@ -13,7 +13,7 @@ import renderer
 
 ROOT = Path(renderer.__file__).parent
 LEVELS = {"cli": 4, "jobs": 3, "render": 2, "dreaming": 1, "motion": 1, "media": 1}
-LEVELS |= dict.fromkeys(("files", "records", "frame", "errors"), 0)
+LEVELS |= dict.fromkeys(("files", "records", "setting_types", "lazy", "frame", "errors"), 0)
 MODULES = sorted(ROOT.rglob("*.py"))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from dreamers import moving_camera
 
 from renderer.errors import BadInput, EnvironmentProblem, UsageError
 from renderer.frame import Pixels, Size
@@ -111,7 +112,7 @@ def zoom_into(world: np.ndarray, camera: Camera, seconds: float) -> np.ndarray:
 
 @pytest.mark.parametrize("moves", [{"zoom": 1.3}, {"zoom": 1.2, "rotate": 15.0}, {"zoom": 1.0, "pan_x": 0.1}])
 def test_a_later_frame_is_brought_back_onto_the_earlier(moves: dict[str, float]) -> None:
-    camera = Camera(**moves, wander=0.1)
+    camera = moving_camera(**moves, wander=0.1)
     world = grain(5, Size(512, 384), scale=64)
     early, late = zoom_into(world, camera, 0.5), zoom_into(world, camera, 2.0)
     seen, mask = unzoom(late, camera, earlier_at=0.5, later_at=2.0)
@@ -121,7 +122,7 @@ def test_a_later_frame_is_brought_back_onto_the_earlier(moves: dict[str, float])
 
 
 def test_a_ramp_is_brought_back_to_a_twentieth_of_a_pixel() -> None:
-    camera = Camera(zoom=3.0)
+    camera = moving_camera(zoom=3.0)
     ramp = np.tile(np.arange(64, dtype=np.float32) / 64, (48, 1))
     seen, mask = unzoom(ramp, camera, earlier_at=0.0, later_at=1.0)
     inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
@@ -130,7 +131,7 @@ def test_a_ramp_is_brought_back_to_a_twentieth_of_a_pixel() -> None:
 
 
 def test_a_film_that_only_zooms_is_similar_and_one_that_changes_is_not() -> None:
-    camera = Camera(zoom=1.15)
+    camera = moving_camera(zoom=1.15)
     world = grain(6, Size(512, 384), scale=48)
     frames = 24
     still = run(
@@ -143,7 +144,9 @@ def test_a_film_that_only_zooms_is_similar_and_one_that_changes_is_not() -> None
 
 
 def test_frames_that_share_too_little_are_not_compared() -> None:
-    found = run(SelfSimilarity(subject(16, camera=Camera(zoom=20.0))), [grey(grain(index)) for index in range(16)])
+    found = run(
+        SelfSimilarity(subject(16, camera=moving_camera(zoom=20.0))), [grey(grain(index)) for index in range(16)]
+    )
     assert found["median"] is None and found["pairs"]
     assert "share too little" in SelfSimilarity.lines(found)[0]
 

@@ -16,7 +16,7 @@ from renderer.dreaming.preprocessing import preprocessing
 from renderer.dreaming.registry import NETWORKS
 from renderer.dreaming.squeezenet import build_squeezenet
 from renderer.dreaming.surgery import open_up
-from renderer.errors import EnvironmentProblem, UsageError
+from renderer.errors import BadInput, EnvironmentProblem, UsageError
 
 LARGER = re.compile(
     "vgg19|resnet1|inception_resnet|densenet(169|201)|mobilenet_v3_large|efficientnet_(b[1-7]|v2_(b[1-3]|.$))|convnext_[^t]"
@@ -185,7 +185,7 @@ def test_weights_that_are_missing_or_do_not_fit_say_which_file(tmp_path):
         load_network("vgg16", weights=wrong)
     text = tmp_path / "text.keras"
     text.write_text("no model")
-    with pytest.raises(EnvironmentProblem, match=r"text\.keras"):
+    with pytest.raises(BadInput, match=r"text\.keras"):
         load_network("dreamnet", weights=text)
 
 

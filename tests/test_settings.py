@@ -11,7 +11,7 @@ from renderer.errors import UsageError
 from renderer.frame import Size
 from renderer.jobs.mistakes import allowed
 from renderer.jobs.settings import Settings, build, encode_key, examine, fields, flatten, keys, pixel_key
-from renderer.jobs.values import Within
+from renderer.setting_types import Within
 
 
 def test_the_defaults_are_a_film_of_6_seconds_at_640x360_and_24_frames_a_second():

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from dreamers import dreamer_of
 from keras import layers, ops
 
-from renderer.dreaming.dreamer import Dreamer
 from renderer.dreaming.fitting import choose, least_budget
 from renderer.dreaming.folding import Folded
 from renderer.dreaming.mix import parse_mix
@@ -197,7 +197,7 @@ def test_a_dream_in_tiles_is_the_dream_of_the_whole(tiny_network, picture):
     least = least_budget(Anatomy(tiny_network.cut(["deep"]), itemsize=4), Size.of(picture))
     tiles = Tiles(size=Size.of(picture), memory=int(1.05 * least))
     dreams = [
-        Dreamer(tiny_network, layers={"deep": 1.0}, first_steps=3, sight=sight)(picture, frame=0, seconds=0.0)[0]
+        dreamer_of(tiny_network, layers={"deep": 1.0}, first_steps=3, sight=sight)(picture, frame=0, seconds=0.0)[0]
         for sight in (WholeSight, tiles)
     ]
     assert np.abs(dreams[0] - picture).max() > 0.01

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
+from renderer.cli.streams import Stream, open_stream
+from renderer.errors import shown
 from renderer.jobs.outputs import span
 
 
@@ -22,11 +23,11 @@ class Bar:
 
     def stage(self, text: str) -> None:
         """Show a new stage, of unknown length."""
-        self._progress.reset(self._task, total=None, description=text, reading="")
+        self._progress.reset(self._task, total=None, description=_text(text), reading="")
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._progress.console.print(shown(text), markup=False, highlight=False)
 
     def frame(self, done: int, total: int, *, speed: float, strength: float) -> None:
         """Show that a frame is done, the speed in frames a second, and the reading of the dream's strength."""
@@ -64,7 +65,7 @@ class BatchBars:
 
     def film(self, name: str, done: float, total: float | None, *, text: str, reading: str) -> None:
         """Show how far a film is; without a total, that something is going on."""
-        title = f"{escape(name)}: {escape(text)}"
+        title = _text(f"{name}: {text}")
         if name not in self._films:
             self._films[name] = self._progress.add_task(title, total=total, reading=reading)
         task = self._films[name]
@@ -80,7 +81,7 @@ class BatchBars:
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._progress.console.print(shown(text), markup=False, highlight=False)
 
     def close(self) -> None:
         """Take the bars away."""
@@ -88,9 +89,14 @@ class BatchBars:
         self._stream.close()
 
 
-def _bars() -> tuple[TextIO, Progress]:
+def _text(text: str) -> str:
+    return escape(shown(text))
+
+
+def _bars() -> tuple[Stream, Progress]:
     # A stream of its own: stderr is led away for a moment while TensorFlow loads, and the bars go on.
-    stream = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+    stream = open_stream(os.dup(2), encoding="utf-8", closes=True)
+    stream.raw = True
     return stream, Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -14,6 +14,7 @@ import typer
 from renderer.cli.making import Making
 from renderer.cli.options import command
 from renderer.cli.terminal import Terminal
+from renderer.errors import shown
 
 if TYPE_CHECKING:
     from renderer.jobs.batch.plan import BatchOptions, Planned
@@ -94,6 +95,7 @@ def add(app: typer.Typer) -> None:
         terminal.result(text, event="batch", folder=str(state.folder), **times, counts=state.counts())
         if report:
             _write_report(terminal, state)
+        _check_failed(state.counts()["failed"], len(state.rows), "failed; `dreamreel batch` tries them once more")
 
 
 def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: BatchOptions, running: Running) -> None:
@@ -173,9 +175,13 @@ def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: B
     else:
         for line in table([_plan_cells(one, base) for one in planned]):
             terminal.result(line)
+    for one in planned:
+        for note in one.notes:
+            terminal.note(f"{one.row.name}: {note}")
     found = estimate(planned, listener=terminal)
+    failed = sum(one.error is not None for one in planned)
     terminal.result(
-        found.text(),
+        found.text() if found.films or not failed else "Nothing else is left to make.",
         event="plan",
         films=found.films,
         frames=found.frames,
@@ -183,7 +189,16 @@ def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: B
         bytes=found.bytes,
         peak=found.peak,
         measured=found.measured,
+        failed=failed,
     )
+    _check_failed(failed, len(planned), "cannot be made")
+
+
+def _check_failed(failed: int, films: int, what: str) -> None:
+    from renderer.errors import JobsFailed
+
+    if failed:
+        raise JobsFailed(f"{failed} of {films} films {what}.")
 
 
 def _counting(terminal: Terminal) -> Callable[[int, int], None]:
@@ -238,8 +253,8 @@ def _finish(terminal: Terminal, rows: Sequence[Row], *, films: int, took: float)
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:
     """Lay cells out in columns, two spaces apart; the last one is as long as it is."""
-    held = [list(map(str, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*held, strict=True)]
+    held = [[shown(str(cell)) for cell in row] for row in rows]
+    widths = [min(80, max(map(len, column))) for column in zip(*held, strict=True)]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in held]
 
 
@@ -252,7 +267,7 @@ def _plan_cells(one: Planned, base: Path) -> list[str]:
 
 def _planned_values(one: Planned) -> dict[str, Any]:
     error = {} if one.error is None else {"error": str(one.error), "exit_code": one.error.exit_code}
-    return {**one.row.values(), "priority": one.priority, **error}
+    return {**one.row.values(), "priority": one.priority, "notes": list(one.notes), **error}
 
 
 def _status_cells(row: Row, state: BatchState) -> list[str]:

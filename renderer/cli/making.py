@@ -59,7 +59,7 @@ def make_or_plan(film: Film, planning: Planning, *, terminal: Terminal) -> None:
         from renderer.jobs.plan import make_plan
 
         plan = make_plan(film, listener=terminal)
-        terminal.result(plan.text(), event="plan", **plan.values())
+        terminal.result(*plan.text().splitlines(), event="plan", **plan.values())
         return
     from renderer.jobs.film import make_film
 

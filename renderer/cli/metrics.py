@@ -49,5 +49,5 @@ def add(app: typer.Typer) -> None:
         for note in report.notes:
             terminal.note(note)
         if plot is not None:
-            draw_plot(report, plot)
-        terminal.result("\n".join(report.lines()), event="metrics", **report.as_json())
+            draw_plot(report, plot, overwrite=overwrite)
+        terminal.result(*report.lines(), event="metrics", **report.as_json())

@@ -158,6 +158,7 @@ KeepColour = Annotated[
 AllowEnvChange = Annotated[
     bool, typer.Option("--allow-env-change", help="Go on with work begun by other versions or on another machine.")
 ]
+NoSound = Annotated[bool, typer.Option("--no-sound", help="Leave the sound and the subtitles of the video out.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how long it would take.")]
 
 

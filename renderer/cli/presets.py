@@ -92,7 +92,7 @@ def check(terminal: Terminal, names: Names) -> None:
     for checked in found:
         good = f"{checked.name}: good, {checked.settings} settings"
         terminal.result(
-            "\n".join(checked.problems) or good,
+            *(checked.problems or [good]),
             event="checked",
             name=checked.name,
             path=None if checked.path is None else str(checked.path),
@@ -108,7 +108,7 @@ def reference(terminal: Terminal) -> None:
     from renderer.jobs.reference import entries, reference
 
     if not terminal.json:
-        terminal.result(reference().rstrip())
+        terminal.result(*reference().rstrip().splitlines())
         return
     for entry in entries():
         terminal.result("", event="setting", **entry.values())
@@ -119,7 +119,7 @@ def schema(terminal: Terminal) -> None:
     from renderer.jobs.reference import schema
 
     found = schema()
-    terminal.result(json.dumps(found, indent=2, ensure_ascii=False), **found)
+    terminal.result(*json.dumps(found, indent=2, ensure_ascii=False).splitlines(), **found)
 
 
 def new(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import re
 import sys
 import time
 import traceback
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 
 from renderer.cli.stopping import StopNow, Stopper
-from renderer.errors import Interrupted, known_error
+from renderer.errors import UNSEEN, Interrupted, bug, known_error, shown
 
 if TYPE_CHECKING:
     from renderer.cli.bar import Bar
@@ -55,26 +55,22 @@ class Terminal:
                 self._fail(
                     "Stopped at once; the same command goes on from the last checkpoint.", self.stopper.exit_code
                 )
-            except BrokenPipeError:
-                # Whoever read our results has gone. Nothing may be written on the way out either.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-                raise typer.Exit(0) from None
             except Exception as error:
                 self._explain(error)
             finally:
                 self.close()
 
-    def result(self, text: str, **values: Any) -> None:
-        """Print a result on stdout: a line for people, or its values as JSON."""
+    def result(self, *lines: str, **values: Any) -> None:
+        """Print a result on stdout: lines for people, or its values as JSON."""
         self.close()
-        print(json.dumps(values, ensure_ascii=False, default=str) if self.json else text, flush=True)
+        print(_as_json(values) if self.json else "\n".join(map(shown, lines)), flush=True)
 
     def failure(self, text: str, **values: Any) -> None:
         """Print on stderr what failed while other things went on; with JSON its values on stdout too."""
         if self.json:
             self.result("", event="failed", **values)
         self.close()
-        print(text, file=sys.stderr, flush=True)
+        print(_short(text), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Take the bar away; it comes back with the next stage."""
@@ -120,7 +116,7 @@ class Terminal:
         if self._bar is not None:
             self._bar.note(text)
         else:
-            print(text, file=sys.stderr, flush=True)
+            print(_short(text), file=sys.stderr, flush=True)
 
     def rendering(self, *, done: int, total: int) -> None:
         """Tell that frames will follow; a stop now waits for the frame at work."""
@@ -177,15 +173,26 @@ class Terminal:
             traceback.print_exc()
         known = known_error(error)
         if known is None:
-            line = (str(error).strip() or "no details").splitlines()[0][:300]
             hint = "" if self.verbose else " Run it again with -v for the traceback."
-            self._fail(f"This is a bug in Dreamreel: {type(error).__name__}: {line}.{hint}", 1)
+            self._fail(f"{bug(error)}{hint}", 1)
         code = self.stopper.exit_code if isinstance(known, Interrupted) and self.stopper.asked else known.exit_code
         self._fail(str(known), code)
 
     def _fail(self, message: str, code: int) -> NoReturn:
         self.close()
         if self.json:
-            print(json.dumps({"event": "error", "exit_code": code, "message": message}, ensure_ascii=False), flush=True)
-        print(f"dreamreel: {message}", file=sys.stderr, flush=True)
+            print(_as_json({"event": "error", "exit_code": code, "message": message}), flush=True)
+        print(f"dreamreel: {_short(message)}", file=sys.stderr, flush=True)
         raise typer.Exit(code)
+
+
+def _as_json(values: dict[str, Any]) -> str:
+    """Write values as a line of JSON, in which nothing moves a cursor, and which any encoding of stdout can hold."""
+    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    text = json.dumps(values, ensure_ascii=not unicode, default=str)
+    return UNSEEN.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def _short(text: str) -> str:
+    """Write a text for people: nothing in it moves a cursor, and names of thousands of letters are cut."""
+    return re.sub(r"\S{400,}", lambda found: f"{found[0][:120]}[...]{found[0][-60:]}", shown(text))

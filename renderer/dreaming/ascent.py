@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,17 +17,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from renderer.dreaming.colours import COLOURS
-from renderer.dreaming.gradients import CENTRES, NORMALISERS, SMOOTHERS, shaped
-from renderer.dreaming.manner import USUAL, Manner
+from renderer.dreaming.gradients import NORMALISERS, shaped
 from renderer.dreaming.networks import Network
 from renderer.dreaming.objective import Aim, Objective
 from renderer.dreaming.optimisers import OPTIMISERS, State, lbfgs
 from renderer.dreaming.parametrisation import PARAMETRISATIONS
 from renderer.dreaming.regularisers import PENALTIES
+from renderer.dreaming.settings import AscentSettings
 from renderer.dreaming.sight import Activations, Sight, WholeSight
 from renderer.dreaming.transforms import warp, warp_back
-from renderer.errors import UsageError, nearest
+from renderer.errors import UsageError
 from renderer.frame import Frame
 
 EVERYWHERE = np.ones((1, 1, 1), np.float32)
@@ -78,12 +77,14 @@ class Ascent:
 
     Args:
         network: what looks at the picture.
-        objective: what is amplified; the penalties of the manner are taken off it.
-        manner: how.
+        objective: what is amplified.
+        settings: how.
+        penalties: keys of `regularisers.PENALTIES`, taken off the objective; their weights come with each climb.
+        turned: whether the picture is turned about before a step by more than a shift; see `transforms`.
         sight: makes what looks at the layers of the objective.
 
     Raises:
-        UsageError: a manner that there is not, a layer or channel that the network lacks.
+        UsageError: a layer or channel that the network lacks.
     """
 
     def __init__(
@@ -91,15 +92,17 @@ class Ascent:
         network: Network,
         objective: Objective,
         *,
-        manner: Manner = USUAL,
+        settings: AscentSettings = AscentSettings(),
+        penalties: tuple[str, ...] = (),
+        turned: bool = False,
         sight: SightMaker = WholeSight,
     ) -> None:
-        check(manner)
-        self.network, self.objective, self.manner = network, objective, manner
+        self.network, self.objective, self.settings = network, objective, settings
+        self.penalties, self.turned = penalties, turned
         self.sight = sight(network, objective.layers)
         self.channels = self.sight.channels
         objective.check(self.channels, network=network.name)
-        self._optimiser, self._written = OPTIMISERS[manner.optimiser], PARAMETRISATIONS[manner.parametrisation]
+        self._optimiser, self._written = OPTIMISERS[settings.optimiser], PARAMETRISATIONS[settings.parametrisation]
         self._trace()
 
     def _trace(self) -> None:
@@ -112,7 +115,7 @@ class Ascent:
             length=tf.TensorSpec((), tf.float32),
             progress=tf.TensorSpec((), tf.float32),
             shape=tf.TensorSpec((2,), tf.int32),
-            weights=tf.TensorSpec((len(self.manner.penalties),), tf.float32),
+            weights=tf.TensorSpec((len(self.penalties),), tf.float32),
         )
         state = self._optimiser.specs(point)
         where = tf.TensorSpec((None, None, 1), tf.float32)
@@ -147,7 +150,7 @@ class Ascent:
             turns: `(steps, 2, 2)` by which it is turned about then, see `transforms`; None for not at all.
             where: `(H, W)`, multiplies the steps pixel by pixel; None for 1 everywhere.
             aim: what the objective heeds; None for its weights at 0 seconds and channels that weigh alike.
-            weights: of the manner's penalties.
+            weights: of the penalties.
             soften: is given each step's number from 1 and the picture after it, and returns the picture to go on with.
             stop_at: the step before which the objective is above this is the last.
             watch: is told after each step.
@@ -223,7 +226,7 @@ class Ascent:
     def _looked_at(self, point: tf.Tensor, stride: Stride) -> tf.Tensor:
         """Return what a step looks at: the picture, rolled and turned."""
         rolled = tf.roll(self._written.decode(point, stride.shape), stride.shift, (0, 1))
-        return warp(rolled, stride.turn) if self.manner.turned else rolled
+        return warp(rolled, stride.turn) if self.turned else rolled
 
     def _turned_aim(self, aim: Aim, stride: Stride) -> Aim:
         """Return what to heed in the picture as the step sees it: what is meant for places moves along with them."""
@@ -240,32 +243,32 @@ class Ascent:
     ) -> tuple[tf.Tensor, State, tf.Tensor]:
         """Make a step of the gradient in what was looked at."""
         value, gradient = self._held_back(point, value, gradient, stride)
-        direction = tf.roll(shaped(gradient, self.manner, stride.progress), -stride.shift, (0, 1))
+        direction = tf.roll(shaped(gradient, self.settings, stride.progress), -stride.shift, (0, 1))
         direction = self._written.pull(direction, point, stride.shape)
         if not self._written.local:  # of a scale of their own
             direction = NORMALISERS["rms"](direction, 1)
         assert self._optimiser.step is not None
-        move, state = self._optimiser.step(direction, state, self.manner.momentum)
+        move, state = self._optimiser.step(direction, state, self.settings.momentum)
         moved = point + stride.length * where * move if self._written.local else point + stride.length * move
-        return tf.clip_by_value(moved, 0.0, 1.0) if self.manner.clip else moved, state, value
+        return tf.clip_by_value(moved, 0.0, 1.0) if self.settings.clip else moved, state, value
 
     def _held_back(
         self, point: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor, stride: Stride
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Turn a gradient back, and take off the penalties; it stays that of the rolled picture."""
-        gradient = warp_back(gradient, stride.turn) if self.manner.turned else gradient
-        if not self.manner.penalties:
+        gradient = warp_back(gradient, stride.turn) if self.turned else gradient
+        if not self.penalties:
             return value, gradient
         picture = self._written.decode(point, stride.shape)
         with tf.GradientTape() as tape:
             tape.watch(picture)
-            each = [PENALTIES[name](picture) for name in self.manner.penalties]
+            each = [PENALTIES[name](picture) for name in self.penalties]
             penalty = tf.tensordot(stride.weights, tf.stack(each), 1)
         return value - penalty, gradient - tf.roll(tape.gradient(penalty, picture), stride.shift, (0, 1))
 
     def _inner(self, activations: Activations) -> Activations:
         """Put out what lies at the edges of the layers."""
-        border = self.manner.border
+        border = self.settings.border
         return {name: without_edges(a, border) for name, a in activations.items()} if border else activations
 
     def _softened(
@@ -331,7 +334,13 @@ def without_edges(activation: tf.Tensor, border: int) -> tf.Tensor:
 
 
 def shared_ascent(
-    network: Network, objective: Objective, *, manner: Manner = USUAL, sight: SightMaker = WholeSight
+    network: Network,
+    objective: Objective,
+    *,
+    settings: AscentSettings = AscentSettings(),
+    penalties: tuple[str, ...] = (),
+    turned: bool = False,
+    sight: SightMaker = WholeSight,
 ) -> Ascent:
     """Make an `Ascent` with the graph of an earlier one, if it differs in nothing but what an `Aim` holds.
 
@@ -341,11 +350,13 @@ def shared_ascent(
         UsageError: as `Ascent`.
     """
     kept = _ascents(network)
-    key = (Objective(tuple(term.bare for term in objective.terms)), manner, sight)
+    # Of a dream's settings, only these shape the graph.
+    shaping = AscentSettings(**{name: getattr(settings, name) for name in AscentSettings.model_fields})
+    key = (Objective(tuple(term.bare for term in objective.terms)), shaping, penalties, turned, sight)
     if key not in kept:
         if len(kept) >= MOST_KEPT:
             del kept[next(iter(kept))]
-        kept[key] = Ascent(network, key[0], manner=manner, sight=sight)
+        kept[key] = Ascent(network, key[0], settings=shaping, penalties=penalties, turned=turned, sight=sight)
     ascent = copy.copy(kept[key])
     objective.check(ascent.channels, network=network.name)
     ascent.objective = objective
@@ -353,29 +364,7 @@ def shared_ascent(
 
 
 @functools.lru_cache(maxsize=1)
-def _ascents(network: Network) -> dict[tuple[Objective, Manner, SightMaker], Ascent]:
+def _ascents(network: Network) -> dict[Any, Ascent]:
     """Return the ascents that are kept of a network; those of another are let go."""
     del network
     return {}
-
-
-def check(manner: Manner) -> None:
-    """Refuse a manner that there is not, or that contradicts itself.
-
-    Raises:
-        UsageError: with the nearest that there is.
-    """
-    known: dict[str, tuple[str, Collection[str]]] = {
-        "gradient normalisation": (manner.normalise, NORMALISERS),
-        "smoother": (manner.smoother, SMOOTHERS),
-        "centring": (manner.centre, CENTRES),
-        "choice of colours": (manner.colours, COLOURS),
-        "optimiser": (manner.optimiser, OPTIMISERS),
-        "parametrisation": (manner.parametrisation, PARAMETRISATIONS),
-        **{f"penalty ({i})": (name, PENALTIES) for i, name in enumerate(manner.penalties, 1)},
-    }
-    for what, (name, names) in known.items():
-        if name not in names:
-            raise UsageError(f"There is no {what} {name!r}{nearest(name, names)}")
-    if manner.clip and not PARAMETRISATIONS[manner.parametrisation].local:
-        raise UsageError("dream.clip holds pixels; dream.parametrisation waves stays within black and white by itself.")

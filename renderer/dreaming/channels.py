@@ -12,11 +12,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from renderer.dreaming.ascent import check
 from renderer.dreaming.gradients import shaped
-from renderer.dreaming.manner import USUAL, Manner
 from renderer.dreaming.networks import Network
 from renderer.dreaming.octaves import pad_to, resize
+from renderer.dreaming.settings import AscentSettings
 from renderer.frame import Size
 
 Batch = NDArray[np.float32]
@@ -36,11 +35,11 @@ class ChannelDreamer:
         steps: gradient steps per octave.
         step_size: length of a step, as a part of the range [0, 1].
         jitter: largest roll, pixels.
-        manner: how gradients are brought to the form of a step; of the optimiser and all else in it nothing counts.
+        settings: how gradients are brought to the form of a step; of the optimiser and all else in it nothing counts.
         seed: keys the jitter, which is the same for all pictures.
 
     Raises:
-        UsageError: an unknown normaliser, or a layer that the network lacks.
+        UsageError: a layer that the network lacks.
     """
 
     def __init__(
@@ -52,15 +51,14 @@ class ChannelDreamer:
         steps: int = 16,
         step_size: float = 0.012,
         jitter: int = 16,
-        manner: Manner = USUAL,
+        settings: AscentSettings = AscentSettings(),
         seed: int = 0,
     ) -> None:
-        check(manner)
         self.network, self.layers, self.smallest = network, tuple(layers), network.spec.smallest
         self.scales, self.steps, self.step_size, self.jitter, self.seed = tuple(scales), steps, step_size, jitter, seed
         self._activations = network.activations(self.layers)
         self.channels = {layer: int(self._activations.output[layer].shape[-1]) for layer in self.layers}
-        self._manner = manner
+        self._settings = settings
         pictures = tf.TensorSpec((None, None, None, 3), tf.float32)
         weights = {layer: tf.TensorSpec((None, n), tf.float32) for layer, n in self.channels.items()}
         step = [tf.TensorSpec((2,), tf.int32), tf.TensorSpec((), tf.float32)]
@@ -124,7 +122,7 @@ class ChannelDreamer:
         self, pictures: tf.Tensor, weights: dict[str, tf.Tensor], shift: tf.Tensor, length: tf.Tensor
     ) -> tf.Tensor:
         gradients = self._gradient(tf.roll(pictures, shift, (1, 2)), weights)
-        steps = tf.map_fn(lambda gradient: shaped(gradient, self._manner, tf.ones(())), gradients)
+        steps = tf.map_fn(lambda gradient: shaped(gradient, self._settings, tf.ones(())), gradients)
         return pictures + length * tf.roll(steps, -shift, (1, 2))
 
     def _shifts(self, octave: int) -> NDArray[np.int32]:

@@ -14,6 +14,7 @@ networks' input gradients of a dream objective (compare Czarnecki et al. 2017, "
 from __future__ import annotations
 
 import time
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from renderer.dreaming.emphasis import SPREAD
 from renderer.dreaming.folding import rebuild
 from renderer.dreaming.networks import Network
 from renderer.dreaming.pictures import training_picture
+from renderer.dreaming.weightfiles import check_weights
 from renderer.errors import UsageError
 
 HEAD_ORDER = ("patterns", "parts", "objects")
@@ -214,6 +216,7 @@ class Distillation:
         """Write the network in use to `path` (.keras), in half precision, whole or not at all."""
         self.publish()
         temporary = path.with_name(f".{path.stem}.part.keras")
+        temporary.unlink(missing_ok=True)
         rebuild(self.plain, dtype="float16").save(temporary)
         temporary.replace(path)
 
@@ -223,6 +226,7 @@ class Distillation:
         state |= {f"average_{i}": a.numpy() for i, a in enumerate(self.averages)}
         state |= {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(self.optimizer.variables)}
         temporary = self.checkpoint.with_name(self.checkpoint.name + ".part.npz")
+        temporary.unlink(missing_ok=True)  # A link that lay there would lead what is written somewhere else.
         np.savez(temporary, key=self._key, step=self.step, elapsed=self.elapsed, **state)
         temporary.replace(self.checkpoint)
 
@@ -236,20 +240,29 @@ class Distillation:
     def _restore(self) -> None:
         if not self.checkpoint.exists():
             return
-        with np.load(self.checkpoint) as state:
-            if str(state["key"]) != self._key:
-                raise UsageError(
-                    f"{self.checkpoint} is of a training with another teacher, other pictures or settings; give those "
-                    "again, or delete it to begin anew."
-                )
-            self.step, self.elapsed = int(state["step"]), float(state["elapsed"])
-            for name, variables in (
-                ("weight", self.weights),
-                ("average", self.averages),
-                ("optimizer", self.optimizer.variables),
-            ):
-                for i, variable in enumerate(variables):
-                    variable.assign(state[f"{name}_{i}"])
+        broken = UsageError(f"{self.checkpoint} is damaged, or not the state of a training; delete it to begin anew.")
+        if self.checkpoint.is_symlink() or not zipfile.is_zipfile(self.checkpoint):
+            raise broken
+        check_weights(self.checkpoint)
+        try:
+            with np.load(self.checkpoint) as state:
+                if str(state["key"]) != self._key:
+                    raise UsageError(
+                        f"{self.checkpoint} is of a training with another teacher, other pictures or settings; give "
+                        "those again, or delete it to begin anew."
+                    )
+                self.step, self.elapsed = int(state["step"]), float(state["elapsed"])
+                for name, variables in (
+                    ("weight", self.weights),
+                    ("average", self.averages),
+                    ("optimizer", self.optimizer.variables),
+                ):
+                    for i, variable in enumerate(variables):
+                        variable.assign(state[f"{name}_{i}"])
+        except UsageError:
+            raise
+        except Exception as error:  # An archive that is cut off, or holds something else, fails in any way.
+            raise broken from error
         self.rng = np.random.default_rng([self.settings.seed, self.step])
 
     def _one_step(self, share: float, match: bool) -> tuple[float, float]:

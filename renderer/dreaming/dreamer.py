@@ -6,8 +6,9 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,16 +17,15 @@ from numpy.typing import NDArray
 
 from renderer.dreaming.ascent import SightMaker, shared_ascent
 from renderer.dreaming.emphasis import Drift
-from renderer.dreaming.manner import USUAL as AS_USUAL
-from renderer.dreaming.manner import Manner
-from renderer.dreaming.mix import Mix, added, parse_mix
+from renderer.dreaming.mix import mixes_of_octaves, parse_mix
 from renderer.dreaming.networks import Network
-from renderer.dreaming.octaves import USUAL as USUAL_SCALES
 from renderer.dreaming.octaves import Below, Pyramid, pad_to, resize
-from renderer.dreaming.over_time import Value, value_at
+from renderer.dreaming.over_time import NEVER, Timed
 from renderer.dreaming.references import Aims, Leaders
+from renderer.dreaming.regularisers import PENALTIES
+from renderer.dreaming.settings import DreamSettings
 from renderer.dreaming.sight import WholeSight
-from renderer.dreaming.transforms import matrices
+from renderer.dreaming.transforms import MOVES, matrices
 from renderer.errors import EnvironmentProblem
 from renderer.frame import Frame, Size
 
@@ -61,80 +61,51 @@ Watch = Callable[[Moment], None]
 
 
 class Dreamer:
-    """Dreams frames with one network, one mix of layers and one pyramid.
-
-    The weights of `layers`, `step_size`, `strength` and `variety` may be functions of seconds in place of numbers.
+    """Dreams frames with one network.
 
     Args:
         network: what looks.
-        layers: mix of layers -> weight, see `mix`; empty for the network's own, if there are no `octave_layers`.
-        objective: key of `kinds.KINDS`, for the layers that name none.
-        octave_layers: what each octave is dreamed on beside `layers`, coarse to fine, the last one for the rest.
+        settings: what is amplified, on which scales, and how.
+        over_time: by the names of settings, values that take the place of theirs: numbers or functions of seconds, and
+            for tables like `layers` such values by entry.
         leaders: pictures that the objective heeds; None for none.
-        pyramid: the scales.
-        steps: gradient steps per octave of a frame.
-        first_steps: the same for a frame that begins from nothing, as frame 0 does.
-        late_octaves: how many of the octaves, the finest, other frames are dreamed on; None for all.
-        step_size: length of a step, as a part of the range [0, 1], at 24 frames a second.
-        strength: multiplies `step_size`.
-        jitter: largest roll, pixels.
-        turns: how far the picture is turned about before a step, by keys of `transforms.MOVES`; each may change over
-            time.
-        penalties: weights of what is taken off the objective, by keys of `regularisers.PENALTIES`; each may change over
-            time.
-        blend: share of the canvas itself that every octave but the first begins with; may change over time.
-        blur: sigma of a blur of the picture after every `blur_every`-th step, pixels; may change over time.
-        stop_at: an octave ends with the step before which the objective is above this.
-        manner, sight: see `Ascent`; what is turned and penalised is added to the manner.
-        variety, variety_period: how far the channels' weights drift, and in how many seconds; see `Drift`.
+        sight: makes what looks at the layers, see `Ascent`.
         rate: frames a second of the film; None for a picture, whose steps have their stated size.
-        seed: keys the jitter.
+        seed: keys the jitter, and which channels come to the fore.
         around: seconds after which a film comes round; None for one that does not. See `Drift`.
+
+    Raises:
+        UsageError: layers or channels that the network lacks, or an objective that lacks its guide.
     """
 
     def __init__(
         self,
         network: Network,
+        settings: DreamSettings = DreamSettings(),
         *,
-        layers: Mix | None = None,
-        objective: str = "square",
-        octave_layers: Sequence[Mix] = (),
+        over_time: Mapping[str, Any] = NEVER,
         leaders: Leaders | None = None,
-        pyramid: Pyramid = USUAL_SCALES,
-        steps: int = 2,
-        first_steps: int = 12,
-        late_octaves: int | None = None,
-        step_size: Value = 0.012,
-        strength: Value = 1.0,
-        jitter: int = 16,
-        turns: Mapping[str, Value] | None = None,
-        penalties: Mapping[str, Value] | None = None,
-        blend: Value = 0.0,
-        blur: Value = 0.0,
-        blur_every: int = 4,
-        stop_at: float = np.inf,
-        manner: Manner = AS_USUAL,
         sight: SightMaker = WholeSight,
-        variety: Value = 0.0,
-        variety_period: float = 8.0,
         rate: float | None = None,
         seed: int = 0,
         around: float | None = None,
     ) -> None:
-        mixes: list[Mix] = [added([layers or {}, mix]) for mix in octave_layers]
-        objectives = [parse_mix(mix, kind=objective) for mix in mixes or [layers or network.spec.mix]]
+        self.settings, self.seed, self.rate, self.smallest = settings, seed, rate, network.spec.smallest
+        self._now = Timed(settings, over_time)
+        self.pyramid = Pyramid(settings)
+        mixes = mixes_of_octaves(network, settings, self._now, around=around)
+        objectives = [parse_mix(mix, kind=settings.objective) for mix in mixes]
         leaders = leaders or Leaders()
         leaders.check(objectives)
         self.objective = objectives[-1]
-        self.turns, self.penalties = turns or {}, penalties or {}
-        manner = replace(manner, turned=bool(self.turns), penalties=tuple(self.penalties))
-        self.ascents = [shared_ascent(network, each, manner=manner, sight=sight) for each in objectives]
-        self.blend, self.blur, self.blur_every, self.stop_at = blend, blur, blur_every, stop_at
-        self.pyramid, self.jitter, self.seed = pyramid, jitter, seed
-        self.steps, self.first_steps, self.step_size, self.strength = steps, first_steps, step_size, strength
-        self.rate, self.late_octaves = rate, late_octaves
-        self.drift = Drift(amount=variety, period=variety_period, seed=seed, around=around)
-        self.smallest = network.spec.smallest
+        # What is always 0 stays out of the graph.
+        self._turns, self._penalties = ([name for name in names if self._now(name)] for names in (MOVES, PENALTIES))
+        penalties, turned = tuple(self._penalties), bool(self._turns)
+        self.ascents = [
+            shared_ascent(network, each, settings=settings, penalties=penalties, turned=turned, sight=sight)
+            for each in objectives
+        ]
+        self.drift = Drift(amount=self._now("variety"), period=settings.variety_period, seed=seed, around=around)
         self.memory: int | None = getattr(sight, "memory", None)
         self._aims = [
             Aims(ascent.objective, ascent.sight, drift=self.drift, leaders=leaders, smallest=self.smallest)
@@ -200,23 +171,25 @@ class Dreamer:
         size, full = Size.of(canvas), frame == 0 if full is None else full
         lengths, below = self._lengths(seconds, full=full), None
         sizes = self.pyramid.sizes(size, smallest=self.smallest)
-        left_out = 0 if full or self.late_octaves is None else max(0, len(sizes) - max(1, self.late_octaves))
+        late = self.settings.late_octaves
+        left_out = 0 if full or late is None else max(0, len(sizes) - late)
+        enough = np.inf if self.settings.stop_at is None else self.settings.stop_at
         for octave, base in list(enumerate(self.pyramid.bases(canvas, sizes)))[left_out:]:
             # Layers are counted from the coarsest octave that was asked for, which a small frame may lack.
             scaled, which = sizes[octave], min(octave + self.pyramid.left_out(sizes), len(self.ascents) - 1)
             compared = pad_to(base if source is None else resize(source, scaled), self.smallest)
-            start = self.pyramid.start(base, below, blend=value_at(self.blend, seconds))
+            start = self.pyramid.start(base, below, blend=self._now.at("octave_blend", seconds))
             there = None if where is None else pad_to(resize(where, scaled), self.smallest)
             climbed = self.ascents[which].climb(
                 pad_to(start, self.smallest),
                 shifts=self._shifts(frame, octave, len(lengths)),
-                turns=self._turns(frame, octave, len(lengths), seconds),
+                turns=self._turned(frame, octave, len(lengths), seconds),
                 sizes=lengths,
                 where=there,
                 aim=self._aims[which](compared, seconds=seconds, scale=scaled.width / size.width),
-                weights=[value_at(weight, seconds) for weight in self.penalties.values()],
-                soften=self._soften(value_at(self.blur, seconds), there),
-                stop_at=self.stop_at,
+                weights=[self._now.at(name, seconds) for name in self._penalties],
+                soften=self._soften(self._now.at("blur", seconds), there),
+                stop_at=enough,
                 watch=None if watch is None else _cropped(watch, octave, scaled),
             )
             dream = np.ascontiguousarray(climbed.picture[: scaled.height, : scaled.width])
@@ -227,18 +200,18 @@ class Dreamer:
 
     def _lengths(self, seconds: float, *, full: bool) -> NDArray[np.float32]:
         """Return the lengths of the steps of an octave."""
-        length = value_at(self.step_size, seconds) * value_at(self.strength, seconds)
+        length = self._now.at("step_size", seconds) * self._now.at("strength", seconds)
         length *= 1.0 if full or not self.rate else REFERENCE_RATE / self.rate
-        return np.full(self.first_steps if full else self.steps, length, np.float32)
+        return np.full(self.settings.first_steps if full else self.settings.steps, length, np.float32)
 
     def _shifts(self, frame: int, octave: int, steps: int) -> NDArray[np.int32]:
-        rng = np.random.default_rng([self.seed, frame, octave])
-        return rng.integers(-self.jitter, self.jitter + 1, (steps, 2), dtype=np.int32)
+        rng, most = np.random.default_rng([self.seed, frame, octave]), self.settings.jitter
+        return rng.integers(-most, most + 1, (steps, 2), dtype=np.int32)
 
-    def _turns(self, frame: int, octave: int, steps: int, seconds: float) -> NDArray[np.float32] | None:
-        if not self.turns:
+    def _turned(self, frame: int, octave: int, steps: int, seconds: float) -> NDArray[np.float32] | None:
+        if not self._turns:
             return None
-        amounts = {name: value_at(amount, seconds) for name, amount in self.turns.items()}
+        amounts = {name: self._now.at(name, seconds) for name in self._turns}
         return matrices(amounts, keys=(self.seed, frame, octave), steps=steps)
 
     def _soften(self, sigma: float, where: Plane | None) -> Callable[[int, Frame], Frame] | None:
@@ -247,7 +220,7 @@ class Dreamer:
             return None
 
         def soften(step: int, picture: Frame) -> Frame:
-            if step % self.blur_every:
+            if step % self.settings.blur_every:
                 return picture
             soft = cv2.subtract(cv2.GaussianBlur(picture, (0, 0), sigma), picture)
             return cv2.add(picture, soft if where is None else soft * where[..., None])

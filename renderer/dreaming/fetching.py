@@ -11,10 +11,12 @@ import functools
 import hashlib
 import http.client
 import os
+import queue
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +30,12 @@ MIRROR = "DREAMREEL_WEIGHTS_URL"
 
 PATIENCE = 30.0
 """How long a server may be silent, seconds."""
+
+SLOWEST = 1024
+"""Bytes a second that a server must send at least, over `PATIENCE`."""
+
+LARGEST = 4 << 30
+"""Bytes of the largest file that is fetched: several times what the largest network has."""
 
 _BLOCK = 1 << 20
 _STALE = 600.0  # seconds after which an unfinished file that nobody writes to is swept away
@@ -65,9 +73,16 @@ def weights_file(application: str, *, head: bool = False) -> WeightsFile:
 
 
 def cache_folder() -> Path:
-    """Return the folder in which Keras keeps weights."""
+    """Return the folder in which Keras keeps weights.
+
+    Raises:
+        EnvironmentProblem: it is in a home that nobody has.
+    """
     home = os.environ.get("KERAS_HOME")
-    return (Path(home).expanduser() if home else Path.home() / ".keras") / "models"
+    try:
+        return (Path(home).expanduser() if home else Path.home() / ".keras") / "models"
+    except RuntimeError as error:
+        raise EnvironmentProblem(f"The folder of Keras, {home or '~/.keras'}, cannot be found: {error}") from error
 
 
 def is_whole(file: WeightsFile) -> bool:
@@ -96,8 +111,9 @@ def fetch(file: WeightsFile, *, report: Report | None = None) -> Path:
     part = file.path.with_name(f".{file.name}.{os.getpid()}.part")
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
+        part.unlink(missing_ok=True)  # A link that lay there would lead what comes somewhere else.
         _sweep(file)
-        with part.open("wb") as out:
+        with part.open("xb") as out:
             found = _transfer(address, out, file.kind, report)
         if found != file.digest:
             raise _Broken(f"its {file.kind} is {found}, expected is {file.digest}; what came was thrown away")
@@ -111,7 +127,8 @@ def fetch(file: WeightsFile, *, report: Report | None = None) -> Path:
     except OSError as error:
         raise DiskProblem(f"{file.path.parent} cannot be written: {error.strerror or error}.") from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
     return file.path
 
 
@@ -122,17 +139,65 @@ class _Broken(Exception):
 def _transfer(address: str, out: IO[bytes], kind: str, report: Report | None) -> str:
     """Copy what lies at an address, and return its hash."""
     digest, done, total = hashlib.new(kind, usedforsecurity=False), 0, 0
-    with _opening(address) as answer:
-        total = int(answer.headers.get("Content-Length") or 0)
-        while block := _read(answer):
-            digest.update(block)
-            done += len(block)
-            out.write(block)
-            if report:
-                report(done, total)
+    span, before = time.monotonic(), 0
+    for total, block in _arriving(address):
+        digest.update(block)
+        done += len(block)
+        out.write(block)
+        if done > LARGEST:
+            raise _Broken(f"it has more than {LARGEST:,} bytes, as no weights that we know have")
+        if time.monotonic() - span > PATIENCE:
+            if done - before < SLOWEST * PATIENCE:
+                raise _Broken(f"the server sends too slowly: {done - before} bytes in {PATIENCE:g} seconds")
+            span, before = time.monotonic(), done
+        if report:
+            report(done, total)
     if done < total:
         raise _Broken(f"the connection broke off after {done} of {total} bytes")
     return digest.hexdigest()
+
+
+def _arriving(address: str) -> Iterator[tuple[int, bytes]]:
+    """Give what comes from an address, block by block, and with each how many bytes there are in all (0: unknown).
+
+    Another thread waits for the server, which may drip even the head of its answer, so that we never wait longer than
+    `PATIENCE`.
+    """
+    blocks: queue.Queue[tuple[int, bytes] | _Broken] = queue.Queue(4)
+    left = threading.Event()
+
+    def put(item: tuple[int, bytes] | _Broken) -> None:
+        while not left.is_set():
+            with contextlib.suppress(queue.Full):
+                blocks.put(item, timeout=0.2)
+                return
+
+    def receive() -> None:
+        try:
+            with _opening(address) as answer:
+                said = str(answer.headers.get("Content-Length") or "")
+                total = int(said) if said.isdecimal() and len(said) < 19 else 0
+                while (block := _read(answer)) and not left.is_set():
+                    put((total, block))
+            put((total, b""))
+        except _Broken as error:
+            put(error)
+        except Exception as error:  # A library's own slip must not leave us waiting.
+            put(_Broken(f"{type(error).__name__}: {error}"))
+
+    threading.Thread(target=receive, name="fetching", daemon=True).start()
+    try:
+        while True:
+            item = blocks.get(timeout=2 * PATIENCE)  # One to find the server, one for its answer.
+            if isinstance(item, _Broken):
+                raise item
+            yield item
+            if not item[1]:
+                return
+    except queue.Empty:
+        raise _Broken(f"the server sent nothing for {2 * PATIENCE:g} seconds") from None
+    finally:
+        left.set()
 
 
 def _opening(address: str) -> Any:
@@ -146,7 +211,7 @@ def _opening(address: str) -> Any:
 
 def _read(answer: Any) -> bytes:
     try:
-        return bytes(answer.read(_BLOCK))
+        return bytes(answer.read1(_BLOCK))  # What is here: a whole block might take its time.
     except (OSError, http.client.HTTPException) as error:
         raise _Broken(f"the connection broke off: {error or type(error).__name__}") from error
 

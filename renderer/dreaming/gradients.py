@@ -9,38 +9,46 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 
 from renderer.dreaming.colours import COLOURS
-from renderer.dreaming.manner import Manner
+from renderer.lazy import Lazy
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from renderer.dreaming.settings import AscentSettings
+else:
+    tf = Lazy("tensorflow")
+
 
 TINY = 1e-12
 """Far below any gradient of use, above the smallest float: keeps a zero gradient zero."""
 
-Normaliser = Callable[[tf.Tensor, int], tf.Tensor]
+Normaliser = Callable[["tf.Tensor", int], "tf.Tensor"]
 """Gradient and bands -> gradient of unit scale."""
 
-Smoother = Callable[[tf.Tensor, float, tf.Tensor], tf.Tensor]
+Smoother = Callable[["tf.Tensor", float, "tf.Tensor"], "tf.Tensor"]
 """Gradient, sigma in pixels, and the part of the octave's steps taken with this one -> smoother gradient."""
 
-Centre = Callable[[tf.Tensor], tf.Tensor]
+Centre = Callable[["tf.Tensor"], "tf.Tensor"]
 
 
-def shaped(gradient: tf.Tensor, manner: Manner, progress: tf.Tensor) -> tf.Tensor:
+def shaped(gradient: tf.Tensor, settings: AscentSettings, progress: tf.Tensor) -> tf.Tensor:
     """Bring a gradient to the form and scale of a step: into its colours, smooth, centred, normalised, and back.
 
     Args:
         gradient: `(H, W, 3)`.
-        manner: how.
+        settings: how.
         progress: part of the octave's steps that are taken with this one.
     """
-    colours = COLOURS[manner.colours]
+    colours = COLOURS[settings.colours]
     if colours is not None:
         gradient = tf.tensordot(gradient, tf.constant(colours), 1)
-    gradient = SMOOTHERS[manner.smoother](gradient, manner.smoothing, progress)
-    gradient = NORMALISERS[manner.normalise](CENTRES[manner.centre](gradient), manner.bands)
+    gradient = SMOOTHERS[settings.smoother](gradient, settings.smoothing, progress)
+    gradient = NORMALISERS[settings.normalise](CENTRES[settings.centre](gradient), settings.bands)
     return gradient if colours is None else tf.tensordot(gradient, tf.constant(colours.T), 1)
 
 

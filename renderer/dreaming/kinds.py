@@ -12,8 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
+from renderer.lazy import Lazy
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = Lazy("tensorflow")
+
 
 TINY = 1e-20
 """Far below the energy of any activation of use; keeps what has none from dividing by 0."""
@@ -33,7 +40,7 @@ REGIONS = (2, 3)
 MATCHES_AT_ONCE = 1 << 22
 """Dot products that `guide` keeps at once, 16 MiB: a 4K frame has too many for any memory."""
 
-Judge = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+Judge = Callable[["tf.Tensor", "tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 """From an activation `(N, h, w, channels)`, the weights `(channels,)` and a reference to a scalar."""
 
 

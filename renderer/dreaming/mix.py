@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from renderer.dreaming.emphasis import RANKS, Rank
 from renderer.dreaming.kinds import KINDS
@@ -20,6 +21,10 @@ from renderer.dreaming.networks import Network
 from renderer.dreaming.objective import Objective, Term, times
 from renderer.dreaming.over_time import Value, value_at
 from renderer.errors import UsageError, nearest
+from renderer.setting_types import mixes_of
+
+if TYPE_CHECKING:
+    from renderer.dreaming.settings import ObjectiveSettings
 
 Mix = Mapping[str, Value]
 """Entry -> weight, which may change over time; a negative one pushes down."""
@@ -52,6 +57,35 @@ def added(mixes: Sequence[Mix]) -> dict[str, Value]:
         for entry, weight in mix.items():
             total[entry] = _sum(total[entry], weight) if entry in total else weight
     return total
+
+
+def mixes_of_octaves(
+    network: Network, settings: ObjectiveSettings, now: Callable[[str], Any], *, around: float | None = None
+) -> list[Mix]:
+    """Put together what is dreamed on: one mix for each octave, coarse to fine, the last one for the rest.
+
+    Args:
+        network: that gives its own mix where nothing else is asked for, and has the classes.
+        settings: layers, classes, and layers that take turns.
+        now: name of a setting -> its value, which may change over time.
+        around: length of a film that comes round, seconds; None for others.
+
+    Raises:
+        UsageError: settings that contradict each other, or a class that the network lacks.
+    """
+    if settings.cycle and settings.octave_layers:
+        raise UsageError(
+            "dream.cycle and dream.octave_layers both say which layers to dream; give one of them, or weights over "
+            "time in dream.layers."
+        )
+    everywhere = [now("layers"), class_mix(network, now("classes"))]
+    if settings.cycle:
+        turns = mixes_of(settings.cycle)
+        everywhere.append(cycled(turns, seconds=settings.cycle_seconds, fade=settings.cycle_fade, around=around))
+    shared = added(everywhere)
+    if settings.octave_layers:
+        return [added([shared, mix]) for mix in mixes_of(settings.octave_layers)]
+    return [shared or network.spec.mix]
 
 
 def cycled(mixes: Sequence[Mapping[str, float]], *, seconds: float, fade: float, around: float | None) -> Mix:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from keras import layers
 from renderer.dreaming.maps import LayerInfo, list_maps, smallest_side
 from renderer.dreaming.registry import NetworkSpec
 from renderer.dreaming.surgery import bare_head, maps_alone, open_up
-from renderer.errors import BadInput, EnvironmentProblem, UsageError
+from renderer.dreaming.weightfiles import check_weights, is_hdf5
+from renderer.errors import BadInput, DreamreelError, UsageError
 
 _PLAIN = (
     layers.Rescaling,
@@ -63,12 +63,10 @@ def open_file(path: Path) -> tuple[keras.Model, str | None, int | None]:
 
 
 def _load(path: Path) -> keras.Model:
-    if not path.is_file():
-        raise EnvironmentProblem(f"The network file {path} does not exist.")
-    if path.suffix.lower() == ".keras" and not zipfile.is_zipfile(path):
-        raise BadInput(f"{path} is no Keras model: a .keras file is an archive, and this is none, or not whole.")
     try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = load_safely(path)
+    except DreamreelError:
+        raise
     except Exception as error:
         raise BadInput(f"{path} is no Keras model that can be opened here: {_why(error)}.") from error
     if isinstance(model, keras.Sequential) and model.built:
@@ -76,6 +74,22 @@ def _load(path: Path) -> keras.Model:
     if not getattr(model, "operations", None) or not getattr(model, "inputs", None):
         raise BadInput(f"{path} holds a model that is not functional: its layers cannot be looked into.")
     return model
+
+
+def load_safely(path: Path) -> keras.Model:
+    """Open a model without running anything that is in its file.
+
+    Raises:
+        EnvironmentProblem: there is no such file.
+        BadInput: a file that no model of pictures can be, or a model in the old HDF5 form.
+    """
+    check_weights(path)
+    if is_hdf5(path):
+        raise BadInput(
+            f"{path} is no Keras model that is opened here: models in HDF5 can hold programs, so they are taken as "
+            ".keras alone. If you trust it, save it anew: keras.models.load_model(FILE).save('my.keras')."
+        )
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def _why(error: Exception) -> str:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import tensorflow as tf
@@ -25,6 +25,7 @@ from renderer.dreaming.opening import BUNDLED_WEIGHTS, OPENERS, SIDE, blank, ope
 from renderer.dreaming.preprocessing import preprocessing
 from renderer.dreaming.registry import FILE, NetworkSpec, network_spec
 from renderer.errors import UsageError, nearest
+from renderer.files import open_input
 
 __all__ = ["BUNDLED_WEIGHTS", "LayerInfo", "Network", "layers_of", "load_network", "shared_network"]
 
@@ -230,8 +231,5 @@ def prepare_device() -> None:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    with open_input(path, expected="weights") as file:
+        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()

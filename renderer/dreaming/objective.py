@@ -1,6 +1,4 @@
-"""What to amplify: objectives are values that add and scale.
-
-    0.2 * square("parts", 20) + square("objects")
+"""What to amplify: a sum of terms, each a kind of objective on a layer with a weight.
 
 An objective turns activations into one number, which the ascent maximises. It is a pure function of the activations and
 of an `Aim`, which holds all that changes over time: so one traced graph serves all frames, sizes and films. What there
@@ -193,29 +191,6 @@ class Objective:
             value = KINDS[term.kind].judge(activation, aim.emphasis[index], reference)
             values.append(aim.weights[index] * value)
         return tf.add_n(values)
-
-    def __add__(self, other: Objective) -> Objective:
-        return Objective(self.terms + other.terms)
-
-    def __rmul__(self, factor: float) -> Objective:
-        terms = (Term(t.kind, t.layer, t.channel, times(factor, t.weight), t.rank, t.place) for t in self.terms)
-        return Objective(tuple(terms))
-
-    def __neg__(self) -> Objective:
-        return -1.0 * self
-
-    def __sub__(self, other: Objective) -> Objective:
-        return self + (-other)
-
-
-def square(layer: str, channel: int | None = None) -> Objective:
-    """Mean square of a layer's activations (google's `dream.ipynb`, there as half the sum)."""
-    return Objective((Term("square", layer, channel),))
-
-
-def mean(layer: str, channel: int | None = None) -> Objective:
-    """Mean of a layer's activations (the TensorFlow tutorial)."""
-    return Objective((Term("mean", layer, channel),))
 
 
 def times(factor: float, weight: Value) -> Value:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
-import scipy.ndimage
 
-from renderer.errors import UsageError, nearest
 from renderer.frame import Frame, Size
+from renderer.lazy import Lazy
+from renderer.setting_types import scales_of
+
+if TYPE_CHECKING:
+    import cv2
+
+    from renderer.dreaming.settings import OctaveSettings
+else:
+    cv2 = Lazy("cv2")
 
 
 def octave_sizes(size: Size, *, octaves: int, ratio: float, smallest: int = 1) -> list[Size]:
@@ -46,6 +53,8 @@ def resize_corners(frame: Frame, size: Size) -> Frame:
     """Resample bilinearly, corner pixels staying in the corners, as `scipy.ndimage.zoom` does (google's notebook)."""
     if Size.of(frame) == size:
         return frame
+    import scipy.ndimage
+
     factors = (size.height / frame.shape[0], size.width / frame.shape[1], *[1] * (frame.ndim - 2))
     return np.asarray(scipy.ndimage.zoom(frame, factors, order=1, mode="nearest"), np.float32)
 
@@ -59,6 +68,10 @@ def pad_to(frame: Frame, smallest: int) -> Frame:
     return np.pad(frame, missing[: frame.ndim], mode="symmetric")
 
 
+Resampler = Callable[[Frame, Size], Frame]
+"""A frame `(H, W, 3)` or a plane, and the size that it is brought to."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Below:
     """The octave before: the canvas at its size, and the dream on it."""
@@ -67,64 +80,43 @@ class Below:
     dream: Frame
 
 
-@dataclass(frozen=True, kw_only=True)
 class Pyramid:
     """The scales that a dream is made on.
 
-    Attributes:
-        octaves: how many at the most.
-        ratio: from one octave's side to the next, above 1.
-        scales: the octaves one by one in place of the two above, coarse to fine: sizes, or parts of the frame's sides.
-        smallest: octaves with a side under this, pixels, are left out, except the finest.
-        largest: octaves with a side above this, pixels, are left out, except the coarsest; None for no limit.
-        carry: key of `CARRIES`: what an octave hands to the next.
-        resample: key of `RESAMPLERS`.
-
-    Raises:
-        UsageError: a way to carry or to resample that there is not.
+    Args:
+        settings: how many, how far apart, and what one hands to the next.
     """
 
-    octaves: int = 4
-    ratio: float = 1.4
-    scales: tuple[Size | float, ...] = ()
-    smallest: int = 1
-    largest: int | None = None
-    carry: str = "detail"
-    resample: str = "smooth"
-
-    def __post_init__(self) -> None:
-        for name, known in ((self.carry, CARRIES), (self.resample, RESAMPLERS)):
-            if name not in known:
-                raise UsageError(f"There is no way {name!r} from octave to octave{nearest(name, known)}")
+    def __init__(self, settings: OctaveSettings) -> None:
+        self.settings = settings
+        self.scales = scales_of(settings.octave_sizes) if settings.octave_sizes else ()
+        self.resized = RESAMPLERS[settings.resample]
 
     def sizes(self, size: Size, *, smallest: int = 1) -> list[Size]:
         """List the sizes of the octaves of a frame, coarse to fine; `smallest` is the network's own shortest side."""
-        least = max(self.smallest, smallest)
+        chosen, least = self.settings, max(self.settings.smallest_side, smallest)
         if self.scales:
             asked = [scale if isinstance(scale, Size) else _scaled(size, 1 / scale) for scale in self.scales]
             found = [*(one for one in asked[:-1] if min(one) >= least), asked[-1]]
         else:
-            found = octave_sizes(size, octaves=self.octaves, ratio=self.ratio, smallest=least)
-        if self.largest is not None:
-            found = [one for one in found if max(one) <= self.largest] or [_scaled(size, max(size) / self.largest)]
+            found = octave_sizes(size, octaves=chosen.octaves, ratio=chosen.octave_ratio, smallest=least)
+        if (most := chosen.largest_side) is not None:
+            found = [one for one in found if max(one) <= most] or [_scaled(size, max(size) / most)]
         return found
 
     def left_out(self, sizes: Sequence[Size]) -> int:
         """Return how many of the coarsest octaves are left out of those asked for, if a frame is too small for them."""
-        return 0 if self.largest is not None else max(0, (len(self.scales) or self.octaves) - len(sizes))
+        asked = len(self.scales) or self.settings.octaves
+        return 0 if self.settings.largest_side is not None else max(0, asked - len(sizes))
 
     def bases(self, canvas: Frame, sizes: Sequence[Size]) -> list[Frame]:
         """Bring a canvas to the sizes of the octaves, coarse to fine."""
-        if self.resample != "corners":
+        if self.settings.resample != "corners":
             return [self.resized(canvas, size) for size in sizes]
         bases = [canvas]  # Google's notebook shrinks each octave from the finer one.
         for size in reversed(sizes):
             bases.append(self.resized(bases[-1], size))
         return bases[:0:-1]
-
-    def resized(self, frame: Frame, size: Size) -> Frame:
-        """Bring a frame to a size."""
-        return RESAMPLERS[self.resample](frame, size)
 
     def start(self, base: Frame, below: Below | None, *, blend: float = 0.0) -> Frame:
         """Return what an octave is dreamed on.
@@ -136,12 +128,12 @@ class Pyramid:
         """
         if below is None:
             return base
-        handed = CARRIES[self.carry](self, base, below)
+        handed = CARRIES[self.settings.octave_carry](self.resized, base, below)
         return handed if not blend else cv2.addWeighted(handed, 1 - blend, base, blend, 0)
 
     def settled(self, base: Frame, below: Below | None, dream: Frame) -> Frame:
         """Return what is made of an octave's dream: with what shrinking took of the canvas, if that is put back."""
-        if self.carry != "restored" or below is None:
+        if self.settings.octave_carry != "restored" or below is None:
             return dream
         return cv2.add(dream, cv2.subtract(base, self.resized(below.base, Size.of(base))))
 
@@ -150,28 +142,25 @@ def _scaled(size: Size, ratio: float) -> Size:
     return Size(max(1, round(size.width / ratio)), max(1, round(size.height / ratio)))
 
 
-def _detail(pyramid: Pyramid, base: Frame, below: Below) -> Frame:
+def _detail(resized: Resampler, base: Frame, below: Below) -> Frame:
     """Add what was dreamed below to the canvas (google's notebook)."""
-    return cv2.add(base, pyramid.resized(cv2.subtract(below.dream, below.base), Size.of(base)))
+    return cv2.add(base, resized(cv2.subtract(below.dream, below.base), Size.of(base)))
 
 
-def _picture(pyramid: Pyramid, base: Frame, below: Below) -> Frame:
+def _picture(resized: Resampler, base: Frame, below: Below) -> Frame:
     """Go on with the picture below, as it is (the TensorFlow tutorial)."""
-    return pyramid.resized(below.dream, Size.of(base))
+    return resized(below.dream, Size.of(base))
 
 
-CARRIES: dict[str, Callable[[Pyramid, Frame, Below], Frame]] = {
+CARRIES: dict[str, Callable[[Resampler, Frame, Below], Frame]] = {
     "detail": _detail,
     "picture": _picture,
     "restored": _picture,
 }
 """What an octave hands to the next; "restored" also puts back, after its steps, what shrinking took (keras.io)."""
 
-RESAMPLERS: dict[str, Callable[[Frame, Size], Frame]] = {
+RESAMPLERS: dict[str, Resampler] = {
     "smooth": resize,
     "linear": resize_linear,
     "corners": resize_corners,
 }
-
-USUAL = Pyramid()
-"""The scales if nothing else is asked for."""

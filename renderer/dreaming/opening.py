@@ -15,7 +15,8 @@ from renderer.dreaming.fetching import Report, fetch, weights_file
 from renderer.dreaming.maps import smallest_side
 from renderer.dreaming.registry import NetworkSpec
 from renderer.dreaming.surgery import open_up, tidy_names
-from renderer.errors import EnvironmentProblem, UsageError
+from renderer.dreaming.weightfiles import check_weights
+from renderer.errors import BadInput, EnvironmentProblem, UsageError
 
 BUNDLED_WEIGHTS = Path(__file__).parent / "weights" / "dreamnet.keras"
 
@@ -49,10 +50,12 @@ def open_bundled(weights: Path | None, *, spec: NetworkSpec, head: bool, report:
     """Open dreamnet, or a network that was distilled as it was."""
     del spec, head, report
     path = weights or BUNDLED_WEIGHTS
-    if not path.is_file():
+    if not path.exists():
         raise EnvironmentProblem(f"The network file {path} is missing; give one with --weights, or install again.")
     try:
-        return Opened(model=keras.saving.load_model(path, compile=False, safe_mode=True), path=path)
+        return Opened(model=modelfile.load_safely(path), path=path)
+    except BadInput:
+        raise
     except Exception as error:
         raise EnvironmentProblem(
             f"{path} is no Keras model that can be opened here: {modelfile.first_line(error)}"
@@ -90,8 +93,7 @@ def open_application(weights: Path | None, *, spec: NetworkSpec, head: bool, rep
             f"The weights of {application} are not on this machine. {error} Or give a weights file with "
             "--weights FILE. The bundled network, dreamnet, needs no download."
         ) from error
-    if not path.is_file():
-        raise EnvironmentProblem(f"The weights file {path} does not exist.")
+    check_weights(path)
     model, whole = _load_application(application, path, head=head)
     side = model.input_shape[1] or SIDE  # free where the head does not hold it
     _scale_efficientnet(model, application)

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.optimize
-import tensorflow as tf
 from numpy.typing import NDArray
 
-State = tuple[tf.Tensor, ...]
+from renderer.lazy import Lazy
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = Lazy("tensorflow")
+
+
+State = tuple["tf.Tensor", ...]
 """What an optimiser remembers within an octave."""
 
 Array = NDArray[np.float32]
@@ -101,6 +108,8 @@ def lbfgs(
     Returns:
         The point, and the value before each iteration.
     """
+    import scipy.optimize
+
     reach = (abs(size) * steps * np.broadcast_to(where, start.shape)).astype(np.float64)
     stretch = np.sqrt(start.size) / steps  # scipy's first trial has the length 1
     values: list[float] = []
@@ -115,7 +124,7 @@ def lbfgs(
             values.append(value)
         return -np.sign(size) * value, -np.sign(size) * stretch * (rise * reach * (1 - part**2)).ravel()
 
-    def tell(intermediate_result: scipy.optimize.OptimizeResult) -> None:
+    def tell(intermediate_result: Any) -> None:
         point = (start + reach * bent(intermediate_result.x)).astype(np.float32)
         watch(len(values), point, values[-1])
         values.append(-np.sign(size) * float(intermediate_result.fun))

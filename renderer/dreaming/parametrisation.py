@@ -6,13 +6,19 @@ parametrisation is one class and one line in `PARAMETRISATIONS` at the foot.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from renderer.dreaming.colours import DECORRELATED
+from renderer.lazy import Lazy
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = Lazy("tensorflow")
+
 
 SOFTEST = 0.01
 """How near to 0 and 1 a picture comes at most before it is turned into a point: a sigmoid never gets there."""

@@ -7,10 +7,17 @@ size. A new one is one function and one line in `PENALTIES` at the foot.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
+from renderer.lazy import Lazy
 
-Penalty = Callable[[tf.Tensor], tf.Tensor]
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = Lazy("tensorflow")
+
+
+Penalty = Callable[["tf.Tensor"], "tf.Tensor"]
 
 TINY = 1e-8
 """Makes total variation smooth where a picture is flat; far below a step of 8 bits, squared."""

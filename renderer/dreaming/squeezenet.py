@@ -15,6 +15,7 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
+from renderer.dreaming.weightfiles import check_weights
 from renderer.errors import EnvironmentProblem
 
 MEAN_BGR = (104.0, 117.0, 123.0)
@@ -66,16 +67,17 @@ def load_squeezenet(path: Path) -> keras.Model:
 
     Raises:
         EnvironmentProblem: a file that is missing, broken, or holds other shapes.
+        BadInput: as `check_weights`.
     """
-    if not path.is_file():
-        raise EnvironmentProblem(f"The weights file {path} does not exist; expected are SqueezeNet v1.0's, as .npz.")
+    check_weights(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             weights = {key: file[key] for key in file.files}
     except Exception as error:
         raise EnvironmentProblem(f"{path} is no .npz file that can be read: {error}") from error
-    last = weights.get("conv10/bias")
-    model = build_squeezenet(classes=1000 if last is None else len(last))
+    # As many classes as the kernel holds: the number of a smaller array alone could ask for any memory.
+    kernel = weights.get("conv10/kernel")
+    model = build_squeezenet(classes=kernel.shape[-1] if kernel is not None and kernel.ndim and kernel.size else 1000)
     for layer in model.layers:
         if isinstance(layer, layers.Conv2D):
             _set(layer, weights, path)
@@ -104,10 +106,10 @@ def _pool(x: keras.KerasTensor, after: str) -> keras.KerasTensor:
 def _set(layer: layers.Layer, weights: dict[str, NDArray[np.float32]], path: Path) -> None:
     found: Sequence[NDArray[np.float32] | None] = [weights.get(f"{layer.name}/{kind}") for kind in ("kernel", "bias")]
     for kind, value, wanted in zip(("kernel", "bias"), found, (layer.kernel, layer.bias), strict=True):
-        if value is None or value.shape != tuple(wanted.shape):
-            held = "nothing" if value is None else f"shape {value.shape}"
+        if value is None or value.dtype.kind != "f" or value.shape != tuple(wanted.shape):
+            held = "nothing" if value is None else f"shape {value.shape} of {value.dtype}"
             raise EnvironmentProblem(
                 f"The weights in {path} do not fit SqueezeNet v1.0: {layer.name}/{kind} holds {held}, "
-                f"expected is shape {tuple(wanted.shape)}."
+                f"expected is shape {tuple(wanted.shape)} of floats."
             )
     layer.set_weights(found)

@@ -7,14 +7,16 @@ band-limited noise keeps patterns from freezing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.dreaming.over_time import Value, value_at
+from renderer.dreaming.over_time import NEVER, Timed
+from renderer.dreaming.settings import GovernorSettings
 from renderer.frame import Frame
 
 LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
@@ -54,29 +56,28 @@ def luma_of(frame: Frame) -> Plane:
     return np.asarray(cv2.transform(frame, LUMA), np.float32).reshape(frame.shape[:2])
 
 
-@dataclass(frozen=True)
 class Governor:
     """Steers the tone of a film.
 
-    Attributes:
-        target: where the tone tends, always or at a time in seconds; `None` leaves every frame as it is.
-        amount: how firmly it is held; 0 leaves the frame as it is. May change over time.
-        half_life: seconds in which half the distance to the target is made good, at an amount of 1.
-        memory: half-life, seconds, in which a seed picture's own tone gives way to `target`; 0 begins with `target`.
-        noise: standard deviation of the noise added in a second of film. May change over time.
-        knee: distance from 0 and 1 at which the soft shoulder begins.
+    Args:
+        settings: how firmly, and towards which tone; "auto" for what `own` has.
+        own: tone of the film's first canvas.
+        over_time: values by name that take the place of those of the settings; functions of seconds.
         rate: frames a second.
         seed: keys the noise.
     """
 
-    target: Tone | Callable[[float], Tone] | None
-    amount: Value = 1.0
-    half_life: float = 0.07
-    memory: float = 2.0
-    noise: Value = 0.02
-    knee: float = 0.08
-    rate: float = 24.0
-    seed: int = 0
+    def __init__(
+        self,
+        settings: GovernorSettings,
+        *,
+        own: Tone,
+        over_time: Mapping[str, Any] = NEVER,
+        rate: float = 24.0,
+        seed: int = 0,
+    ) -> None:
+        self.settings, self.own, self.rate, self.seed = settings, own, rate, seed
+        self._now = Timed(settings, over_time)
 
     def __call__(self, dream: Frame, start: Tone, *, frame: int, age: float | None = None) -> Frame:
         """Return the governed frame `(H, W, 3)`.
@@ -89,13 +90,13 @@ class Governor:
                 near it again.
         """
         seconds = frame / self.rate
-        amount, noise = value_at(self.amount, seconds), value_at(self.noise, seconds)
-        if self.target is None or amount <= 0:
+        amount, noise = self._now.at("amount", seconds), self._now.at("noise", seconds)
+        if amount <= 0:
             return dream
         luma = luma_of(dream)
         found = _measure(dream, luma)
         wanted = self.wanted(start, seconds, age=age)
-        part = 1.0 - 2.0 ** (-amount / (self.rate * self.half_life))
+        part = 1.0 - 2.0 ** (-amount / (self.rate * self.settings.half_life))
         new_luma = (luma - found.luma) * _gain(wanted.contrast, found.contrast, part)
         new_luma += found.luma + part * (wanted.luma - found.luma)
         gain = _gain(wanted.sharpness, found.sharpness, part)
@@ -105,15 +106,20 @@ class Governor:
         governed = cv2.addWeighted(dream, chroma, shift, 1.0, 0.0, dst=shift)
         if noise > 0:
             governed = cv2.add(governed, self._noise(dream.shape[:2], frame, noise), dst=governed)
-        return shoulder(governed, self.knee)
+        return shoulder(governed, self.settings.knee)
 
     def wanted(self, start: Tone, seconds: float, *, age: float | None = None) -> Tone:
         """Return the tone aimed at after some seconds of a film that began with the tone `start`."""
-        assert self.target is not None
-        kept = 2.0 ** (-(seconds if age is None else age) / self.memory) if self.memory > 0 else 0.0
-        aim = self.target(seconds) if callable(self.target) else self.target
+        memory = self.settings.memory
+        kept = 2.0 ** (-(seconds if age is None else age) / memory) if memory > 0 else 0.0
+        aim = self.target(seconds)
         target, begin = asdict(aim), asdict(start)
         return replace(aim, **{k: target[k] + kept * (begin[k] - target[k]) for k in target})
+
+    def target(self, seconds: float) -> Tone:
+        """Return the tone that the film tends to at a time in seconds."""
+        names = [name for name in asdict(self.own) if self._now(name) != "auto"]
+        return replace(self.own, **{name: self._now.at(name, seconds) for name in names})
 
     def _noise(self, shape: tuple[int, ...], frame: int, noise: float) -> Frame:
         height, width = shape

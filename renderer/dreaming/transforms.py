@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
+
+from renderer.lazy import Lazy
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = Lazy("tensorflow")
+
 
 Matrix = NDArray[np.float32]
 """`(2, 2)`, from places seen to places of the picture, `(x, y)` from its centre, pixels."""

@@ -24,10 +24,16 @@ from renderer.media.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """What decides a file but not its pixels: codec and quality, None for what suits the ending."""
+    """What decides a file but not its pixels.
+
+    Attributes:
+        codec, quality: None for what suits the ending.
+        sound: whether the sound of a video is kept; None for what the recipe says.
+    """
 
     codec: str | None = None
     quality: float | None = None
+    sound: bool | None = None
 
 
 def encode_again(
@@ -35,6 +41,7 @@ def encode_again(
     out: Path,
     *,
     encoding: Encoding,
+    clip: Path | None = None,
     overwrite: bool = False,
     listener: Listener,
     should_stop: Callable[[], bool] = lambda: False,
@@ -45,12 +52,13 @@ def encode_again(
         source: the work folder, or the film that it lies beside.
         out: the file to make.
         encoding: how.
+        clip: where the video is now that it was made from; None to look for it.
         overwrite: whether `out` may be replaced.
         listener: is told how it comes along.
         should_stop: asked after each frame.
 
     Raises:
-        BadInput: no frames are there.
+        BadInput: no frames are there, or the video whose sound is kept is not there or is another one now.
         DreamreelError: as `film.finish`.
     """
     began = time.monotonic()
@@ -58,7 +66,7 @@ def encode_again(
     recipe = parse_recipe(store.meta, source=store.directory)
     settings = _with_encoding(recipe.settings, encoding)
     check_not_input(out, *recipe.inputs.values())
-    extras = _extras(recipe, settings, out, listener)
+    extras = _extras(recipe, settings, out, source=source, clip=clip)
     size = Size(2 * store.size.width, store.size.height) if extras.beside else store.size
     check_encode(out, size=size, codec=encoding.codec, quality=encoding.quality, overwrite=overwrite)
     total = settings.frame_count
@@ -121,8 +129,10 @@ def film_from_recipe(
         given.get("weights"), recorded=recorded, sha256=recipe.weights_sha256, film=source, what="weights"
     )
     settings = recipe.settings
-    if encoding != Encoding() or out.suffix.lower() != source.suffix.lower():
+    if (encoding.codec, encoding.quality) != (None, None) or out.suffix.lower() != source.suffix.lower():
         settings = _with_encoding(settings, encoding)
+    elif encoding.sound is not None:
+        settings = build({**flatten(settings), "encode.sound": encoding.sound})
     places = {name: path for name, path in {**inputs, "weights": found}.items() if path is not None}
     settings = with_files(settings, places)
     known: dict[str, Any] = {name: path for name, path in inputs.items() if name not in FILES}
@@ -135,16 +145,21 @@ def film_from_recipe(
     return make(settings=settings, out=out, weights_sha256=weights_sha256, **known, **options), recipe
 
 
-def _extras(recipe: Recipe, settings: Settings, out: Path, listener: Listener) -> Extras:
-    """Find what a film made from a video has beside its frames; without the video it has nothing."""
-    if recipe.kind != VideoFilm.kind:
+def _extras(recipe: Recipe, settings: Settings, out: Path, *, source: Path, clip: Path | None) -> Extras:
+    """Find what a film made from a video has beside its frames: the sound, and the video where it is shown.
+
+    Raises:
+        BadInput: the video is not there, and without it something would be lost.
+    """
+    if recipe.kind != VideoFilm.kind or not (settings.encode.sound or settings.encode.compare):
         return Extras()
-    clip = recipe.inputs["clip"]
     try:
-        return VideoFilm(settings=settings, out=out, clip=clip).extras()
+        found = find_input(clip, recorded=recipe.inputs["clip"], sha256=recipe.hashes["clip"], film=source, what="clip")
+        assert found is not None
+        return VideoFilm(settings=settings, out=out, clip=found).extras()
     except BadInput as error:
-        listener.note(f"The film gets no sound: {error}")
-        return Extras()
+        hint = "" if settings.encode.compare else " Or leave its sound out with --no-sound."
+        raise BadInput(f"{error}{hint}") from error
 
 
 def _find_store(source: Path) -> Store:
@@ -160,4 +175,6 @@ def _find_store(source: Path) -> Store:
 
 
 def _with_encoding(settings: Settings, encoding: Encoding) -> Settings:
-    return build({**flatten(settings), "encode.codec": encoding.codec, "encode.quality": encoding.quality})
+    sound = settings.encode.sound if encoding.sound is None else encoding.sound
+    chosen = {"encode.codec": encoding.codec, "encode.quality": encoding.quality, "encode.sound": sound}
+    return build({**flatten(settings), **chosen})

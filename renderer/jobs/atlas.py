@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from renderer.dreaming.channels import Batch, ChannelDreamer, single, whole
-from renderer.dreaming.manner import Manner
 from renderer.dreaming.networks import LayerInfo, Network
+from renderer.dreaming.settings import AscentSettings
 from renderer.errors import UsageError, nearest
 from renderer.frame import Frame, Pixels, Size
 from renderer.media.sheets import Section, Tile, sectioned_sheet
@@ -135,7 +135,7 @@ def _tiles(
     network: Network, plan: _Plan, *, count: int, choose: str, size: int, steps: int, seed: int
 ) -> Iterator[Tile]:
     name, channels = plan.layer.name, plan.layer.channels
-    dreamer = ChannelDreamer(network, [name], steps=steps, manner=Manner(smoothing=SMOOTHING), seed=seed)
+    dreamer = ChannelDreamer(network, [name], steps=steps, settings=AscentSettings(smoothing=SMOOTHING), seed=seed)
     start = soft_noise(Size(size, size), seed=seed)[None]
     dream = dreamer(start, {name: whole(channels)})
     yield shown(dream[0]), name

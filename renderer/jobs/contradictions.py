@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from renderer.jobs.groups import DreamSettings
+    from renderer.dreaming.settings import DreamSettings
     from renderer.jobs.settings import Settings
 
 

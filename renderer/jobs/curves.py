@@ -87,4 +87,4 @@ def draw_curves(film: Film, path: Path) -> None:
         if any(curve.lines):
             axes.legend(fontsize=7, loc="upper right")
     axes.set_xlabel("seconds")
-    write_figure(figure, path)
+    write_figure(figure, path, overwrite=film.overwrite)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,16 +13,20 @@ from renderer.dreaming.distill import Distillation, DistillProgress, DistillSett
 from renderer.dreaming.dreamer import Dreamer
 from renderer.dreaming.networks import Network, load_network
 from renderer.dreaming.octaves import resize
+from renderer.dreaming.settings import DreamSettings
 from renderer.errors import BadInput, Interrupted, UsageError
+from renderer.files import is_clutter
 from renderer.frame import Frame, Pixels, Size, to_8bit
 from renderer.media.images import read_image, write_image
 from renderer.media.sheets import Section, sectioned_sheet
 from renderer.media.source import noise
+from renderer.media.stills import PICTURES
 
 LONGEST_SHORT_SIDE = 400
 """Photographs are kept at this many pixels on their short side: twice a training picture, and memory for thousands."""
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+SHEET: dict[str, Any] = {"objective": "square", "step_size": 0.012, "variety": 0.0}
+"""How the sheet of a training is dreamed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +141,8 @@ def dream_sheet(teacher: Network, layer: str, student: Path, photos: list[Pixels
     size = Size(288, 288)
     starts = [_square(photo, size) for photo in photos] + [noise("perlin", size=size, seed=1)]
     dreamers = {
-        teacher.name: Dreamer(teacher, layers={layer: 1.0}),
-        "student": Dreamer(load_network("dreamnet", weights=student), layers={"parts": 1.0}),
+        teacher.name: Dreamer(teacher, DreamSettings(layers={layer: 1.0}, **SHEET)),
+        "student": Dreamer(load_network("dreamnet", weights=student), DreamSettings(layers={"parts": 1.0}, **SHEET)),
     }
 
     def row(start: Frame) -> Iterator[tuple[Frame, str]]:
@@ -156,7 +160,8 @@ def _start(lesson: Lesson) -> Network | None:
 
 
 def _photos(lesson: Lesson, listener: Listener) -> Iterator[Pixels]:
-    names = sorted(path for path in lesson.photos.iterdir() if path.suffix.lower() in PICTURES)
+    found = (path for path in lesson.photos.iterdir() if not is_clutter(path.name))
+    names = sorted(path for path in found if path.suffix.lower() in PICTURES)
     for index, path in enumerate(names):
         if lesson.hold_out and index % lesson.hold_out == 0:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ from renderer.errors import BadInput, EnvironmentProblem, Interrupted
 from renderer.frame import Pixels, Size
 from renderer.jobs import runtime
 from renderer.jobs.guides import check_guides, guide_files
+from renderer.jobs.memory import check_memory
 from renderer.jobs.outputs import check_not_input, check_room, path_size, work_folder
 from renderer.jobs.parts import Parts, assemble
 from renderer.jobs.rendering import FilmRenderer, frames_there, render_here
@@ -25,6 +26,7 @@ from renderer.jobs.start import first_canvas
 from renderer.jobs.work import check_folder, check_unfinished, existing, key_of, known, open_done, open_store, recipe_of
 from renderer.media.clips import Clip
 from renderer.media.encode import Sound, check_encode, encode, read_recipe
+from renderer.media.ffmpeg import FfmpegFailed
 from renderer.media.store import Store
 
 if TYPE_CHECKING:
@@ -118,6 +120,14 @@ class Film:
         """Return what the finished file has beside its frames."""
         return Extras()
 
+    def warnings(self) -> tuple[str, ...]:
+        """Say what the finished file will lack or have otherwise than its inputs, found before the first frame.
+
+        Raises:
+            DreamreelError: as `extras`, or a track of its inputs cannot be read because of ffmpeg.
+        """
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -178,6 +188,7 @@ def check(film: Film) -> None:
     if not os.path.lexists(film.folder):
         needed = int(count * size.width * size.height * STORE_BYTES_A_PIXEL)
         check_room(_there(film.folder), needed=needed, what="This film")
+    check_memory(settings, kind=film.kind)
     weights = settings.network.weights
     if weights is not None and not weights.is_file():
         raise EnvironmentProblem(f"The weights file {weights} does not exist.")
@@ -207,6 +218,9 @@ def make_film(
         listener.note(f"{film.out} was finished by an earlier run.")
         return finished
     check(film)
+    told = film.warnings()
+    for note in told:
+        listener.note(note)
     film_key = key_of(film)
     store = open_done(film, film_key)
     resumed_at = film.settings.frame_count
@@ -218,7 +232,11 @@ def make_film(
         resumed_at = frames_there(store)
     with store:
         if not store.done:
-            rendering.render(store, listener=listener, should_stop=should_stop)
+            try:
+                rendering.render(store, listener=listener, should_stop=should_stop)
+            except FfmpegFailed as error:  # The store has all frames but the last few.
+                listener.note(f"{error} Once more, from the last frames that are kept.")
+                renderer(film, facts, listener).render(store, listener=listener, should_stop=should_stop)
         finish(
             store,
             film.out,
@@ -228,6 +246,7 @@ def make_film(
             extras=film.extras(),
             listener=listener,
             should_stop=should_stop,
+            told=told,
         )
         frames = store.count
         if not film.keep_store:
@@ -245,8 +264,20 @@ def finish(
     extras: Extras = Extras(),
     listener: Listener,
     should_stop: Callable[[], bool] = lambda: False,
+    told: Collection[str] = (),
 ) -> None:
-    """Encode what is in a store.
+    """Encode what is in a store; once more if ffmpeg fails.
+
+    Args:
+        store: the frames.
+        out: the file.
+        settings: of the film.
+        overwrite: whether `out` may be replaced.
+        recipe: that of the store.
+        extras: what the file has beside the frames.
+        listener: is told how it comes along.
+        should_stop: asked after each frame.
+        told: notes that were told before.
 
     Raises:
         BadInput: there are no frames.
@@ -263,21 +294,29 @@ def finish(
         if should_stop():
             raise Interrupted("Stopped while encoding; the frames are kept, and the same command goes on from here.")
 
-    notes = encode(
-        store.frames() if extras.beside is None else _side_by_side(extras.beside, store),
-        out,
-        size=store.size if extras.beside is None else Size(2 * store.size.width, store.size.height),
-        rate=store.rate,
-        codec=settings.encode.codec,
-        quality=settings.encode.quality,
-        recipe=finished_recipe(recipe, settings=settings, out=out),
-        sound=extras.sound,
-        overwrite=overwrite,
-        threads=runtime.thread_count(),
-        progress=progress,
-    )
+    def attempt() -> tuple[str, ...]:
+        return encode(
+            store.frames() if extras.beside is None else _side_by_side(extras.beside, store),
+            out,
+            size=store.size if extras.beside is None else Size(2 * store.size.width, store.size.height),
+            rate=store.rate,
+            codec=settings.encode.codec,
+            quality=settings.encode.quality,
+            recipe=finished_recipe(recipe, settings=settings, out=out),
+            sound=extras.sound,
+            overwrite=overwrite,
+            threads=runtime.thread_count(),
+            progress=progress,
+        )
+
+    try:
+        notes = attempt()
+    except FfmpegFailed as error:
+        listener.note(f"{error} Once more, from the frames that are kept.")
+        notes = attempt()
     for note in notes:
-        listener.note(note)
+        if note not in told:
+            listener.note(note)
 
 
 def _side_by_side(clip: Clip, store: Store) -> Iterator[Pixels]:

@@ -14,13 +14,14 @@ import numpy as np
 
 from renderer.dreaming.registry import network_spec
 from renderer.errors import BadInput, UsageError
+from renderer.files import check_input
 from renderer.frame import Frame, Size
 from renderer.jobs.settings import FILES, Settings, files_of
 from renderer.jobs.start import fit, shrunk
-from renderer.jobs.values import mixes_of
 from renderer.media.clips import Clip, open_clip
 from renderer.media.images import image_size, is_picture, read_image
 from renderer.motion.schedule import Schedule
+from renderer.setting_types import mixes_of
 
 ROLES = ("guide", "second guide", "style")
 """What a file can be to the dream, of `settings.FILES`."""
@@ -243,6 +244,8 @@ def _kinds(settings: Settings) -> set[str]:
 def _check_file(path: Path, name: str, settings: Settings) -> None:
     if not path.exists():
         raise BadInput(f"The {name} {path} does not exist; {FILES[name]} takes a picture or a video.")
+    if not path.is_dir():
+        check_input(path, expected="a picture or a video")
     if is_picture(path):
         found = image_size(path)
     else:

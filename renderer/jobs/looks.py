@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from renderer.dreaming.registry import by_name, network_spec
-from renderer.errors import DiskProblem, DreamreelError, UsageError
+from renderer.errors import DiskProblem, DreamreelError, UsageError, shown
 from renderer.jobs import defaults, presets
 from renderer.jobs.presets import Preset, Resolved, load_preset, read_preset
 from renderer.jobs.recipe import parse_recipe
 from renderer.jobs.settings import FILES, build, examine, files_of, flatten
-from renderer.jobs.toml import to_value
+from renderer.jobs.toml import MAX_BYTES, to_value
+from renderer.media.files import replacing
 from renderer.media.recipe import read_recipe
 
 
@@ -97,21 +99,37 @@ def new_preset(name: str, resolved: Resolved, *, about: str = "", folder: Path |
         DiskProblem: the folder cannot be written.
     """
     if not name or not all(c.isalnum() or c in "-_" for c in name) or len(name) > 60:
-        raise UsageError(f"A preset is named with letters, digits, - and _, not {name!r}.")
+        raise UsageError(f"A preset is named with letters, digits, - and _, at most 60, not {name[:100]!r}.")
+    if len(about) > 500:
+        raise UsageError(f"--about has {len(about)} characters; at most 500.")
     path = (folder or presets.user_folder()) / f"{name}.toml"
-    if path.exists() or (folder is None and name in presets.preset_files()):
+    if os.path.lexists(path) or (folder is None and name in presets.preset_files()):
         raise UsageError(f"There is a preset {name!r} already: {presets.preset_files().get(name, path)}.")
+    data = _as_bytes(to_toml(resolved, about=about or "What this looks like."))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(to_toml(resolved, about=about or "What this looks like."), encoding="utf-8")
+        with replacing(path, overwrite=False) as part:
+            part.write_bytes(data)
     except OSError as error:
         raise DiskProblem(f"The preset {path} cannot be written: {error.strerror}.") from error
     return path
 
 
+def _as_bytes(text: str) -> bytes:
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"A preset is text in UTF-8, and a name in it is not: {shown(text[max(0, error.start - 60) : error.end])}."
+        ) from error
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"These settings fill {len(data):,} bytes; a preset has at most {MAX_BYTES:,}.")
+    return data
+
+
 def to_toml(resolved: Resolved, *, about: str) -> str:
     """Write the settings that were given, and not left at their default, as a preset file."""
-    lines = [f"# {' '.join(about.split())}"]
+    lines = [f"# {shown(' '.join(about.split()))}"]
     if resolved.commands:
         lines += ["", f"for = {to_value(resolved.commands)}"]
     group = None

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from renderer.files import check_input
 from renderer.frame import Frame, Size
 from renderer.jobs.settings import Settings
 from renderer.jobs.start import fit
@@ -36,6 +37,8 @@ class Masks:
         self._box = None if area.box is None else self._soft(_inside(area.box, self._size))
         self._still: Plane | None = None
         self._clip: Clip | None = None
+        if path is not None and path.exists() and not path.is_dir():
+            check_input(path, expected="a picture or a video")
         if path is not None and is_picture(path):
             self._still = self._times_box(self._soft(_luma(fit(read_image(path), self._size, how="cover"))))
         elif path is not None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from renderer.dreaming.octaves import Pyramid
+from renderer.errors import EnvironmentProblem
 from renderer.frame import Size
 from renderer.jobs import runtime
+from renderer.jobs.outputs import size_text
 from renderer.jobs.settings import Settings
-from renderer.jobs.values import bytes_of
+from renderer.setting_types import bytes_of
 
 if TYPE_CHECKING:
     from renderer.dreaming.ascent import SightMaker
@@ -26,6 +29,40 @@ UNIT = 4_000_000_000
 def beside(size: Size, *, kind: str) -> int:
     """Return the bytes that a film, of a kind in `PICTURES`, takes beside activations and their gradients."""
     return BASE + PICTURES[kind] * 12 * size.width * size.height
+
+
+def check_memory(settings: Settings, *, kind: str) -> None:
+    """Refuse a film whose pictures alone, at all its scales, are more than this machine holds; nothing is loaded.
+
+    Args:
+        settings: of the film.
+        kind: of the film, in `PICTURES`.
+
+    Raises:
+        EnvironmentProblem: with the setting that asks for the most.
+    """
+    here, size, dream = runtime.memory_total(), settings.film.size, settings.dream
+    if here is None:
+        return
+    scales = [size.width * size.height, *(one.width * one.height for one in Pyramid(dream).sizes(size))]
+    # `beside` counts the frame, and the smaller scales of a usual pyramid.
+    finest, kept = max(scales), 12 * max(0, sum(scales) - 3 * scales[0])
+    # What the optimiser remembers has the size of the scale at work; L-BFGS keeps ten pairs.
+    remembered = {"momentum": 1, "adam": 2, "lbfgs": 22}.get(dream.optimiser, 0)
+    needed = beside(size, kind=kind) + kept + 12 * finest * (PICTURES["still"] + remembered)
+    if finest == scales[0]:  # Those at the scale of the frame are counted among its own.
+        needed -= 12 * finest * PICTURES["still"]
+    if needed <= here:
+        return
+    if finest > scales[0]:
+        asks = f"dream.octave_sizes is {dream.octave_sizes}"
+    elif sum(scales) > 4 * scales[0]:
+        asks = f"dream.octaves is {dream.octaves} at a dream.octave_ratio of {dream.octave_ratio:g}"
+    else:
+        asks = f"film.size is {size}"
+    raise EnvironmentProblem(
+        f"{asks}: that takes about {size_text(needed)} of memory, and there are {size_text(here)} here; choose less."
+    )
 
 
 def sight_of(settings: Settings, *, kind: str) -> SightMaker:

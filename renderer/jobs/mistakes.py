@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from renderer.errors import nearest
-from renderer.jobs.values import Unit, Within, WithinOrAuto
+from renderer.setting_types import OneOf, Unit, Within, WithinOrAuto
 
 
 def markers(field: FieldInfo) -> list[Any]:
@@ -44,7 +44,8 @@ def unit(field: FieldInfo) -> str:
 
 def choices(field: FieldInfo) -> tuple[str, ...]:
     """Return the words that a setting is chosen from; empty where it is none of some words."""
-    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    named = next((item.names for item in markers(field) if isinstance(item, OneOf)), ())
+    return named or (get_args(field.annotation) if get_origin(field.annotation) is Literal else ())
 
 
 def limits(field: FieldInfo) -> dict[str, float]:
@@ -97,7 +98,10 @@ def mistakes(error: ValidationError, known: Mapping[str, FieldInfo]) -> Iterator
 
 def short(value: Any) -> str:
     """Write a value for an error, at most 80 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python writes no whole number of thousands of digits.
+        text = f"a {type(value).__name__} too long to be shown"
     return text if len(text) <= 80 else text[:77] + "..."
 
 

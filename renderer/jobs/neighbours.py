@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from renderer.dreaming.networks import Network
 from renderer.errors import BadInput, UsageError, nearest
+from renderer.files import is_clutter
 from renderer.frame import Frame, Pixels, Size
 from renderer.jobs.start import fit
 from renderer.media.images import read_image
@@ -143,5 +144,5 @@ def _square(frame: Frame, network: Network) -> Frame:
 def _files(folder: Path, *, without: Path) -> list[Path]:
     if not folder.is_dir():
         raise BadInput(f"{folder} is not a folder." if folder.exists() else f"The folder {folder} does not exist.")
-    files = (file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    files = (file for file in folder.iterdir() if file.is_file() and not is_clutter(file.name))
     return sorted(file for file in files if not file.samefile(without))

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from renderer.errors import UsageError
 from renderer.frame import Frame
 from renderer.jobs import runtime
-from renderer.jobs.groups import DreamSettings
 from renderer.jobs.guides import Guides, open_guides
-from renderer.jobs.memory import sight_of
+from renderer.jobs.memory import check_memory, sight_of
 from renderer.jobs.settings import Settings
-from renderer.jobs.values import mixes_of, scales_of
 
 if TYPE_CHECKING:
     from renderer.dreaming.dreamer import Dreamer
-    from renderer.dreaming.manner import Manner
-    from renderer.dreaming.mix import Mix
     from renderer.dreaming.networks import Network
-    from renderer.dreaming.octaves import Pyramid
     from renderer.dreaming.tone import Governor, Tone
     from renderer.jobs.masks import Plane
     from renderer.motion.camera import Camera
-    from renderer.motion.schedule import Schedule
     from renderer.render.scenes import Scene
 
 
@@ -77,35 +70,19 @@ def open_dreamer(
             f"dream.parametrisation {settings.dream.parametrisation} is for stills: what a film carries from frame to "
             "frame are pixels. Leave it out, or use `dreamreel still`."
         )
+    check_memory(settings, kind="still" if still else kind)
     guides = open_guides(settings) if guides is None else guides
     runtime.prepare()
     from renderer.dreaming.dreamer import Dreamer
     from renderer.dreaming.references import Leaders
 
-    dream, network = settings.dream, _open_network(settings)
+    network = _open_network(settings)
     dreamer = Dreamer(
         network,
-        layers=_layers(settings, network, around=around),
-        objective=dream.objective,
-        octave_layers=mixes_of(dream.octave_layers) if dream.octave_layers else (),
+        settings.dream,
+        over_time=settings.over_time_in("dream"),
         leaders=Leaders(guide=guides.guide, style=guides.style),
-        pyramid=_pyramid(dream),
-        steps=dream.steps,
-        first_steps=dream.first_steps,
-        late_octaves=dream.late_octaves,
-        step_size=settings.schedule("dream.step_size"),
-        strength=settings.schedule("dream.strength"),
-        jitter=dream.jitter,
-        turns=_used(settings, "rotate", "scale", "flip"),
-        penalties=_used(settings, "variation", "grey"),
-        blend=settings.schedule("dream.octave_blend"),
-        blur=settings.schedule("dream.blur"),
-        blur_every=dream.blur_every,
-        stop_at=math.inf if dream.stop_at is None else dream.stop_at,
-        manner=_manner(dream),
         sight=sight_of(settings, kind="still" if still else kind),
-        variety=settings.schedule("dream.variety"),
-        variety_period=dream.variety_period,
         rate=None if still else float(settings.rate),
         seed=settings.seed,
         around=around,
@@ -124,68 +101,6 @@ def _open_network(settings: Settings) -> Network:
         head=bool(settings.dream.classes),
         preprocess=chosen.preprocess,
     )
-
-
-def _layers(settings: Settings, network: Network, *, around: float | None) -> Mix:
-    """Put together what of the layers is dreamed on every octave: the mix, classes, and layers that take turns."""
-    from renderer.dreaming.mix import added, class_mix, cycled
-
-    dream = settings.dream
-    if dream.cycle and dream.octave_layers:
-        raise UsageError(
-            "dream.cycle and dream.octave_layers both say which layers to dream; give one of them, or weights over "
-            "time in dream.layers."
-        )
-    mixes: list[Mix] = [_weights(settings, "dream.layers"), class_mix(network, _weights(settings, "dream.classes"))]
-    if dream.cycle:
-        turns = mixes_of(dream.cycle)
-        mixes.append(cycled(turns, seconds=dream.cycle_seconds, fade=dream.cycle_fade, around=around))
-    return added(mixes)
-
-
-def _pyramid(dream: DreamSettings) -> Pyramid:
-    """Read the scales of a dream."""
-    from renderer.dreaming.octaves import Pyramid
-
-    return Pyramid(
-        octaves=dream.octaves,
-        ratio=dream.octave_ratio,
-        scales=scales_of(dream.octave_sizes) if dream.octave_sizes else (),
-        smallest=dream.smallest_side,
-        largest=dream.largest_side,
-        carry=dream.octave_carry,
-        resample=dream.resample,
-    )
-
-
-def _manner(dream: DreamSettings) -> Manner:
-    """Read how a dream is climbed."""
-    from renderer.dreaming.manner import Manner
-
-    return Manner(
-        normalise=dream.normalise,
-        bands=dream.bands,
-        smoother=dream.smoother,
-        smoothing=dream.smoothing,
-        centre=dream.centre,
-        colours=dream.colours,
-        optimiser=dream.optimiser,
-        momentum=dream.momentum,
-        parametrisation=dream.parametrisation,
-        clip=dream.clip,
-        border=dream.border,
-    )
-
-
-def _used(settings: Settings, *names: str) -> dict[str, Schedule]:
-    """Read values of `dream` that may change over time, without those that are always 0."""
-    found = {name: settings.schedule(f"dream.{name}") for name in names}
-    return {name: value for name, value in found.items() if not (value.constant and not value(0.0))}
-
-
-def _weights(settings: Settings, key: str) -> Mix:
-    """Read a table of weights; those that stay become numbers."""
-    return {name: weight(0.0) if weight.constant else weight for name, weight in settings.schedules(key).items()}
 
 
 def assemble(
@@ -227,30 +142,19 @@ def camera_of(settings: Settings) -> Camera:
     """Build the camera of a film."""
     from renderer.motion.camera import Camera
 
-    moving = ("zoom", "rotate", "pan_x", "pan_y", "turn_x", "turn_y", "centre_x", "centre_y", "wander")
-    moves = {name: settings.schedule(f"camera.{name}") for name in moving}
     around = settings.duration if settings.film.loop else None
-    return Camera(**moves, wander_period=settings.camera.wander_period, seed=settings.seed, around=around)
+    return Camera(settings.camera, over_time=settings.over_time_in("camera"), seed=settings.seed, around=around)
 
 
 def governor_of(settings: Settings, start: Frame, *, from_noise: bool = False) -> Governor:
-    """Build the governor of a film that begins with a canvas `(H, W, 3)`."""
+    """Build the governor of a film that begins with a canvas `(H, W, 3)`; the tone of noise is not worth keeping."""
     from renderer.dreaming.tone import Governor, measure
 
-    chosen, begin = settings.governor, measure(start)
-    names = [name for name in asdict(begin) if getattr(chosen, name) != "auto"]
-    aims = {name: settings.schedule(f"governor.{name}") for name in names}
-
-    def target(seconds: float) -> Tone:
-        return replace(begin, **{name: aim(seconds) for name, aim in aims.items()})
-
+    chosen = settings.governor
     return Governor(
-        target=target,
-        amount=settings.schedule("governor.amount"),
-        half_life=chosen.half_life,
-        memory=0.0 if from_noise else chosen.memory,
-        noise=settings.schedule("governor.noise"),
-        knee=chosen.knee,
+        chosen.model_copy(update={"memory": 0.0}) if from_noise else chosen,
+        own=measure(start),
+        over_time=settings.over_time_in("governor"),
         rate=float(settings.rate),
         seed=settings.seed,
     )

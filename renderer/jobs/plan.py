@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from renderer.errors import shown
 from renderer.frame import Size
 from renderer.jobs import runtime
 from renderer.jobs.film import STORE_BYTES_A_PIXEL, Film, Listener, check
@@ -59,7 +60,7 @@ class Plan:
         memory = f"{size_text(self.memory)}" if self.memory else "unknown"
         available = runtime.memory_available()
         free = f" ({size_text(available)} are free)" if available else ""
-        made_from = ", ".join(f"{name} {path}" for name, (path, _) in self.inputs.items())
+        made_from = ", ".join(f"{name} {shown(str(path))}" for name, (path, _) in self.inputs.items())
         rows = {
             **({"from": made_from} if made_from else {}),
             "film": f"{self.frames} frames, {self.size}, {self.rate} a second, {length:.4g} s",
@@ -98,6 +99,8 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
     """
     began = time.monotonic()
     check(film)
+    for note in film.warnings():
+        listener.note(note)
     settings, hashes = film.settings, hashes_of(film.inputs)
     facts = film.facts({}, listener)
     listener.stage("loading TensorFlow and the network")

@@ -29,10 +29,11 @@ def check_plot(path: Path, *, overwrite: bool = False) -> None:
     check_output(path, overwrite=overwrite)
 
 
-def draw_plot(report: Report, path: Path) -> None:
+def draw_plot(report: Report, path: Path, *, overwrite: bool = False) -> None:
     """Draw what changes over time as a PNG, one panel for each metric that has anything to show.
 
     Raises:
+        UsageError: the name was taken meanwhile, and `overwrite` is not set.
         DiskProblem: it cannot be written.
     """
     from matplotlib.figure import Figure
@@ -54,18 +55,19 @@ def draw_plot(report: Report, path: Path) -> None:
         axes.legend(fontsize=7, loc="upper right")
     if panels:
         axes.set_xlabel("seconds")
-    write_figure(figure, path)
+    write_figure(figure, path, overwrite=overwrite)
 
 
-def write_figure(figure: Any, path: Path) -> None:
+def write_figure(figure: Any, path: Path, *, overwrite: bool) -> None:
     """Write a matplotlib figure as a PNG.
 
     Raises:
+        UsageError: the name was taken meanwhile, and `overwrite` is not set.
         DiskProblem: it cannot be written.
     """
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=110)
-    with replacing(path) as part, writing(path):
+    with replacing(path, overwrite=overwrite) as part, writing(path):
         part.write_bytes(drawn.getvalue())
 
 

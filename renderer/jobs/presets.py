@@ -7,7 +7,9 @@ meant for. Presets are data: they run no code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,15 @@ import platformdirs
 
 from renderer.dreaming.registry import is_model_file
 from renderer.errors import UsageError, nearest
+from renderer.files import expanded
 from renderer.jobs.settings import FILES, Settings, build, check_key, fields, keys, unknown
 from renderer.jobs.toml import Document, from_value
 
-MAX_DEPTH = 16
-"""Longest chain of `extends`."""
+MAX_DEPTH, MAX_READ = 16, 100
+"""Longest chain of `extends`, and how many presets are read for one, or stacked for a film."""
+
+MAX_WRONG = 20
+"""How many unknown names of one file are told."""
 
 COMMANDS = ("zoom", "video", "still")
 """What a preset can be meant for."""
@@ -117,7 +123,14 @@ def load_preset(name: str) -> Preset:
     return preset
 
 
-def read_preset(name: str, *, problems: list[str], folder: Path = Path(), above: tuple[Path, ...] = ()) -> Preset:
+def read_preset(
+    name: str,
+    *,
+    problems: list[str],
+    folder: Path = Path(),
+    above: tuple[Path, ...] = (),
+    count: Iterator[int] | None = None,
+) -> Preset:
     """Read a preset as `load_preset` does, leaving out what is wrong with single lines of it.
 
     Args:
@@ -125,6 +138,7 @@ def read_preset(name: str, *, problems: list[str], folder: Path = Path(), above:
         problems: gets a sentence for each.
         folder: where a path is meant from.
         above: files that extend it.
+        count: of the presets that were read for the first of these.
 
     Raises:
         UsageError, BadInput: there is nothing to read.
@@ -133,10 +147,13 @@ def read_preset(name: str, *, problems: list[str], folder: Path = Path(), above:
     if path in above or len(above) >= MAX_DEPTH:
         chain = " -> ".join(p.stem for p in (*above, path))
         raise UsageError(f"The presets extend each other in circles, or too deeply: {chain}.")
+    count = itertools.count(1) if count is None else count
+    if next(count) > MAX_READ:
+        raise UsageError(f"{(*above, path)[0]} extends more than {MAX_READ} presets, one through another; name fewer.")
     document = Document.read(path, what="preset")
     table, stack, commands = dict(document.table), _Stack({}), list[str]()
     for base_name in _names(table, "extends", document, problems):
-        base = read_preset(base_name, problems=problems, folder=path.parent, above=(*above, path))
+        base = read_preset(base_name, problems=problems, folder=path.parent, above=(*above, path), count=count)
         stack.add(base)
         commands = list(base.commands) or commands
     commands = _names(table, "for", document, problems, known=COMMANDS) or commands
@@ -187,6 +204,8 @@ def resolve(
     Raises:
         UsageError, BadInput: a value, name or file that makes no sense.
     """
+    if len(presets) > MAX_READ:
+        raise UsageError(f"{len(presets)} presets are stacked; {MAX_READ} are the most.")
     stack, names, notes = _Stack(dict(defaults or {})), list[str](), list[str]()
     commands: tuple[str, ...] = ()
     for given in presets:
@@ -250,10 +269,10 @@ def _names(
 
 def _find(name: str, *, folder: Path, above: tuple[Path, ...]) -> Path:
     if name.endswith(".toml") or "/" in name or "\\" in name:
-        path = folder / Path(name).expanduser()
-        if not path.is_file():
+        path = folder / expanded(name)
+        if not os.path.lexists(path):
             raise UsageError(f"There is no preset file {str(path)!r}.")
-        return path.resolve()
+        return Path(os.path.realpath(path))
     own = builtin_folder() / f"{name}.toml"
     files = preset_files()
     if name not in files:
@@ -292,13 +311,15 @@ def _by_name(table: Mapping[str, Any], *, folder: Path) -> tuple[dict[str, Any],
             wrong.append((name, f"{name} is a group of settings: write [{name}] and its settings below."))
         else:
             flat[name] = value
-    wrong += [(key, unknown(key)) for key in flat if key not in fields()]
+    strange = [key for key in flat if key not in fields()]
+    wrong += [(key, unknown(key)) for key in strange[:MAX_WRONG]]
+    wrong += [(key, f"{len(strange) - MAX_WRONG} more names are no settings.") for key in strange[MAX_WRONG:][:1]]
     flat = {key: value for key, value in flat.items() if key in fields()}
     for key in FILES.values():
         if isinstance(held := flat.get(key), str):
-            flat[key] = str(folder / Path(held).expanduser())
+            flat[key] = str(folder / expanded(held))
     if isinstance(network := flat.get("network.name"), str) and is_model_file(network):
-        flat["network.name"] = str(folder / Path(network).expanduser())
+        flat["network.name"] = str(folder / expanded(network))
     return flat, wrong
 
 

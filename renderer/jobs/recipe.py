@@ -16,6 +16,8 @@ from renderer.records import Count, Hash, PathText, Record, Text, Word, to_recor
 
 VERSION = 1
 
+_MOST_FOLDERS = 64
+
 SAY_WHERE = {
     "picture": "--image",
     "clip": "--clip",
@@ -169,7 +171,7 @@ def parse_recipe(data: Mapping[str, Any], *, source: Path) -> Recipe:
 
 
 def find_input(given: Path | None, *, recorded: Path | None, sha256: str | None, film: Path, what: str) -> Path | None:
-    """Find a file that a recipe names: where the user says, where it was, or beside the film.
+    """Find a file that a recipe names: where the user says, where it was, or where it lies now beside the film.
 
     Args:
         given: the user's word, None to look.
@@ -183,7 +185,7 @@ def find_input(given: Path | None, *, recorded: Path | None, sha256: str | None,
     """
     if recorded is None:
         return None
-    places = [given] if given is not None else [recorded, film.parent / recorded.name]
+    places = [given] if given is not None else _places(recorded, film)
     there = [place for place in places if exists(place)]
     if not there:
         hashed = "" if sha256 is None else f" (sha256 {sha256[:16]}...)"
@@ -193,4 +195,16 @@ def find_input(given: Path | None, *, recorded: Path | None, sha256: str | None,
     for place in there:
         if sha256 is None or file_sha256(place) == sha256:
             return place
-    raise BadInput(f"{there[0]} is not the {what} that {film} was made from: its content is another.")
+    raise BadInput(
+        f"{there[0]} is not the {what} that {film} was made from: its content is another; say where that is with "
+        f"{SAY_WHERE[what]}."
+    )
+
+
+def _places(recorded: Path, film: Path) -> list[Path]:
+    """Return where a file may lie by now: the path is meant from the folder in which the film was made.
+
+    That is the current one, or one above the film; and what moved together with the film lies beside it.
+    """
+    above = [] if recorded.is_absolute() else [folder / recorded for folder in film.absolute().parents[:_MOST_FOLDERS]]
+    return list(dict.fromkeys([recorded, *above, film.parent / recorded.name]))

@@ -19,9 +19,9 @@ from renderer.jobs import defaults
 from renderer.jobs.mistakes import allowed, choices, each_within, limits, options, unit, within
 from renderer.jobs.presets import COMMANDS
 from renderer.jobs.settings import Settings, fields, flatten
-from renderer.jobs.values import Within, WithinOrAuto
 from renderer.motion.formula import CONSTANTS, FUNCTIONS, MAX_LENGTH
 from renderer.motion.schedule import EASES, TIME
+from renderer.setting_types import Within, WithinOrAuto
 
 PAGE = Template("""# Settings
 
@@ -43,7 +43,8 @@ Where the type says *over time*, a value may be
   $longest characters. It knows the numbers $constants, the arithmetic and comparisons of Python, and the functions
   $functions;
 - a string of Deforum: `zoom = "0:(1.0), 30:(1+0.02*sin(t/5))"`, which counts in frames; a move of the camera is then
-  meant for each frame.
+  meant for each frame. Inside, `t` is the frame, `max_f` the number of frames and `s` the seed; `&`, `|`, `~`, `%` and
+  the functions mean what they mean there, to numexpr.
 
 Weights in `dream.layers` may change over time one by one, so that a film goes over from one thing to another:
 `layers = { parts = "1 - t/T", objects = "t/T" }`. `dreamreel plan zoom ... --plot curves.png` draws all that

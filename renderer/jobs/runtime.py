@@ -23,6 +23,9 @@ from renderer.errors import EnvironmentProblem
 ALGORITHM = 1
 """Raised whenever the same settings give other pixels than before."""
 
+ADDRESS_SPACE = 3_000_000_000
+"""Bytes of addresses, most of them never used, that a program with TensorFlow takes; with fewer it ends by itself."""
+
 LIBRARIES = ("tensorflow", "keras", "numpy", "opencv-python", "opencv-python-headless")
 """What computes pixels."""
 
@@ -41,6 +44,12 @@ def prepare(*, verbose: bool = False) -> None:
     Raises:
         EnvironmentProblem: TensorFlow cannot be loaded.
     """
+    allowed = _address_space()
+    if allowed is not None and allowed < ADDRESS_SPACE:
+        raise EnvironmentProblem(
+            f"This shell allows a program {allowed / 1e9:.1f} GB of addresses (ulimit -v), and TensorFlow takes "
+            f"{ADDRESS_SPACE / 1e9:.0f} GB before the first frame; allow more."
+        )
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -69,7 +78,11 @@ def _stderr_away() -> Iterator[None]:
     except OSError:  # there is no stderr
         yield
         return
-    with tempfile.TemporaryFile() as written:
+    with contextlib.ExitStack() as stack:
+        try:
+            written = stack.enter_context(tempfile.TemporaryFile())
+        except OSError:  # There is no folder for it: what is written is lost, which is little.
+            written = stack.enter_context(Path(os.devnull).open("w+b"))
         os.dup2(written.fileno(), 2)
         try:
             yield
@@ -143,6 +156,16 @@ def memory_total() -> int | None:
         with contextlib.suppress(OSError, ValueError):  # "max" is no number: there is no limit
             found.append(int(Path(place).read_text()))
     return min((size for size in found if size > 0), default=None)
+
+
+def _address_space() -> int | None:
+    """Return how many bytes of addresses this process may have; None for as many as there are."""
+    try:
+        import resource
+    except ImportError:  # no such module on Windows
+        return None
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 def peak_memory() -> int:

@@ -21,30 +21,31 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from renderer.dreaming.settings import DreamSettings, GovernorSettings, NetworkSettings
 from renderer.errors import UsageError, nearest
 from renderer.jobs.contradictions import contradictions
 from renderer.jobs.groups import (
     AreaSettings,
-    CameraSettings,
-    CarrySettings,
-    DreamSettings,
     EncodeSettings,
     FilmSettings,
-    GovernorSettings,
-    Group,
     GuideSettings,
-    NetworkSettings,
     StartSettings,
     VideoSettings,
 )
 from renderer.jobs.mistakes import each_within, mistakes, short, within
-from renderer.jobs.values import (
+from renderer.motion.ring import Ring
+from renderer.motion.schedule import Schedule, parse
+from renderer.motion.settings import CameraSettings
+from renderer.render.settings import CarrySettings
+from renderer.setting_types import (
+    Group,
     Spec,
     Whole,
     Within,
 )
-from renderer.motion.ring import Ring
-from renderer.motion.schedule import Schedule, parse
+
+MAX_WRITTEN = 200_000
+"""Characters of all values of a film together: what changes over time is read letter by letter."""
 
 
 class Settings(Group):
@@ -101,6 +102,25 @@ class Settings(Group):
         assert span is not None, f"{key} does not change over time"
         return self._read(self.value(key), span)
 
+    def over_time_in(self, group: str) -> dict[str, Any]:
+        """Read what may change over time of a group: its values by name, those of a table by name within it.
+
+        What stays is a number, what changes a `Schedule`. The code that takes the group reads these before its fields.
+
+        Raises:
+            UsageError: one cannot be read, or leaves its range during the film.
+        """
+        found: dict[str, Any] = {}
+        for key, field in fields().items():
+            head, _, name = key.rpartition(".")
+            if head != group:
+                continue
+            if each_within(field):
+                found[name] = {entry: _settled(value) for entry, value in self.schedules(key).items()}
+            elif within(field) and self.value(key) != "auto":
+                found[name] = _settled(self.schedule(key))
+        return found
+
     def schedules(self, key: str) -> dict[str, Schedule]:
         """Read a table of values that may change over time, like `dream.layers`.
 
@@ -122,7 +142,7 @@ class Settings(Group):
         return {key: schedule for key, schedule in found.items() if not schedule.constant}
 
     def _read(self, spec: Spec, span: Within) -> Schedule:
-        schedule = parse(spec, seconds=self.duration, rate=self.rate, low=span.low, high=span.high)
+        schedule = parse(spec, seconds=self.duration, rate=self.rate, low=span.low, high=span.high, seed=self.seed)
         ring = self.ring(from_noise=True)
         return schedule if ring is None else ring.lead_back(schedule)
 
@@ -201,6 +221,14 @@ def examine(
     origins = origins or {}
     found = [unknown(key, origin=origins.get(key, "")) for key in values if key not in fields()]
     good = {key: value for key, value in values.items() if key in fields()}
+    found += [
+        f"{_from(origins.get(key, ''))}{key} is {short(good.pop(key))}: no file has such a name."
+        for key in (*FILES.values(), "network.name")
+        if "\0" in str(good.get(key, ""))
+    ]
+    if (written := _length(good)) > MAX_WRITTEN:
+        found.append(f"The values of the settings have {written:,} characters together; at most {MAX_WRITTEN:,}.")
+        return None, found
     try:
         settings = Settings.model_validate(_nested(good))
     except ValidationError as error:
@@ -212,6 +240,15 @@ def examine(
     found += _wrong_over_time(settings, origins)
     found += contradictions(settings)
     return None if found else settings, found
+
+
+def _length(value: Any) -> int:
+    """Count the characters of all texts in a value."""
+    if isinstance(value, Mapping):
+        return sum(map(_length, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(_length, value))
+    return len(value) if isinstance(value, str) else 0
 
 
 def check_key(key: str, *, origin: str = "") -> None:
@@ -248,7 +285,14 @@ def pixel_key(settings: Settings, *, inputs: Mapping[str, Any], environment: Map
 
 def encode_key(settings: Settings, *, pixels: str, suffix: str) -> str:
     """Name what a finished file depends on: its pixels' key, its ending and the `encode` settings."""
-    return _sha256({"pixels": pixels, "suffix": suffix, "encode": settings.encode.model_dump(mode="json")})
+    # Films made before this could be chosen are those with sound.
+    chosen = settings.encode.model_dump(mode="json", exclude={"sound"} if settings.encode.sound else None)
+    return _sha256({"pixels": pixels, "suffix": suffix, "encode": chosen})
+
+
+def _settled(schedule: Schedule) -> Schedule | float:
+    """Return a schedule, or the number that it always is; what is meant for each frame says so only as a schedule."""
+    return schedule(0.0) if schedule.constant and schedule.per_frame is None else schedule
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

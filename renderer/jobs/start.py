@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
-from renderer.errors import BadInput
-from renderer.files import exists, open_input
+from renderer.files import cannot_read, is_clutter, open_input
 from renderer.frame import MAX_SIDE, Frame, Size
 from renderer.jobs.settings import Settings
 from renderer.media.images import read_image
@@ -80,22 +80,20 @@ def hashes_of(inputs: Mapping[str, Path]) -> dict[str, str]:
 
 
 def file_sha256(path: Path, *, what: str = "file") -> str:
-    """Return the sha256 of a file in hex; of a folder, that of the names and contents in it.
+    """Return the sha256 of a file in hex; of a folder, that of the names and contents in it, but for clutter.
 
     Raises:
         BadInput: it cannot be read.
     """
-    if not exists(path):
-        raise BadInput(f"The {what} {path} does not exist.")
     try:
         if path.is_dir():
-            files = sorted(file for file in path.iterdir() if file.is_file())
+            files = sorted(file for file in path.iterdir() if file.is_file() and not is_clutter(file.name))
             listed = "".join(f"{file.name}\0{file_sha256(file, what=what)}\n" for file in files)
             return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
-        with open_input(path, expected=f"a {what}") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with open_input(path, expected=f"the {what}") as file:
+            return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
     except OSError as error:
-        raise BadInput(f"The {what} {path} cannot be read: {error.strerror}.") from error
+        raise cannot_read(path, error, expected=f"the {what}") from error
 
 
 def _resize(picture: Frame, size: Size, *, box: tuple[float, float, float, float] | None = None) -> Frame:

@@ -16,6 +16,7 @@ from renderer.frame import Frame, Size
 from renderer.jobs.film import Listener
 from renderer.jobs.guides import check_guides, guide_files
 from renderer.jobs.masks import Masks
+from renderer.jobs.memory import check_memory
 from renderer.jobs.outputs import check_not_input
 from renderer.jobs.parts import Parts, assemble
 from renderer.jobs.recipe import write_recipe
@@ -214,12 +215,14 @@ def _prepare(still: Still) -> tuple[Settings, Frame]:
     """Make the first canvas, and settings that name its size."""
     settings = still.settings
     if still.picture is None:
+        check_memory(settings, kind="still")
         return settings, noise(settings.start.noise, size=settings.film.size, seed=settings.seed)
     picture = read_image(still.picture)
     size = settings.film.size
     if still.own_size:
         size = own_size(Size.of(picture), settings)
     settings = build({**flatten(settings), "film.size": str(size), "film.frames": 1})
+    check_memory(settings, kind="still")
     return settings, fit(picture, size, how=settings.start.fit)
 
 

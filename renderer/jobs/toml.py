@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from renderer.errors import BadInput
+from renderer.files import read_input
 
 MAX_BYTES = 1 << 20
 """Largest file: more is a mistake, or malice."""
 
 MAX_DEPTH = 50
-"""How deep tables and lists are looked into for lines."""
+"""How deep tables and lists may be nested, and how many parts a dotted name may have."""
+
+MAX_NAME, MAX_DIGITS = 400, 100
+"""Characters of the longest dotted name that is told with its line, and of the longest number."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,12 @@ def read_toml(path: Path, *, what: str) -> tuple[str, dict[str, Any]]:
         what: it is meant to be, for errors: "preset".
 
     Raises:
-        BadInput: it cannot be read, is larger than `MAX_BYTES`, or is not TOML; the line is named where there is one.
+        BadInput: it cannot be read, is larger than `MAX_BYTES`, nested deeper than `MAX_DEPTH`, or is not TOML; the
+            line is named where there is one.
     """
     text = read_text(path, what=what)
+    if excess := _excess(text):
+        raise BadInput(f"{path} is not valid TOML: {excess[1]} (at line {excess[0]}).")
     try:
         return text, tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
@@ -71,15 +78,9 @@ def read_text(path: Path, *, what: str) -> str:
         BadInput: it cannot be read, is larger than `MAX_BYTES`, or is no text in UTF-8.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise BadInput(f"{path} is no {what}: it is larger than {MAX_BYTES >> 20} MB.")
-        return data.decode("utf-8-sig")
+        return read_input(path, expected=f"a {what}", limit=MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadInput(f"{path} is no {what}: it is not text in UTF-8.") from None
-    except OSError as error:
-        raise BadInput(f"The {what} {path} cannot be read: {error.strerror}.") from error
 
 
 def line_of(text: str, key: str) -> int | None:
@@ -112,7 +113,7 @@ def to_value(value: Any) -> str:
 
 def from_value(written: str) -> Any:
     """Read a value as TOML has it; what is no TOML is plain text, and so is a size like 0x90."""
-    if re.match(r"\s*0[xob]", written):
+    if re.match(r"\s*0[xob]", written) or _excess(written):
         return written.strip()
     try:
         table = tomllib.loads(f"value = {written}")
@@ -125,7 +126,7 @@ def _quote(text: str) -> str:
     def escape(character: str) -> str:
         if character in '"\\':
             return "\\" + character
-        if character.isprintable():
+        if character.isprintable() or "\ud800" <= character <= "\udfff":  # TOML cannot say a surrogate otherwise.
             return character
         return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
@@ -165,6 +166,24 @@ def _tokens(text: str) -> Iterator[_Token]:
             yield _Token(kind, match[0], line)
         line += match[0].count("\n")
     yield _Token("end", "", line)
+
+
+def _excess(text: str) -> tuple[int, str] | None:
+    """Find what would take a parser for ever, or would pass the limits of Python: its line and what it is."""
+    depth = parts = 0
+    for kind, token, line in _tokens(text):
+        if kind == "mark":
+            depth += (token in "[{") - (token in "]}")
+            parts = parts + 1 if token == "." else 0
+        elif kind == "newline":
+            parts = 0
+        elif kind == "bare" and len(token) > MAX_DIGITS and token[0] in "+-0123456789":
+            return line, f"a number of {len(token)} digits; at most {MAX_DIGITS}"
+        if depth > MAX_DEPTH:
+            return line, f"tables and lists are nested too deeply; at most {MAX_DEPTH}"
+        if parts >= MAX_DEPTH:
+            return line, f"a name of too many parts; at most {MAX_DEPTH}"
+    return None
 
 
 class _Scanner:
@@ -251,5 +270,7 @@ class _Scanner:
 
     def _note(self, above: str, part: str, line: int) -> str:
         name = f"{above}.{part}" if above else part
+        if len(name) > MAX_NAME:  # No setting is called so; what lies there is told with the line around it.
+            return above
         self.found.setdefault(name, line)
         return name

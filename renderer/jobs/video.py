@@ -20,6 +20,8 @@ from renderer.jobs.settings import Settings, build, flatten
 from renderer.jobs.start import own_size
 from renderer.media.clips import Clip, open_clip
 from renderer.media.cuts import find_cuts, read_cuts
+from renderer.media.encode import choose_format
+from renderer.media.sound import plan_sound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,22 +97,13 @@ class VideoFilm(Film):
         network, dreamer = open_dreamer(settings, guides=guides)
         from renderer.dreaming.tone import measure
         from renderer.motion.flow import MotionFinder
-        from renderer.render.carry import CarrySettings, make_carry
+        from renderer.render.carry import make_carry
         from renderer.render.footage import Footage
         from renderer.render.scenes import VideoScene
 
-        chosen = settings.carry
-        finder = MotionFinder(chosen.flow)
-        carry = make_carry(
-            chosen.mode,
-            CarrySettings(
-                rate=float(settings.rate),
-                half_life=settings.schedule("carry.half_life"),
-                level=settings.schedule("carry.level"),
-                blend=settings.schedule("carry.blend"),
-                seed=settings.seed,
-            ),
-        )
+        finder = MotionFinder(settings.carry.flow)
+        changing, rate = settings.over_time_in("carry"), float(settings.rate)
+        carry = make_carry(settings.carry, over_time=changing, rate=rate, seed=settings.seed)
         footage = Footage(
             lambda start: pictures(clip, masks, settings, start),
             cuts=frozenset(facts["cuts"]),
@@ -129,8 +122,16 @@ class VideoFilm(Film):
 
     def extras(self) -> Extras:
         """Return the clip's sound, and the clip itself where it is to be shown."""
+        chosen = self.settings.encode
         clip = self.footage()
-        return Extras(sound=clip.sound, beside=clip if self.settings.encode.compare else None)
+        return Extras(sound=clip.sound if chosen.sound else None, beside=clip if chosen.compare else None)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Say what cannot be kept of the clip's sound and subtitles."""
+        sound = self.extras().sound
+        if sound is None:
+            return ()
+        return plan_sound(sound, choose_format(self.out, self.settings.encode.codec)[0], out=self.out).notes
 
 
 def video_film(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import math
@@ -19,8 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.errors import BadInput, UsageError
+from renderer.files import check_input, open_input
 from renderer.frame import Frame, Pixels, Size, from_8bit, to_8bit
 from renderer.media.film import open_film
+from renderer.media.images import is_picture
 from renderer.media.ledger import FILM
 from renderer.media.probe import probe
 from renderer.media.sound import Sound
@@ -141,6 +142,8 @@ def open_clip(
         EnvironmentProblem: no usable ffmpeg.
     """
     _check_times(start, end, rate)
+    if not _is_folder(path):  # Before anybody reads from it: a pipe would make us wait.
+        check_input(path, expected="a film or a folder of pictures")
     for fits, opener in OPENERS:
         if fits(path):
             whole = opener(path, rate)
@@ -192,7 +195,14 @@ def _as_frame(values: NDArray[Any]) -> Frame:
 
 
 def _open_film(path: Path, rate: Fraction | None) -> Clip:
-    info = probe(path)
+    try:
+        info = probe(path)
+    except BadInput as error:
+        if not is_picture(path):
+            raise
+        raise BadInput(
+            f"{path} is one picture, and a film is needed; `dreamreel still` and `dreamreel zoom` dream on pictures."
+        ) from error
     film = open_film(path, info, rate=rate)
     heard = Sound(source=path) if info.sounds or info.subtitles else None
     return Clip(
@@ -225,11 +235,18 @@ def _is_store(path: Path) -> bool:
     return path.is_dir() and (path / FILM).exists()
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def _is_webp(path: Path) -> bool:
     if path.is_file():
-        with contextlib.suppress(OSError), path.open("rb") as file:
+        with open_input(path, expected="a film") as file:
             head = file.read(12)
-            return head[:4] == b"RIFF" and head[8:] == b"WEBP"
+        return head[:4] == b"RIFF" and head[8:] == b"WEBP"
     return False
 
 

@@ -14,6 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from renderer.errors import BadInput, UsageError
+from renderer.files import read_input
 from renderer.frame import Size
 from renderer.media.clips import Clip
 from renderer.media.files import replacing, writing
@@ -85,7 +86,7 @@ def write_cuts(path: Path, cuts: Iterable[int], *, clip: Clip) -> None:
     """
     lines = [f"# Cuts of {clip.path.name!r}, one a line: the time at which a shot begins."]
     lines += [f"{float((clip.first + cut) / clip.rate):.6f}s  # frame {clip.first + cut}" for cut in sorted(set(cuts))]
-    with replacing(path) as part, writing(path):
+    with replacing(path, overwrite=True) as part, writing(path):
         part.write_text("\n".join(lines) + "\n", "utf-8")
 
 
@@ -112,15 +113,9 @@ def read_cuts(path: Path, *, clip: Clip) -> list[int]:
 
 def _text(path: Path) -> str:
     try:
-        if not path.is_file():
-            raise BadInput(f"{path} is {'a folder' if path.is_dir() else 'not there'}; expected a list of cuts.")
-        if path.stat().st_size > _LONGEST_FILE:
-            raise BadInput(f"{path} is too long for a list of cuts; expected one time or frame a line.")
-        return path.read_text("utf-8-sig")
+        return read_input(path, expected="a list of cuts", limit=_LONGEST_FILE).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is not text; expected one time or frame a line.") from error
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _frame(written: str, rate: Fraction, *, where: str) -> int:

@@ -148,11 +148,12 @@ class Encoder:
         self._sound = plan_sound(sound, self._format, out=self._out) if sound else SoundPlan()
         self.notes = self._sound.notes
         """What the user should know of the sound, as sentences."""
+        self._overwrite = overwrite
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:  # Undoes its part if the encoder does not even start.
-            self._part = stack.enter_context(replacing(self._out))
+            self._part = stack.enter_context(replacing(self._out, overwrite=self._overwrite))
             self._sink = self._open(stack)
             self._stack = stack.pop_all()
         return self

@@ -20,21 +20,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.frame import Pixels, Size
-from renderer.media.process import LOG_BYTES, Child, FfmpegFailed, ffmpeg_exe
+from renderer.media.process import LOG_BYTES, POLL, Child, FfmpegFailed, ffmpeg_exe
 
 __all__ = ["LOG_BYTES", "FfmpegFailed", "Output", "PipeReader", "PipeWriter", "ffmpeg_exe", "file_url", "run"]
 
+OUTPUT_BYTES = 256 << 20
+"""Bytes that are taken from a short command, at most: the packets of a film of two days, a line each."""
+
 _QUEUE_BYTES = 32 << 20  # Frames waiting between us and a child, at most; two frames always fit.
 _CHUNK = 1 << 20  # Progress is noticed in steps of so many bytes.
-_POLL = 0.1  # Seconds between two looks at a child that makes us wait.
+_HELD = 2.0  # Seconds for a pipe to close after its child has ended; somebody else may hold it.
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a finished ffmpeg left: all of its standard output, and the last `LOG_BYTES` of its error text."""
+    """What a finished ffmpeg left: its standard output, the last `LOG_BYTES` of its error text, lines to be kept."""
 
     stdout: bytes
     log: str
+    kept: tuple[str, ...] = ()
 
 
 def file_url(path: str | os.PathLike[str]) -> str:
@@ -42,42 +46,23 @@ def file_url(path: str | os.PathLike[str]) -> str:
     return "file:" + os.fspath(path)
 
 
-def run(args: Sequence[str], *, timeout: float = 120.0) -> Output:
+def run(args: Sequence[str], *, timeout: float = 120.0, limit: int = OUTPUT_BYTES, keep: str = "") -> Output:
     """Run ffmpeg with `args` to its end and return what it wrote.
 
     Args:
         args: what follows `ffmpeg -hide_banner -nostdin -v level+warning`; another `-v` among them wins.
         timeout: seconds after which it is stopped.
+        limit: bytes of standard output; with more it is stopped.
+        keep: how lines of its error text begin that are kept, even if much is said after them.
 
     Raises:
-        FfmpegFailed: it ended badly or took too long.
+        FfmpegFailed: it ended badly, took too long, did nothing or wrote too much.
         DiskProblem: it could not write for want of room.
         EnvironmentProblem: no usable ffmpeg.
     """
-    child = Child(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    late = threading.Event()
-
-    def stop() -> None:
-        late.set()
-        child.kill()
-
-    timer = threading.Timer(timeout, stop)
-    timer.daemon = True
-    timer.start()
-    try:
-        assert child.process.stdout is not None
-        stdout = child.process.stdout.read()
-        code = child.wait()
-    finally:
-        timer.cancel()
-        timer.join()
-        child.kill()
-        child.reap()
-    if late.is_set():
-        raise child.stalled(f"did not finish within {timeout:g} s")
-    if code != 0:
-        raise child.failure()
-    return Output(stdout=stdout, log=child.log())
+    child = Child(args, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, keep=keep)
+    stdout = child.output(timeout=timeout, limit=limit)
+    return Output(stdout=stdout, log=child.log(), kept=tuple(child.kept))
 
 
 class PipeWriter:
@@ -145,11 +130,8 @@ class PipeWriter:
             return
         try:
             self._put(None)
-            self._await(lambda: self._join_for(_POLL))
-            try:
-                code = self._child.wait(timeout=self._finish_seconds)
-            except subprocess.TimeoutExpired:
-                raise self._child.stalled(f"did not end within {self._finish_seconds:g} s of its last frame") from None
+            self._await(lambda: self._join_for(POLL))
+            code = _end(self._child, self._finish_seconds)
             if code != 0 or self._broken:
                 raise self._child.failure()
         finally:
@@ -159,12 +141,14 @@ class PipeWriter:
         """Kill the child and forget what was queued; what it wrote is for the caller to remove. Never raises."""
         self._closed = True
         self._child.kill()  # A feeder inside a write gets a broken pipe from this.
-        while self._thread.is_alive():
+        for _ in range(round(_HELD / POLL)):
+            if not self._thread.is_alive():
+                break
             with contextlib.suppress(queue.Empty):
                 self._queue.get_nowait()
             with contextlib.suppress(queue.Full):
                 self._queue.put_nowait(None)
-            self._thread.join(_POLL)
+            self._thread.join(POLL)
         self._child.reap()
 
     def _feed(self) -> None:
@@ -183,7 +167,7 @@ class PipeWriter:
     def _put(self, item: Pixels | None) -> None:
         def put() -> bool:
             try:
-                self._queue.put(item, timeout=_POLL)
+                self._queue.put(item, timeout=POLL)
             except queue.Full:
                 return False
             return True
@@ -197,16 +181,16 @@ class PipeWriter:
         return not self._thread.is_alive()
 
     def _await(self, attempt: Callable[[], bool]) -> None:
-        """Repeat `attempt`, which takes up to `_POLL` seconds, until it works, the child fails or it stalls."""
+        """Repeat `attempt`, which takes up to `POLL` seconds, until it works, the child fails or it stalls."""
         waited, ticks = 0.0, self._ticks
         # Counted in attempts, not read from a clock: a process that was stopped for an hour has not stalled.
         while not attempt():
-            if self._broken:
-                self._explain()
-            waited = waited + _POLL if ticks == self._ticks else 0.0
+            waited = waited + POLL if ticks == self._ticks else 0.0
             ticks = self._ticks
-            if waited >= self._stall_seconds:
-                error = self._child.stalled(f"accepted nothing for {self._stall_seconds:g} s")
+            if self._broken or (self._child.has_ended() and waited >= _HELD):
+                self._explain()
+            if self._child.is_stuck(waited, self._stall_seconds):
+                error = self._child.stalled(f"accepted nothing for {waited:.2g} s")
                 self.abort()
                 raise error
 
@@ -297,7 +281,7 @@ class PipeReader:
         """Stop the child, wherever it is. Never raises."""
         self._closed = True
         self._child.kill()
-        self._thread.join()
+        self._thread.join(_HELD)
         with contextlib.suppress(OSError):
             self._pipe.close()
         self._child.reap()
@@ -306,20 +290,19 @@ class PipeReader:
         waited, ticks = 0.0, self._ticks
         while True:
             try:
-                return self._queue.get(timeout=_POLL)
+                return self._queue.get(timeout=POLL)
             except queue.Empty:
-                waited = waited + _POLL if ticks == self._ticks else 0.0
+                waited = waited + POLL if ticks == self._ticks else 0.0
                 ticks = self._ticks
-            if waited >= self._stall_seconds:
-                error = self._child.stalled(f"delivered nothing for {self._stall_seconds:g} s")
+            if self._child.has_ended() and waited >= _HELD:
+                return None
+            if self._child.is_stuck(waited, self._stall_seconds):
+                error = self._child.stalled(f"delivered nothing for {waited:.2g} s")
                 self.close()
                 raise error
 
     def _check_end(self) -> None:
-        try:
-            code = self._child.wait(timeout=self._stall_seconds)
-        except subprocess.TimeoutExpired:
-            raise self._child.stalled(f"did not end within {self._stall_seconds:g} s of its last frame") from None
+        code = _end(self._child, self._stall_seconds)
         if code != 0:
             raise self._child.failure()
         if self._left_over:
@@ -352,7 +335,7 @@ class PipeReader:
     def _offer(self, item: NDArray[Any] | None) -> bool:
         while not self._closed:
             with contextlib.suppress(queue.Full):
-                self._queue.put(item, timeout=_POLL)
+                self._queue.put(item, timeout=POLL)
                 return True
         return False
 
@@ -361,6 +344,22 @@ class PipeReader:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
+
+
+def _end(child: Child, seconds: float) -> int:
+    """Return the exit code of a child that has all its frames, or has given them.
+
+    Raises:
+        FfmpegFailed: it did not end within `seconds`, or did nothing any more.
+    """
+    waited = 0.0
+    while True:
+        try:
+            return child.wait(timeout=POLL)
+        except subprocess.TimeoutExpired:
+            waited += POLL
+        if child.is_stuck(waited, seconds):
+            raise child.stalled(f"did not end within {waited:.2g} s of its last frame")
 
 
 def _queue_length(size: Size) -> int:

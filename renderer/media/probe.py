@@ -1,8 +1,7 @@
 """What a film holds: size, exact rate, number of frames, colour, sound. Found by listing packets and decoding little.
 
-There is no ffprobe where ffmpeg comes from a wheel: the filter `showinfo` tells of the decoded picture, which is what
-counts (already turned upright), and the muxer `framecrc` lists packets and tracks on standard output, where nothing
-that the film says of itself can push them out of sight.
+Nothing is taken from a channel that the texts of a film can reach: the muxer `framecrc` lists packets and tracks on
+standard output, and `look` asks what the decoded pictures are like (already turned upright).
 """
 
 from __future__ import annotations
@@ -14,25 +13,16 @@ from fractions import Fraction
 from pathlib import Path
 
 from renderer.errors import BadInput
-from renderer.frame import MAX_SIDE, Size
-from renderer.media.ffmpeg import FfmpegFailed, Output, file_url, run
+from renderer.files import check_input, open_input
+from renderer.frame import Size
+from renderer.media.ffmpeg import FfmpegFailed, file_url, run
+from renderer.media.look import HDR_CURVES, INPUT, RGB, TRACK, Look, ask, because, check_size, decoder_args, look
 from renderer.media.timing import Packets, read_packets, timing_of
 
-MAX_PIXELS = 100_000_000
-"""Pixels of the largest frame that is decoded: three times 8K."""
+__all__ = ["INPUT", "TRACK", "ClipInfo", "Track", "filters_here", "probe", "tracks_of"]
 
-INPUT = [
-    *("-protocol_whitelist", "file,pipe"),
-    *("-format_whitelist", "mov,matroska,avi,mpegts,mpeg,flv,asf,gif,apng"),
-    *("-max_pixels", str(MAX_PIXELS)),
-]
-"""What an input may be: a list of files or an address in disguise would be opened otherwise."""
-
-TRACK = ["-map", "0:V:0", "-an", "-sn", "-dn"]
-"""The first track of moving pictures, cover art left out, and nothing else."""
-
-HDR_CURVES = ("smpte2084", "arib-std-b67")
-"""Transfer curves of high dynamic range: PQ and HLG."""
+MAX_SECONDS = 1_000_000
+"""Longest film: eleven days. Beyond it a clock is broken."""
 
 _MATRICES = {
     "bt709": "bt709",
@@ -43,17 +33,26 @@ _MATRICES = {
     "bt2020nc": "bt2020",
     "bt2020c": "bt2020",
 }
-_RGB = ("rgb", "bgr", "gbr", "argb", "abgr", "0rgb", "0bgr", "x2rgb", "x2bgr", "pal8", "mono")
 _HD_ROWS, _HD_COLUMNS = 720, 1280
-_KNOWN = "MP4, QuickTime, Matroska, WebM, AVI, MPEG, FLV, WMV, GIF, animated PNG and WebP"
 _LISTING_SECONDS = 1800.0  # A film of hours on a slow disk is read once from end to end.
-_LOOKED_AT = 5  # Frames decoded: the first of an interlaced film may not be.
-_CUT_OFF = re.compile(r"partial file|ended prematurely|[Tt]runcated|corrupt input packet|Packet corrupt")
+_TRACK_SECONDS = 60.0
+_LEAD = Fraction(1, 100)  # Seconds; clocks are rounded.
+_EARLY = 4_000_000_000  # Ticks: before anything is shown.
+_MOST_TRACKS = 32  # Of a kind, looked at one by one where not all can be read.
+# A film can imitate these lines. All it gains is to be called damaged.
+_CUT_OFF = re.compile(
+    r"^\[[^\]\n]* @ [^\]\n]*\] \[(?:warning|error)\] .*"
+    r"(?:partial file|ended prematurely|[Tt]runcated)",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Track:
-    """A track of sound or subtitles: ffmpeg's name of the codec, and the number of channels (0 for subtitles)."""
+    """A track of sound or subtitles: ffmpeg's name of the codec, and the number of channels (0 for subtitles).
+
+    The codec of a track that is announced but empty or unreadable is "unknown".
+    """
 
     codec: str
     channels: int = 0
@@ -70,17 +69,20 @@ class ClipInfo:
         constant: whether all frames are equally long, as far as the container can tell.
         frames: packets of the track: the frames that an undamaged film has.
         seconds: from the first frame to the end of the last.
+        last: when the last frame is shown, seconds after the first; it can be held for longer than the others.
         first: when the first frame is shown by the film's own clock, seconds.
         offset: how long after the start of the film (of its earliest track) the first frame is shown, seconds.
         keys: when frames are shown at which decoding can begin, by the same clock; empty where seeking is not exact.
         codec: of the pictures, ffmpeg's name.
+        form: of the decoded pixels, ffmpeg's name.
         depth: bits of each channel.
         sar: width of a stored pixel over its height.
         interlaced: whether its rows belong to two moments.
         matrix: colour matrix by its name in ffmpeg's scale filter; None for RGB.
         assumed_matrix: whether the film does not say its matrix, so that it was guessed from the height.
         full_range: whether luma goes from 0 to 255.
-        primaries, transfer: as the film says, ffmpeg's names; "unknown" where it does not.
+        primaries: as the film says, ffmpeg's names; "unknown" where it does not.
+        transfer: its curve where that is one of high dynamic range, ffmpeg's name; "other" for all others.
         sounds, subtitles: the tracks beside the picture.
         damaged: whether a part of the film is missing, as far as that shows without decoding.
         notes: what was decided about it and what the user should know, as sentences.
@@ -92,10 +94,12 @@ class ClipInfo:
     constant: bool
     frames: int
     seconds: Fraction
+    last: Fraction
     first: Fraction
     offset: Fraction
     keys: tuple[Fraction, ...]
     codec: str
+    form: str
     depth: int
     sar: Fraction
     interlaced: bool
@@ -114,11 +118,6 @@ class ClipInfo:
         """Whether it is of high dynamic range."""
         return self.transfer in HDR_CURVES
 
-    @property
-    def seekable(self) -> bool:
-        """Whether its own clock is used, by which any frame can be found again."""
-        return bool(self.keys)
-
 
 def probe(path: Path) -> ClipInfo:
     """Look into a film.
@@ -127,27 +126,30 @@ def probe(path: Path) -> ClipInfo:
         BadInput: not there, not a film, without frames, too large, or in a container that is not taken.
         EnvironmentProblem: no usable ffmpeg.
     """
-    _check_file(path)
+    check_input(path, expected="a film")
     clock = clock_args(path)
-    source = [*INPUT, *clock, "-i", file_url(path)]
-    listed = _ask(path, [*source, *TRACK, "-c", "copy", "-f", "framecrc", "-"], timeout=_LISTING_SECONDS)
-    packets = read_packets(listed.stdout.decode("ascii", "replace"))
-    if packets is None:
-        raise BadInput(f"{path} holds no frames{_because(listed.log)}.")
-    _check_size(path, *packets.size)
-    look = _look(path, source)
-    seen = look.first * look.tick
-    # Where it does not keep the film's clock, ffmpeg counts from the start of the tracks that are read.
-    first = seen if clock else (alone := _look(path, source, tracks=False)).first * alone.tick
-    timing = timing_of(packets, first=first, nominal=look.nominal)
-    size = look.size if look.sar == 1 else Size(max(2, round(look.size.width * look.sar / 2) * 2), look.size.height)
-    _check_size(path, *size)
-    matrix, assumed = _matrix(look, packets)
-    damage = _CUT_OFF.search(listed.log)
+    source = [*INPUT, *clock, *decoder_args(path), "-i", file_url(path)]
+    seen, sounds, subtitles = _look(path, source)
+    packets, damaged = _packets(path, source, ordered=bool(clock))
+    check_size(path, *packets.size)
+    shown = seen.first * seen.tick
+    if clock:
+        first = _first_shown(packets, shown)
+        offset = first - (packets.begin - _begin(path)) * packets.tick
+    else:  # ffmpeg counts from the start of the tracks that are read.
+        alone = look(path, source, beside=[])
+        first, offset = alone.first * alone.tick, shown
+    timing = timing_of(packets, first=first, nominal=seen.nominal)
+    _check_clock(path, timing.seconds)
+    size = seen.size if seen.sar == 1 else Size(max(2, round(seen.size.width * seen.sar / 2) * 2), seen.size.height)
+    check_size(path, *size)
+    matrix, assumed = _matrix(seen, packets)
     notes = [
-        *([f"{path} is damaged or cut off: {timing.frames} frames could be found."] if damage else []),
-        *_colour_notes(path, look, matrix, assumed),
-        *([f"{path} is interlaced: its fields are made whole frames."] if look.interlaced else []),
+        *([f"{path} is damaged or cut off: {timing.frames} frames could be found."] if damaged else []),
+        *_colour_notes(path, seen, matrix, assumed),
+        *([f"{path} is interlaced: its fields are made whole frames."] if seen.interlaced else []),
+        *_track_notes(path, sounds, "sound"),
+        *_track_notes(path, subtitles, "subtitles"),
     ]
     if not timing.constant:
         notes.append(
@@ -156,26 +158,28 @@ def probe(path: Path) -> ClipInfo:
         )
     return ClipInfo(
         size=size,
-        stored=look.size,
+        stored=seen.size,
         rate=timing.rate,
         constant=timing.constant,
         frames=timing.frames,
         seconds=timing.seconds,
+        last=timing.last,
         first=first,
-        offset=seen - look.start if clock else seen,
+        offset=offset,
         keys=tuple(key * packets.tick for key in packets.keys) if clock and packets.exact else (),
         codec=packets.codec,
-        depth=look.depth,
-        sar=look.sar,
-        interlaced=look.interlaced,
+        form=seen.form,
+        depth=seen.depth,
+        sar=seen.sar,
+        interlaced=seen.interlaced,
         matrix=matrix,
         assumed_matrix=assumed,
-        full_range=matrix is None or look.range == "pc",
-        primaries=look.primaries,
-        transfer=look.transfer,
-        sounds=look.sounds,
-        subtitles=look.subtitles,
-        damaged=damage is not None,
+        full_range=matrix is None or seen.range == "pc",
+        primaries=seen.primaries,
+        transfer=seen.transfer,
+        sounds=sounds,
+        subtitles=subtitles,
+        damaged=damaged,
         notes=tuple(notes),
     )
 
@@ -185,7 +189,7 @@ def clock_args(path: Path) -> list[str]:
 
     Only where its index is exact and its clock runs on without jumps: MPEG streams are read from the start.
     """
-    with path.open("rb") as file:
+    with open_input(path, expected="a film") as file:
         head = file.read(12)
     exact = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip") or head[:4] == b"\x1aE\xdf\xa3"
     return ["-copyts"] if exact else []
@@ -207,86 +211,79 @@ def filters_here() -> frozenset[str]:
     return frozenset(re.findall(r"^ [T.][S.][C.]? *(\S+) +\S+->\S+", text, re.MULTILINE))
 
 
-def _check_file(path: Path) -> None:
-    try:
-        if not path.is_file():
-            raise BadInput(f"{path} is {'a folder' if path.is_dir() else 'not there'}; expected a film.")
-        if path.stat().st_size == 0:
-            raise BadInput(f"{path} is empty; expected a film.")
-        with path.open("rb"):
-            pass
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+def _packets(path: Path, source: list[str], *, ordered: bool) -> tuple[Packets, bool]:
+    """List the packets of the picture, and tell whether some are missing.
+
+    Where an edit shows a part again, or a later one earlier, the muxer would change when it is shown, to keep packets
+    in the order in which they are decoded: with `ordered` that order is a plain count.
+    """
+    count = ["-bsf:v", f"setts=pts=PTS:dts=N-{_EARLY}"] if ordered else []
+    listed = ask(path, [*source, *TRACK, "-c", "copy", *count, "-f", "framecrc", "-"], timeout=_LISTING_SECONDS)
+    packets = read_packets(listed.stdout)
+    if packets is None:
+        raise BadInput(f"{path} holds no frames{because(listed.log)}.")
+    if ordered and not packets.exact:  # Only when they are decoded is known.
+        return _packets(path, source, ordered=False)
+    return packets, packets.corrupt or _CUT_OFF.search(listed.log) is not None
 
 
-def _check_size(path: Path, width: int, height: int) -> None:
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+def _begin(path: Path) -> int:
+    """Return when the packet that is read first is shown, in ticks from the start of the film's earliest track."""
+    one = [*INPUT, "-i", file_url(path), *TRACK, "-c", "copy", "-frames:v", "1", "-f", "framecrc", "-"]
+    packets = read_packets(ask(path, one, timeout=_TRACK_SECONDS).stdout, hidden=True)
+    return packets.begin if packets else 0
+
+
+def _first_shown(packets: Packets, decoded: Fraction) -> Fraction:
+    """Return when the first frame is shown: what lies before zero on the clock was cut away by an edit."""
+    if decoded > -_LEAD:
+        return decoded
+    return next((at * packets.tick for at in packets.times if at * packets.tick > -_LEAD), decoded)
+
+
+def _check_clock(path: Path, seconds: Fraction) -> None:
+    if seconds > MAX_SECONDS:
         raise BadInput(
-            f"{path} is {width}x{height}, which is too large: sides of up to {MAX_SIDE} pixels "
-            f"and {MAX_PIXELS // 1_000_000} million pixels are taken."
+            f"{path} lasts {float(seconds) / 86400:.3g} days by its own clock; films of up to "
+            f"{MAX_SECONDS // 86400} days are read. Write it anew with the right times."
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Look:
-    """What the first frames and the headers of all tracks say. Times are in ticks of `tick` seconds."""
-
-    size: Size
-    first: int
-    tick: Fraction
-    start: Fraction
-    nominal: Fraction | None
-    rgb: bool
-    depth: int
-    sar: Fraction
-    interlaced: bool
-    range: str
-    space: str
-    primaries: str
-    transfer: str
-    sounds: tuple[Track, ...]
-    subtitles: tuple[Track, ...]
-
-
-def _look(path: Path, source: list[str], *, tracks: bool = True) -> _Look:
-    # Side data go first: what some cameras write there would push the rest out of the text that is kept.
-    show = [*TRACK, "-map_metadata", "-1", "-vf", "sidedata=mode=delete,showinfo", "-frames:v", str(_LOOKED_AT)]
-    out = _ask(path, ["-v", "level+info", *source, *show, "-f", "null", "-", *(_TRACKS if tracks else [])])
-    base = re.search(r"config in time_base: (\d+)/(\d+), frame_rate: (\d+)/(\d+)", out.log)
-    frames = re.findall(
-        r" n: *\d+ pts: *(-?\d+|NOPTS) .*?fmt:(\S+) .*?sar:(\d+)/(\d+) s:(\d+)x(\d+) i:(\w)", out.log, re.DOTALL
-    )
-    if base is None or not frames:
-        raise BadInput(f"{path} holds no frame that can be decoded{_because(out.log)}.")
-    pts, form, wide, high, width, height, _ = frames[0]
-    colour = re.search(r"color_range:(\S+) color_space:(\S+) color_primaries:(\S+) color_trc:(\S+)", out.log)
-    spread, space, primaries, transfer = colour.groups() if colour else ("unknown",) * 4
-    start = re.search(r"Duration: .*?start: (-?[\d.]+)", out.log)
-    sounds, subtitles = read_tracks(out.stdout.decode("ascii", "replace"))
-    return _Look(
-        size=Size(int(width), int(height)),
-        first=0 if pts == "NOPTS" else int(pts),
-        tick=Fraction(int(base[1]), max(1, int(base[2]))),
-        start=Fraction(start[1]) if start else Fraction(0),
-        nominal=Fraction(int(base[3]), int(base[4])) if int(base[3]) and int(base[4]) else None,
-        rgb=form.startswith(_RGB),
-        depth=_depth(form),
-        sar=Fraction(int(wide), max(1, int(high))) or Fraction(1),
-        interlaced=any(frame[6] in "TB" for frame in frames),
-        range=spread,
-        space=space,
-        primaries=primaries,
-        transfer=transfer,
-        sounds=sounds,
-        subtitles=subtitles,
-    )
+def _look(path: Path, source: list[str]) -> tuple[Look, tuple[Track, ...], tuple[Track, ...]]:
+    """Look at the picture, and list the tracks beside it; those that cannot be read are of an unknown codec."""
+    try:
+        seen = look(path, source, beside=_TRACKS)
+        return seen, *read_tracks(seen.tracks)
+    except BadInput as error:
+        if getattr(error.__cause__, "returncode", 1) is None:  # It took too long, as it would again.
+            raise
+        look(path, source, beside=[])  # Raises if it is the picture that cannot be read.
+    sounds, subtitles = (_one_by_one(source, kind) for kind in "as")
+    maps = [
+        word
+        for kind, tracks in (("a", sounds), ("s", subtitles))
+        for number, track in enumerate(tracks)
+        if track.codec != "unknown"
+        for word in ("-map", f"0:{kind}:{number}")
+    ]
+    return look(path, source, beside=maps), sounds, subtitles
 
 
-_TRACKS = [
-    *("-map", "0:V:0?", "-map", "0:a?", "-map", "0:s?", "-map_metadata", "-1"),
-    *("-c", "copy", "-t", "0", "-f", "framecrc", "pipe:1"),
-]
-"""An output that lists the tracks of a film and ends."""
+def _one_by_one(source: list[str], kind: str) -> tuple[Track, ...]:
+    tracks: list[Track] = []
+    for number in range(_MOST_TRACKS):
+        wanted = ["-map", f"0:{kind}:{number}", "-c", "copy", "-t", "0", "-f", "framecrc", "pipe:1"]
+        try:
+            found = read_tracks(run([*source, *wanted], timeout=_TRACK_SECONDS).stdout)
+        except FfmpegFailed as error:
+            if "matches no streams" in error.log:
+                break
+            found = ((), ())
+        tracks += (found[0] + found[1])[:1] or [Track(codec="unknown")]
+    return tuple(tracks)
+
+
+_TRACKS = ["-map", "0:V:0?", "-map", "0:a?", "-map", "0:s?"]
 
 
 def tracks_of(path: Path, options: list[str]) -> tuple[tuple[Track, ...], tuple[Track, ...], Fraction]:
@@ -303,18 +300,33 @@ def tracks_of(path: Path, options: list[str]) -> tuple[tuple[Track, ...], tuple[
     Raises:
         BadInput: it cannot be read.
     """
-    _check_file(path)
+    check_input(path, expected="a film or a file of sound")
     source = [*options, "-i", file_url(path)]
     try:
-        look = _look(path, source)
-    except BadInput:  # No picture, or none that can be decoded: its sound may be whole.
-        return *read_tracks(_ask(path, [*source, *_TRACKS]).stdout.decode("ascii", "replace")), Fraction(0)
-    return look.sounds, look.subtitles, look.first * look.tick
+        seen, sounds, subtitles = _look(path, source)
+    except BadInput as error:  # No picture, or none that can be decoded: its sound may be whole.
+        if getattr(error.__cause__, "returncode", 1) is None:
+            raise
+        return *_sound_alone(path, source), Fraction(0)
+    return sounds, subtitles, seen.first * seen.tick
 
 
-def read_tracks(text: str) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
+def _sound_alone(path: Path, source: list[str]) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
+    try:
+        listed = [*_TRACKS, "-c", "copy", "-t", "0", "-f", "framecrc", "pipe:1"]
+        return read_tracks(ask(path, [*source, *listed], timeout=_TRACK_SECONDS).stdout)
+    except BadInput:
+        sounds, subtitles = (_one_by_one(source, kind) for kind in "as")
+        if all(track.codec == "unknown" for track in (*sounds, *subtitles)):
+            raise
+        return sounds, subtitles
+
+
+def read_tracks(text: bytes) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
     """Return the tracks of sound and of subtitles in the head of a `framecrc` list."""
-    fields = re.findall(r"^#(media_type|codec_id|channel_layout_name) (\d+): (.*)$", text, re.MULTILINE)
+    fields = re.findall(
+        r"^#(media_type|codec_id|channel_layout_name) ([0-9]+): (.*)$", text.decode("ascii", "replace"), re.MULTILINE
+    )
     tracks: dict[str, dict[str, str]] = {}
     for name, number, value in fields:
         tracks.setdefault(number, {})[name] = value.strip()
@@ -329,61 +341,40 @@ def read_tracks(text: str) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
 
 
 def _channels(layout: str) -> int:
-    if number := re.match(r"(\d+) channels", layout):
+    if number := re.match(r"([0-9]{1,4}) channels", layout):
         return int(number[1])
-    if points := re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", layout):
+    if points := re.match(r"([0-9]{1,2})\.([0-9]{1,2})(?:\.([0-9]{1,2}))?", layout):
         return sum(int(part) for part in points.groups() if part)
     return {"mono": 1, "quad": 4}.get(layout, 2)
 
 
-def _depth(form: str) -> int:
-    """Return the bits of each channel of a pixel format, by its name: yuv420p10le has 10, rgb48be 16."""
-    if form.startswith(("rgb48", "bgr48", "rgba64", "bgra64", "gbrpf", "gbrapf", "grayf", "ya16", "rgbf", "rgbaf")):
-        return 16
-    found = re.search(r"(?:p|gray|p0|p2|p4|y2)(9|10|12|14|16)(?:le|be|$)|x2(?:rgb|bgr)(10)", form)
-    return int(found[1] or found[2]) if found else 8
-
-
-def _matrix(look: _Look, packets: Packets) -> tuple[str | None, bool]:
+def _matrix(seen: Look, packets: Packets) -> tuple[str | None, bool]:
     """Return the colour matrix (None for RGB), and whether it was guessed from the size before any turning."""
-    if look.space == "gbr" or look.rgb:
+    if seen.space == "gbr" or seen.form.startswith(RGB):
         return None, False
-    if look.space in _MATRICES:
-        return _MATRICES[look.space], False
-    if look.transfer in HDR_CURVES or look.primaries == "bt2020":
+    if seen.space in _MATRICES:
+        return _MATRICES[seen.space], False
+    if seen.transfer in HDR_CURVES or seen.primaries == "bt2020":
         return "bt2020", False
-    width, height = packets.size if all(packets.size) else look.size
+    width, height = packets.size if all(packets.size) else seen.size
     return ("bt709" if height >= _HD_ROWS or width >= _HD_COLUMNS else "bt601"), True
 
 
-def _colour_notes(path: Path, look: _Look, matrix: str | None, assumed: bool) -> list[str]:
+def _colour_notes(path: Path, seen: Look, matrix: str | None, assumed: bool) -> list[str]:
     notes = []
     if assumed and matrix == "bt709":
         notes.append(f"{path} does not say how its colours are stored: BT.709 is assumed, as in high definition.")
-    if look.transfer in HDR_CURVES:
-        curve = "PQ" if look.transfer == "smpte2084" else "HLG"
+    if seen.transfer in HDR_CURVES:
+        curve = "PQ" if seen.transfer == "smpte2084" else "HLG"
         notes.append(f"{path} is of high dynamic range ({curve}): it is tone-mapped to the usual range.")
-    elif look.primaries == "bt2020":
+    elif seen.primaries == "bt2020":
         notes.append(f"{path} has the wide colours of BT.2020: they are brought into those of BT.709.")
     return notes
 
 
-def _ask(path: Path, args: list[str], *, timeout: float = 120.0) -> Output:
-    try:
-        return run(args, timeout=timeout)
-    except FfmpegFailed as error:
-        if "matches no streams" in error.log or "does not contain any stream" in error.log:
-            raise BadInput(f"{path} holds no moving pictures; expected a film.") from error
-        if "Format not on whitelist" in error.log:
-            raise BadInput(f"{path} cannot be read as a film; known are {_KNOWN}.") from error
-        if too_large := re.search(r"Picture size (\d+x\d+) is invalid|(\d+x\d+)[^\n]*max_pixels", error.log):
-            _check_size(path, *map(int, (too_large[1] or too_large[2]).split("x")))
-        raise BadInput(f"{path} cannot be read as a film{_because(error.log) or ' (' + str(error) + ')'}.") from error
-
-
-def _because(log: str) -> str:
-    """Return the last thing of weight that ffmpeg said, in brackets, for the end of a sentence."""
-    lines = [re.sub(r"\[[^\]]*\]\s*", "", line).strip() for line in log.splitlines() if re.search(r"\[(err|fat)", line)]
-    known = ("Error opening", "Task finished", "Terminating thread", "Nothing was written", "Conversion failed")
-    useful = [line for line in lines if line and not line.startswith(known)]
-    return f" ({useful[0].rstrip('.')[:300]})" if useful else ""
+def _track_notes(path: Path, tracks: tuple[Track, ...], kind: str) -> list[str]:
+    lost = [str(number + 1) for number, track in enumerate(tracks) if track.codec == "unknown"]
+    if not lost:
+        return []
+    which = f"track {lost[0]} is" if len(lost) == 1 else f"tracks {' and '.join(lost)} are"
+    return [f"{path}: of its {kind}, {which} empty or cannot be read, and left out."]

@@ -22,7 +22,7 @@ import shutil
 import struct
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,6 +31,7 @@ from PIL import Image
 from renderer.errors import BadInput
 from renderer.files import is_folder, open_input, read_input
 from renderer.media.ffmpeg import FfmpegFailed, file_url, run
+from renderer.media.measured import Measured
 from renderer.records import read_json
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -38,8 +39,7 @@ PNG_KEY = b"dreamreel"
 TIFF_DESCRIPTION = 270
 
 _LARGEST = 4 << 20  # Bytes of text; more is not one of our recipes.
-_EXPECTED = "a film or a picture with a recipe inside"
-_MOST_PARTS = 300_000  # Chunks, blocks or comments that are gone through in search of it.
+_MOST_PARTS = 1_000_000  # Chunks, blocks or segments of a file that are looked at; long animations have some 100,000.
 
 
 def to_text(recipe: Mapping[str, Any]) -> str:
@@ -69,8 +69,6 @@ def read_recipe(path: Path) -> dict[str, Any]:
     if is_folder(path):
         inside = path / "recipe.json"
         text = _read_json_file(inside) if os.path.lexists(inside) else None
-    elif not os.path.lexists(path):
-        raise BadInput(f"{path} does not exist.")
     else:
         text = _read_file(path)
     recipe = from_text(text) if text else None
@@ -81,7 +79,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 def _read_file(path: Path) -> str | None:
     try:
-        with open_input(path, expected=_EXPECTED) as file:
+        with open_input(path, expected="what Dreamreel made") as file:
             magic = file.read(12)
             file.seek(0)
             if magic.startswith(PNG_MAGIC):
@@ -96,15 +94,17 @@ def _read_file(path: Path) -> str | None:
             return _from_tiff(path)
         if magic.lstrip().startswith(b"{"):
             return _read_json_file(path)
+    except BadInput:
+        raise
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, struct.error, IndexError, EOFError):
-        return None  # Cut off or not what its first bytes say.
+    except Exception:  # Cut off, or not what its first bytes say; a library may fail at that in any way.
+        return None
     return _from_container(path)
 
 
 def _read_json_file(path: Path) -> str:
-    return read_input(path, expected=_EXPECTED, limit=_LARGEST).decode("utf-8", "surrogateescape")
+    return read_input(path, expected="a recipe", limit=_LARGEST).decode("utf-8", "surrogateescape")
 
 
 # --- films -----------------------------------------------------------------------------------------------------------
@@ -119,7 +119,9 @@ def _from_container(path: Path) -> str | None:
     guard = ["-protocol_whitelist", "file,pipe", "-format_whitelist", "mov,matroska"]
     try:
         output = run(["-v", "error", *guard, "-i", file_url(path), "-f", "ffmetadata", "pipe:1"], timeout=60)
-    except FfmpegFailed:
+    except FfmpegFailed as error:
+        if error.was_stopped:
+            raise
         return None
     if len(output.stdout) > 2 * _LARGEST:  # Every second letter may be a backslash.
         return None
@@ -148,13 +150,14 @@ def add_to_png(path: Path, recipe: Mapping[str, Any]) -> None:
 def _from_png(file: IO[bytes]) -> str | None:
     file.seek(len(PNG_MAGIC))
     for _ in range(_MOST_PARTS):
-        length, kind = struct.unpack(">I4s", file.read(8))  # There is no more: it is no recipe of ours.
-        if kind == b"tEXt" and length <= _LARGEST:
-            key, _, text = file.read(length).partition(b"\0")
-            if key == PNG_KEY:
-                return text.decode("latin-1")
-            length = 0
-        file.seek(length + 4, os.SEEK_CUR)
+        head = file.read(8)
+        if len(head) < 8:
+            break
+        length, kind = struct.unpack(">I4s", head)
+        after = file.tell() + length + 4
+        if kind == b"tEXt" and length <= _LARGEST and file.read(len(PNG_KEY) + 1) == PNG_KEY + b"\0":
+            return file.read(length - len(PNG_KEY) - 1).decode("latin-1")
+        file.seek(after)
     return None
 
 
@@ -175,14 +178,16 @@ def add_to_gif(path: Path, recipe: Mapping[str, Any]) -> None:
 
 
 def _from_gif(file: IO[bytes]) -> str | None:
-    """Look through what comes before the first picture."""
+    """Look into the blocks before the first picture, which is where `add_to_gif` puts it."""
     file.seek(_table_bytes(file.read(13)[10]), os.SEEK_CUR)
-    left = _MOST_PARTS
-    while left > 0 and file.read(1) == b"\x21":
-        label, blocks, left = file.read(1), [], left - 1
-        while (length := file.read(1)[0]) and left > 0:
+    parts, size = 0, 0
+    while file.read(1) == b"\x21":
+        label, blocks, parts = file.read(1), [], parts + 1
+        while length := file.read(1)[0]:
             blocks.append(file.read(length))
-            left -= 1
+            parts, size = parts + 1, size + length
+            if size > _LARGEST or parts > _MOST_PARTS:
+                return None
         text = b"".join(blocks)
         if label == b"\xfe" and text.startswith(b'{"dreamreel"'):
             return text.decode("latin-1")
@@ -225,14 +230,24 @@ def add_to_webp(path: Path, recipe: Mapping[str, Any], *, width: int, height: in
 
 
 def _from_webp(file: IO[bytes]) -> str | None:
-    file.seek(12)
-    for _ in range(_MOST_PARTS):
-        kind, length = struct.unpack("<4sI", file.read(8))
+    for kind, length in riff_chunks(file):
         if kind == b"XMP " and length <= _LARGEST:
             found = re.search(r'dreamreel:recipe="([^"]*)"', file.read(length).decode("utf-8", "replace"))
             return html.unescape(found[1]) if found else None
-        file.seek(length + (length & 1), os.SEEK_CUR)
     return None
+
+
+def riff_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Go through the chunks of a WebP: the kind of each and the bytes in it, which may be read then."""
+    file.seek(12)
+    for _ in range(_MOST_PARTS):
+        head = file.read(8)
+        if len(head) < 8:
+            break
+        kind, length = struct.unpack("<4sI", head)
+        after = file.tell() + length + (length & 1)
+        yield kind, length
+        file.seek(after)
 
 
 def add_to_jpeg(data: bytes, recipe: Mapping[str, Any]) -> bytes:
@@ -244,20 +259,29 @@ def add_to_jpeg(data: bytes, recipe: Mapping[str, Any]) -> bytes:
 
 def _from_jpeg(file: IO[bytes]) -> str | None:
     file.seek(2)
-    text: list[bytes] = []
-    for _ in range(1000):
-        mark, length = struct.unpack(">HH", file.read(4))
-        if mark >> 8 != 0xFF or mark == 0xFFDA or length < 2:  # The picture itself begins.
+    comments, size = [], 0
+    for _ in range(_MOST_PARTS):
+        head = file.read(4)
+        mark, length = struct.unpack(">HH", head) if len(head) == 4 else (0, 0)
+        if mark >> 8 != 0xFF or mark == 0xFFDA or length < 2:  # The picture itself begins, or nothing that is one.
             break
-        part = file.read(length - 2)
         if mark == 0xFFFE:
-            text.append(part)
-    return b"".join(text).decode("latin-1") or None
+            comments.append(file.read(length - 2))
+            size += length
+            if size > _LARGEST:
+                return None
+        else:
+            file.seek(length - 2, os.SEEK_CUR)
+    return b"".join(comments).decode("latin-1") or None
 
 
 def _from_tiff(path: Path) -> str | None:
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("TIFF",)) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Measured(path, expected="a picture") as file,
+            Image.open(file, formats=("TIFF",)) as image,
+        ):
             text = image.getexif().get(TIFF_DESCRIPTION)
     except Exception:  # Pillow raises whatever comes to it in a damaged file.
         return None

@@ -136,6 +136,7 @@ def read_segment(path: Path, segment: Segment, *, size: Size, skip: int = 0) -> 
 
     Raises:
         DiskProblem: it is missing or damaged.
+        FfmpegFailed: it is whole, and ffmpeg failed twice to read it.
     """
     again = "Start the same command again: it is rendered anew from there."
     # The decoder conceals damage, whatever it is told; the hash does not, at a fiftieth of the decoder's cost.
@@ -143,13 +144,17 @@ def read_segment(path: Path, segment: Segment, *, size: Size, skip: int = 0) -> 
         raise DiskProblem(f"The stored segment {path} is missing or damaged. {again}")
     crop = ["-vf", f"crop={size.width}:{size.height}:0:0"] if min(size) < _LEAST else []
     args = ["-threads", _THREADS, "-c:v", "magicyuv", "-f", "matroska", "-i", file_url(path), "-map", "0:v:0", *crop]
-    try:
-        with PipeReader([*args, "-fps_mode", "passthrough"], size=size, frames=segment.frames) as reader:
-            for pixels in reader:
-                if reader.frames > skip:
-                    yield pixels
-    except FfmpegFailed as error:
-        raise DiskProblem(f"The stored segment {path} cannot be read back: {error} {again}") from error
+    for last in (False, True):
+        try:
+            with PipeReader([*args, "-fps_mode", "passthrough"], size=size, frames=segment.frames) as reader:
+                for pixels in reader:
+                    if reader.frames > skip:
+                        skip = reader.frames
+                        yield pixels
+            return
+        except FfmpegFailed:  # Not the fault of the file: its hash is right.
+            if last:
+                raise
 
 
 class Recorder:

@@ -6,24 +6,23 @@ not take is transcoded; what cannot be helped is told in a sentence.
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from renderer.errors import UsageError
-from renderer.media.ffmpeg import FfmpegFailed, file_url, run
+from renderer.errors import BadInput, UsageError
+from renderer.media.ffmpeg import FfmpegFailed, Output, file_url, run
 from renderer.media.formats import Format
-from renderer.media.probe import INPUT, Track, tracks_of
-from renderer.media.subtitles import cut_subtitles
-
-SOUND_INPUT = [arg + ",mp3,wav,flac,ogg,aac,aiff,ac3,w64,caf" if arg.startswith("mov,") else arg for arg in INPUT]
-"""As `INPUT`, with files that hold sound alone."""
+from renderer.media.probe import tracks_of
+from renderer.media.subtitles import read_subtitles
+from renderer.media.tracks import MOST_TRACKS, SOUND_INPUT, Track, Trial, list_tracks
 
 _LATEST = 600  # Seconds: sound that begins later in an MPEG stream is taken to begin at once.
 
+_LAYOUTS = "7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
+_BROKEN = re.compile(r"corrupt input packet|\[aist#[^\n]*\[error\]")
 _FILL = "aresample=async=1:min_hard_comp=0.02"
 """Fills holes of more than 20 ms with silence: encoders of sound close them up, and what follows comes too early."""
 
@@ -77,16 +76,16 @@ class SoundPlan:
         inputs: what ffmpeg is told before the input with the sound, and the input itself; empty for no sound.
         outputs: what it is told of the output, where the sound is input 1.
         notes: what is lost or changed, as sentences.
-        words: tracks of subtitles that are cut before; made by `cut`.
-        cut: gives the text of such a track.
+        texts: SubRip text of tracks of subtitles that cannot be copied, by their number in the source.
+        copied: how many tracks of subtitles are copied.
         codec: of subtitles in the film.
     """
 
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    words: tuple[int, ...] = ()
-    cut: Callable[[int], str | None] | None = None
+    texts: Mapping[int, str] = field(default_factory=dict)
+    copied: int = 0
     codec: str = ""
 
     def arguments(self, folder: Path) -> tuple[list[str], list[str], int]:
@@ -96,23 +95,23 @@ class SoundPlan:
             folder: takes texts that it needs until it has ended.
 
         Raises:
-            FfmpegFailed, OSError: a text could not be made.
+            OSError: a text could not be written.
         """
-        inputs, outputs, count = list(self.inputs), list(self.outputs), 1
-        for track in self.words:
-            text = self.cut(track) if self.cut else None
-            if text is not None:
-                place, count = count - 1, count + 1
-                path = folder / f"{place}.srt"
-                path.write_text(text, "utf-8")
-                inputs += ["-f", "srt", "-i", file_url(path)]
-                outputs += ["-map", f"{count}:s:0", f"-c:s:{place}", self.codec]
-                outputs += [f"-map_metadata:s:s:{place}", f"1:s:s:{track}"]
-        return inputs, outputs, count
+        inputs, outputs = list(self.inputs), list(self.outputs)
+        for place, (track, text) in enumerate(self.texts.items(), start=self.copied):
+            path = folder / f"{place}.srt"
+            path.write_text(text, "utf-8")
+            inputs += ["-f", "srt", "-i", file_url(path)]
+            outputs += ["-map", f"{2 + place - self.copied}:s:0", f"-c:s:{place}", self.codec]
+            outputs += [f"-map_metadata:s:s:{place}", f"1:s:s:{track}"]
+        return inputs, outputs, 1 + len(self.texts)
 
 
 def plan_sound(sound: Sound, kind: Format, *, out: Path) -> SoundPlan:
-    """Decide how the sound of `sound` gets into a film.
+    """Decide how the sound of `sound` gets into a film, by trying every track from end to end.
+
+    What a track lacks - a decoder, a layout of channels that the encoder takes, anything at all - is found here and not
+    when the film is encoded; such a track is mixed down or left out, with a note.
 
     Args:
         sound: where it is, and which part of it.
@@ -122,75 +121,153 @@ def plan_sound(sound: Sound, kind: Format, *, out: Path) -> SoundPlan:
     Raises:
         BadInput: the source cannot be read.
         UsageError: a track is asked for that is not there.
+        FfmpegFailed: ffmpeg stalled or was killed.
     """
-    sounds, texts, offset = tracks_of(sound.source, SOUND_INPUT)
+    sounds, texts = list_tracks(sound.source)
     chosen = _chosen(sound, sounds)
+    texts = texts if sound.subtitles else []
     home = HOMES.get(kind.muxer)
-    if not chosen and not (texts and sound.subtitles):
+    if not chosen and not texts:
         return SoundPlan()
     if home is None:
         return SoundPlan(notes=(f"{out} has no sound: {kind.title} cannot hold any.",) if chosen else ())
-    outputs: list[str] = []
-    notes: list[str] = []
-    for place, number in enumerate(chosen):
-        outputs += _sound(home, sounds[number], number, place)
-    changed = sorted({sounds[number].codec for number in chosen} - home.copies)
-    if changed:
-        notes.append(f"{out}: the sound is converted from {_listed(changed)}, which {kind.title} does not take.")
-    kept, lost = _subtitles(home, texts if sound.subtitles else ())
-    whole = sound.start is None and sound.end is None
-    if whole:
-        for place, number in enumerate(kept):
-            how = "copy" if texts[number].codec == home.subtitles else home.subtitles
-            outputs += ["-map", f"1:s:{number}", f"-c:s:{place}", how]
-    if lost:
-        notes.append(f"{out} has no subtitles in {_listed(lost)}: {kind.title} cannot hold them.")
-    if not outputs and not kept:
-        return SoundPlan(notes=tuple(notes))
-    lead = Fraction(0) if sound.start else _lead(sound.source, chosen)
-    inputs = [*SOUND_INPUT, *_span(sound, offset - lead), "-i", file_url(sound.source)]
+    try:
+        offset = tracks_of(sound.source, SOUND_INPUT)[2]
+    except BadInput:  # Nothing to see in it.
+        offset = Fraction(0)
+    trial = Trial(sound.source, (*SOUND_INPUT, *_span(sound, offset), "-i", file_url(sound.source)))
+    kept, outputs, notes = _kept_sounds(trial, kind, home, {number: sounds[number] for number in chosen}, out)
+    words, copied, lost = _kept_subtitles(sound, kind, home, texts, offset, out)
+    for place, number in enumerate(copied):
+        outputs += ["-map", f"1:s:{number}", f"-c:s:{place}", "copy"]
+    if not outputs and not words:
+        return SoundPlan(notes=(*notes, *lost))
+    if words:  # What is told of the text of one track has to be told of all tracks.
+        for letter, numbers in (("a", kept), ("s", copied)):
+            for place, number in enumerate(numbers):
+                outputs += [f"-map_metadata:s:{letter}:{place}", f"1:s:{letter}:{number}"]
+    lead = Fraction(0) if sound.start else _lead(sound.source, kept)
     # Chapters name moments of the source; of packets that begin before the cut, none is kept.
     tidy = ["-map_chapters", "-1", *(["-copypriorss", "0"] if sound.start else [])]
     return SoundPlan(
-        inputs=tuple(inputs),
+        inputs=(*SOUND_INPUT, *_span(sound, offset - lead), "-i", file_url(sound.source)),
         outputs=(*outputs, *tidy),
-        notes=tuple(notes),
-        words=() if whole else tuple(kept),
-        cut=functools.partial(_words, sound, (sound.start or Fraction(0)) + offset),
+        notes=(*notes, *lost),
+        texts=words,
+        copied=len(copied),
         codec=home.subtitles,
     )
 
 
-def _chosen(sound: Sound, sounds: tuple[Track, ...]) -> list[int]:
+def _chosen(sound: Sound, sounds: list[Track]) -> list[int]:
     chosen = list(range(len(sounds)) if sound.tracks is None else sound.tracks)
     for number in chosen:
         if not 0 <= number < len(sounds):
             has = f"{len(sounds)} tracks, counted from 0" if sounds else "no sound"
             raise UsageError(f"{sound.source} has no track of sound number {number}: it has {has}.")
-    unknown = {number for number in chosen if sounds[number].codec in ("unknown", "none")}
-    return [number for number in chosen if number not in unknown]
+    return chosen
 
 
-def _sound(home: Home, track: Track, number: int, place: int) -> list[str]:
-    mapped = ["-map", f"1:a:{number}"]
-    if track.codec in home.copies:
-        return [*mapped, f"-c:a:{place}", "copy"]
-    # libopus takes five channels only in the usual order; the others do not mind.
-    layouts = ",aformat=channel_layouts=7.1|6.1|5.1|5.0|quad|3.0|stereo|mono" if home.encoder == "libopus" else ""
-    options = home.options.format(kbits=96 * max(1, track.channels)).split()
-    of_track = [f"{word}:{place}" if word.startswith("-") else word for word in options]
-    return [*mapped, f"-c:a:{place}", home.encoder, f"-filter:a:{place}", _FILL + layouts, *of_track]
+# --- track by track ---------------------------------------------------------------------------------------------------
 
 
-def _subtitles(home: Home, texts: Sequence[Track]) -> tuple[list[int], list[str]]:
-    """Return the numbers of the tracks of subtitles that are kept, and the codecs of those that are lost."""
-    kept = [number for number, track in enumerate(texts) if track.codec in {home.subtitles, *TEXTS}]
-    return kept, sorted({track.codec for number, track in enumerate(texts) if number not in kept})
+def _kept_sounds(
+    trial: Trial, kind: Format, home: Home, tracks: Mapping[int, Track], out: Path
+) -> tuple[list[int], list[str], list[str]]:
+    """Return the tracks that can be kept, what ffmpeg is told to keep them, and notes."""
+    kept: list[int] = []
+    outputs: list[str] = []
+    lost: list[str] = []
+    converted: set[str] = set()
+    mixed: set[str] = set()
+    damaged = False
+    for number, track in tracks.items():
+        how, told = _way(trial, kind, home, number, track) if len(kept) < MOST_TRACKS else ((), None)
+        if told is None:
+            lost.append(f"{number} ({track.codec or 'nothing known of it'})")
+            continue
+        outputs += ["-map", f"1:a:{number}", *(word.format(place=len(kept)) for word in how)]
+        kept.append(number)
+        damaged |= bool(_BROKEN.search(told.log))
+        if "copy" not in how and track.codec not in home.copies:
+            converted.add(track.codec)
+        left = re.search(rb"^#channel_layout_name 0: ([\w .()+-]+)$", told.stdout, re.MULTILINE)
+        layout = left[1].decode() if left else ""
+        if "copy" not in how and Track(layout=layout).channels < track.channels:
+            mixed.add(f"{track.channels} channels to {layout}")
+    notes = [f"{out}: the sound is converted from {_listed(sorted(converted))}, which {kind.title} does not take."]
+    notes = notes if converted else []
+    if mixed:
+        notes.append(
+            f"{out}: the sound is mixed down from {_listed(sorted(mixed))}, which is what {home.encoder} takes."
+        )
+    if damaged:
+        notes.append(f"The sound of {trial.source} is damaged in places: what cannot be read of it is left out.")
+    if lost:
+        which = "has no sound: track" if not kept else "lacks sound of its source: track"
+        notes.append(f"{out} {which} {_listed(lost)} holds nothing that this ffmpeg can read or convert.")
+    return kept, outputs, notes
 
 
-def _words(sound: Sound, begin: Fraction, track: int) -> str | None:
-    length = None if sound.end is None else sound.end - (sound.start or 0)
-    return cut_subtitles(sound.source, track, options=SOUND_INPUT, begin=begin, length=length)
+def _way(trial: Trial, kind: Format, home: Home, number: int, track: Track) -> tuple[Sequence[str], Output | None]:
+    """Return the first way to keep a track that works, and what ffmpeg said to it; None if nothing does."""
+    copy = ["-c:a:{place}", "copy"]
+    copied = trial(number, copy, muxer=kind.muxer) if track.codec in home.copies else None
+    if copied is not None and not _BROKEN.search(copied.log):
+        return copy, copied
+    for filters, channels in _mixes(home, track):
+        options = home.options.format(kbits=96 * max(1, channels)).split()
+        of_track = [f"{word}:{{place}}" if word.startswith("-") else word for word in options]
+        how = ["-c:a:{place}", home.encoder, "-filter:a:{place}", f"{_FILL}{filters}", *of_track]
+        if (told := trial(number, how)) is not None:
+            return how, told
+    return copy, copied
+
+
+def _mixes(home: Home, track: Track) -> Iterator[tuple[str, int]]:
+    """Give filters, best first, that lead to channels which an encoder may take, and about how many these are."""
+    if home.encoder != "libopus":  # It takes five channels only in the usual order; the others do not mind.
+        yield "", track.channels
+    yield f",aformat=channel_layouts={_LAYOUTS}", track.channels if track.channels <= 8 else 6
+    if track.layout.startswith("ambisonic"):  # All around, and left against right.
+        yield ",pan=stereo|c0=0.5*c0+0.5*c1|c1=0.5*c0-0.5*c1", 2
+    left, right = ("+".join(f"c{number}" for number in range(first, track.channels, 2)) for first in (0, 1))
+    yield f",pan=stereo|c0<{left}|c1<{right or left}", 2
+
+
+def _kept_subtitles(
+    sound: Sound, kind: Format, home: Home, codecs: Sequence[str], offset: Fraction, out: Path
+) -> tuple[dict[int, str], list[int], list[str]]:
+    """Return the texts of tracks that are not copied, the numbers of those that are, and notes."""
+    whole = sound.start is None and sound.end is None
+    begin, length = (sound.start or 0) + offset, None if sound.end is None else sound.end - (sound.start or 0)
+    copied = [number for number, codec in enumerate(codecs) if whole and codec == home.subtitles]
+    texts: dict[int, str] = {}
+    guessed, unread = False, set()
+    lost = sorted({codec or "an unknown codec" for codec in codecs if codec not in {home.subtitles, *TEXTS}})
+    for number, codec in enumerate(codecs[:MOST_TRACKS]):
+        if number in copied or codec not in {home.subtitles, *TEXTS}:
+            continue
+        try:
+            text, odd = read_subtitles(
+                sound.source, number, codec=codec, options=SOUND_INPUT, begin=begin, length=length
+            )
+        except FfmpegFailed as error:
+            if error.was_stopped:
+                raise
+            unread.add(number)
+            continue
+        guessed |= odd
+        if text is not None:
+            texts[number] = text
+    notes = [f"{out} has no subtitles in {_listed(lost)}: {kind.title} cannot hold them."] if lost else []
+    if unread:
+        notes.append(
+            f"{out} lacks subtitles of {sound.source}: track {_listed(sorted(map(str, unread)))} is unreadable."
+        )
+    if guessed:
+        notes.append(f"Subtitles of {sound.source} that are not in UTF-8 are read as Windows-1252.")
+    return texts, copied, notes
 
 
 def _lead(path: Path, chosen: list[int]) -> Fraction:

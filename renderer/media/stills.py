@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
+import itertools
 import re
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,8 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from renderer.errors import BadInput
+from renderer.files import is_clutter, open_input
 from renderer.frame import MAX_SIDE, Frame, Size, from_8bit
-from renderer.media.images import MAX_PIXELS, image_size, read_image
+from renderer.media.images import MAX_PIXELS, image_size, over_black, read_image
+from renderer.media.measured import Measured
+from renderer.media.recipe import riff_chunks
 from renderer.media.timing import Packets, timing_of
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -100,7 +104,8 @@ def open_folder(path: Path, rate: Fraction | None) -> tuple[Stills, Size, list[s
     Raises:
         BadInput: it holds none, or pictures of different sizes.
     """
-    pictures = sorted((p for p in path.iterdir() if p.suffix.lower() in PICTURES and p.is_file()), key=_by_number)
+    named = (p for p in path.iterdir() if p.suffix.lower() in PICTURES and not is_clutter(p.name))
+    pictures = sorted((p for p in named if p.is_file()), key=_by_number)
     if not pictures:
         raise BadInput(f"The folder {path} holds no pictures ({', '.join(PICTURES)}) and is no work folder.")
     size = image_size(pictures[0])
@@ -145,13 +150,10 @@ def open_webp(path: Path, rate: Fraction | None) -> tuple[Stills, Size, list[str
     Raises:
         BadInput: it cannot be read, or is too large.
     """
-    try:
-        with path.open("rb") as file:
-            lengths = list(_lengths(file))
-        with Image.open(path, formats=["WEBP"]) as image:
-            size, count = Size(*image.size), getattr(image, "n_frames", 1)
-    except (OSError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        raise _webp_failed(path, error) from error
+    with _webp(path) as image:
+        size, count = Size(*image.size), getattr(image, "n_frames", 1)
+    with open_input(path, expected="an animated WebP") as file:
+        lengths = list(itertools.islice(_lengths(file), count + 1))
     if max(size) > MAX_SIDE or size.width * size.height > MAX_PIXELS:
         raise BadInput(f"{path} is {size}, which is too large.")
     if len(lengths) != count or not all(lengths):
@@ -168,30 +170,28 @@ def open_webp(path: Path, rate: Fraction | None) -> tuple[Stills, Size, list[str
         times = [k / timing.rate for k in range(count)] if timing.constant else [Fraction(at, 1000) for at in starts]
 
     def load(first: int) -> Iterator[NDArray[Any]]:
-        try:
-            with Image.open(path, formats=["WEBP"]) as image:
-                for number in range(first, count):
-                    image.seek(number)
-                    yield np.array(image.convert("RGB"))
-        except (OSError, ValueError, EOFError) as error:
-            raise _webp_failed(path, error) from error
+        with _webp(path) as image:
+            for number in range(first, count):
+                image.seek(number)
+                pixels = np.array(image.convert("RGB"))
+                yield over_black(from_8bit(pixels), np.array(image.getchannel("A"))) if image.mode == "RGBA" else pixels
 
     return Stills.at(chosen, times=times, seconds=seconds, load=load), size, []
 
 
-def _webp_failed(path: Path, error: Exception) -> BadInput:
-    return BadInput(f"{path} cannot be read as an animated WebP ({error}).")
+@contextlib.contextmanager
+def _webp(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Measured(path, expected="an animated WebP") as file, Image.open(file, formats=["WEBP"]) as image:
+            yield image
+    except Image.UnidentifiedImageError as error:
+        raise BadInput(f"{path} is damaged: it begins like a WebP, and does not go on like one.") from error
+    except (OSError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise BadInput(f"{path} cannot be read as an animated WebP ({error}).") from error
 
 
 def _lengths(file: IO[bytes]) -> Iterator[int]:
     """Read how long each frame of a WebP is shown, ms, from the heads of its chunks."""
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
-        kind, length = struct.unpack("<4sI", head)
-        if kind == b"ANMF":
-            frame = file.read(16)
-            yield int.from_bytes(frame[12:15], "little")
-            file.seek(length - 16, 1)
-        else:
-            file.seek(length, 1)
-        file.seek(length & 1, 1)
+    for kind, length in riff_chunks(file):
+        if kind == b"ANMF" and length >= 16:
+            yield int.from_bytes(file.read(16)[12:15], "little")

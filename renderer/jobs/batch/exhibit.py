@@ -90,7 +90,7 @@ def show(row: Row, folder: Path, *, should_stop: Callable[[], bool] = lambda: Fa
         path.parent.mkdir(exist_ok=True)
     if not is_own_folder(path.parent):
         raise BadInput(f"{path.parent} is a link, and what a page shows is only kept in a folder itself; remove it.")
-    with turn(folder), replacing(path) as part, writing(path):
+    with turn(folder), replacing(path, overwrite=True) as part, writing(path):
         part.write_text(json.dumps({"version": _VERSION, **asdict(found)}), encoding="utf-8")
     return found
 

@@ -11,16 +11,20 @@ in its range - is that film's own error, kept with it, and stops no other.
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from renderer.dreaming.registry import is_model_file
 from renderer.errors import BadInput, DreamreelError, UsageError, nearest
+from renderer.files import expanded
 from renderer.jobs import defaults
-from renderer.jobs.batch.patterns import fill, find_inputs, literal, places_of, plain
-from renderer.jobs.presets import EITHER, Resolved, flat_settings, resolve
+from renderer.jobs.batch.patterns import Search, fill, literal, places_of, plain
+from renderer.jobs.mistakes import short
+from renderer.jobs.presets import EITHER, MAX_READ, Preset, Resolved, flat_settings, load_preset, resolve
 from renderer.jobs.settings import FILES, flatten, keys
 from renderer.jobs.toml import Document
 
@@ -95,12 +99,13 @@ def read_jobs(path: Path, *, output_dir: Path | None = None) -> JobsFile:
         BadInput: no such file, or not TOML.
         UsageError: a mistake in how it is written; it names file, line, job, key, value and what is allowed.
     """
-    if not path.is_file():
-        raise BadInput(f"The jobs file {path} {'is no file' if path.exists() else 'does not exist'}.")
+    if not os.path.lexists(path):
+        raise BadInput(f"The jobs file {path} does not exist.")
     document, folder = Document.read(path, what="jobs file"), path.absolute().parent
     drafts: list[_Draft] = []
-    for block in _blocks(document, folder):
-        drafts += _drafts(block, folder)
+    search, load = Search(), cache(load_preset)
+    for block in _blocks(document, folder, search):
+        drafts += _drafts(block, folder, search=search, load=load)
         if len(drafts) > MOST_FILMS:
             raise UsageError(f"{path} asks for more than {MOST_FILMS} films; split it into several files.")
     if not drafts:
@@ -140,7 +145,7 @@ class _Block:
     over: Mapping[str, list[Any]]
 
 
-def _blocks(document: Document, folder: Path) -> Iterator[_Block]:
+def _blocks(document: Document, folder: Path, search: Search) -> Iterator[_Block]:
     _check_tables(document)
     base = _Table(document=document, kind="defaults", index=0, held=document.table.get("defaults", {}))
     _check_keys(base)
@@ -155,7 +160,7 @@ def _blocks(document: Document, folder: Path) -> Iterator[_Block]:
                 keys={**base.held, **held},
                 values=put_all(base_values, values),
                 origins={**base_origins, **origins},
-                over=_over(table, folder) if kind == "sweep" else {},
+                over=_over(table, folder, search) if kind == "sweep" else {},
             )
 
 
@@ -195,6 +200,10 @@ def _is_texts(value: Any) -> bool:
     return _is_text(value) or (isinstance(value, list) and bool(value) and all(map(_is_text, value)))
 
 
+def _is_presets(value: Any) -> bool:
+    return _is_texts(value) and (isinstance(value, str) or len(value) <= MAX_READ)
+
+
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 1_000_000
 
@@ -204,7 +213,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "kind": (lambda value: _is_text(value) and value in KINDS, "one of " + ", ".join(KINDS)),
     "input": (_is_texts, "a path or a glob, or a list of them"),
     "output": (_is_text, "a path with places like {name}"),
-    "preset": (_is_texts, "a preset, or a list of presets that stack"),
+    "preset": (_is_presets, f"a preset, or a list of up to {MAX_READ} presets that stack"),
     "set": (lambda value: isinstance(value, Mapping), "a table of settings, like { camera.zoom = 2 }"),
     "seed": (_is_whole, "a whole number"),
     "priority": (_is_whole, "a whole number from -1000000 to 1000000"),
@@ -226,7 +235,7 @@ def _check_keys(table: _Table) -> None:
             raise UsageError(f"{table.where(key)}: there is no key {key[:100]!r}{hint}")
         takes, expected = _KEYS[key]
         if not takes(value):
-            raise UsageError(f"{table.where(key)}: {key} is {_short(value)}: must be {expected}.")
+            raise UsageError(f"{table.where(key)}: {key} is {short(value)}: must be {expected}.")
     if table.kind == "sweep" and "over" not in table.held:
         raise UsageError(f"{table.where()}: over is missing: a sweep says what it goes over, like over.seed = [1, 2].")
 
@@ -246,7 +255,7 @@ def _values(table: _Table, folder: Path) -> tuple[dict[str, Any], dict[str, str]
     return flat, origins
 
 
-def _over(table: _Table, folder: Path) -> dict[str, list[Any]]:
+def _over(table: _Table, folder: Path, search: Search) -> dict[str, list[Any]]:
     """Return the axes of a grid in the order of the file: dotted name, or "preset", -> values."""
     axes: dict[str, list[Any]] = {}
     count = 1
@@ -255,13 +264,13 @@ def _over(table: _Table, folder: Path) -> dict[str, list[Any]]:
         found = {name: held} if name == "preset" else flat_settings({name: held}, source=where, folder=Path())
         for key, values in found.items():
             if not isinstance(values, list) or not values:
-                raise UsageError(f"{where}: over.{key} is {_short(values)}: must be a list of values.")
+                raise UsageError(f"{where}: over.{key} is {short(values)}: must be a list of values.")
             if key in FILES.values() and all(map(_is_text, values)):
-                values = found[key] = _files(values, folder, where=f"{where}: over.{key}")
+                values = found[key] = _files(values, folder, search, where=f"{where}: over.{key}")
             if key == "network.name" and all(map(_is_text, values)):
                 values = found[key] = [str(_path(one, folder)) if is_model_file(one) else one for one in values]
-            if key == "preset" and not all(map(_is_texts, values)):
-                raise UsageError(f"{where}: over.preset is {_short(values)}: must be a list of presets.")
+            if key == "preset" and not all(map(_is_presets, values)):
+                raise UsageError(f"{where}: over.preset is {short(values)}: must be a list of presets.")
             count *= len(values)
         axes |= found
     if count > MOST_FILMS:
@@ -269,9 +278,9 @@ def _over(table: _Table, folder: Path) -> dict[str, list[Any]]:
     return axes
 
 
-def _files(values: list[str], folder: Path, *, where: str) -> list[str]:
+def _files(values: list[str], folder: Path, search: Search, *, where: str) -> list[str]:
     """Return the files of an axis, where each glob stands for all that it finds."""
-    found = find_inputs(values, folder)
+    found = search.find(values, folder)
     for one in found:
         if one.error is not None:
             raise BadInput(f"{where}: {one.error}")
@@ -292,14 +301,14 @@ class _Draft:
     matched: bool
 
 
-def _drafts(block: _Block, folder: Path) -> Iterator[_Draft]:
+def _drafts(block: _Block, folder: Path, *, search: Search, load: Callable[[str], Preset]) -> Iterator[_Draft]:
     """Give the films of a block: its inputs times its grid."""
     asked, own_name = block.keys, block.keys.get("name", "")
     if "output" not in asked:
         raise UsageError(f'{block.table.where()}: output is missing: say where its film goes, like "{{name}}.mp4".')
     for key in ("output", "name"):
         _check_pattern(asked.get(key, ""), block, key)
-    inputs = find_inputs(asked.get("input"), folder)
+    inputs = search.find(asked.get("input"), folder)
     points = list(itertools.product(*([(key, value) for value in values] for key, values in block.over.items())))
     if len(points) * len(inputs) > MOST_FILMS:
         raise UsageError(f"{block.table.where()}: it asks for more than {MOST_FILMS} films; split it up.")
@@ -327,11 +336,15 @@ def _drafts(block: _Block, folder: Path) -> Iterator[_Draft]:
         if source.error is not None and (not own_name or places_of(own_name)):
             wish = replace(wish, name=f"{block.table.kind}-{block.table.index + 1}")
         yield _Draft(
-            wish=_resolved(wish, block), output=asked["output"], stem=source.stem, index=index, matched=source.matched
+            wish=_resolved(wish, block, load),
+            output=asked["output"],
+            stem=source.stem,
+            index=index,
+            matched=source.matched,
         )
 
 
-def _resolved(wish: Wish, block: _Block) -> Wish:
+def _resolved(wish: Wish, block: _Block, load: Callable[[str], Preset]) -> Wish:
     """Stack its presets and values into settings, or note why that cannot be."""
     if (wish.mask and wish.kind == "zoom") or (wish.cuts and wish.kind != "video"):
         belongs = (
@@ -342,7 +355,8 @@ def _resolved(wish: Wish, block: _Block) -> Wish:
     flags = {key: (origins[key], value) for key, value in wish.values.items()}
     base = defaults.of_command(wish.kind)
     try:
-        return replace(wish, resolved=resolve(presets=wish.presets, flags=flags, defaults=base, command=wish.kind))
+        presets = [load(name) for name in wish.presets]
+        return replace(wish, resolved=resolve(presets=presets, flags=flags, defaults=base, command=wish.kind))
     except DreamreelError as error:
         return replace(wish, error=wish.error or _placed(error, wish.where))
 
@@ -369,7 +383,7 @@ def _named(drafts: Sequence[_Draft], base: Path) -> Iterator[Wish]:
         seen.add(name)
         nothing = draft.matched and wish.input is None  # A glob without a match.
         output = None if nothing else _fill(draft.output, {**places, "name": name})
-        found.append(replace(wish, name=name, output=None if output is None else base / Path(output).expanduser()))
+        found.append(replace(wish, name=name, output=None if output is None else base / expanded(output)))
     outputs = {wish.output for wish in found} - {None}
     for draft, wish in zip(drafts, found, strict=True):
         if not (draft.matched and wish.input in outputs):
@@ -408,19 +422,14 @@ def _check_pattern(pattern: str, block: _Block, key: str) -> None:
                 hint = f"; did you mean {{{by_last[0]}}}?" if by_last else nearest(place[:100], known)
                 raise UsageError(f"there is no place {{{place[:100]}}}{hint}")
     except UsageError as error:
-        raise UsageError(f"{block.table.where(key)}: {key} is {_short(pattern)}: {error}") from None
+        raise UsageError(f"{block.table.where(key)}: {key} is {short(pattern)}: {error}") from None
 
 
 def _presets(named: str | list[str], folder: Path) -> tuple[str, ...]:
     """Return presets as `resolve` finds them: a file is meant from where the jobs file lies."""
     listed = [named] if isinstance(named, str) else named
-    return tuple(str(folder / Path(p).expanduser()) if p.endswith(".toml") or "/" in p else p for p in listed)
+    return tuple(str(folder / expanded(p)) if p.endswith(".toml") or "/" in p else p for p in listed)
 
 
 def _path(text: str | None, folder: Path) -> Path | None:
-    return None if text is None else folder / Path(text).expanduser()
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return None if text is None else folder / expanded(text)

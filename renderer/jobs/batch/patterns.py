@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import fnmatch
 import glob
 import os
 import re
 import string
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from renderer.errors import BadInput, UsageError
+from renderer.files import expanded, is_clutter
 
 LONGEST = 60
 """Characters that one value may add to a name."""
+
+MOST_LOOKED, DEEPEST = 300_000, 200
+"""Files that the globs of one jobs file may look at, and how many folders `**` goes down from the root."""
 
 
 def places_of(pattern: str) -> set[str]:
@@ -93,28 +99,71 @@ class Found:
         return "noise" if self.path is None else self.path.stem
 
 
-def find_inputs(asked: str | list[str] | None, folder: Path) -> list[Found]:
-    """Find the files that are asked for.
+class Search:
+    """Finds the inputs of one jobs file, and looks at no more than `MOST_LOOKED` files for all of them."""
 
-    Args:
-        asked: a path or a glob (`**` too), or a list of them; None for noise. A path that exists is that file,
-            whatever characters its name has.
-        folder: where they are meant from.
+    def __init__(self) -> None:
+        self._looked = 0
 
-    Returns:
-        In the order asked for, those of a glob by name; a glob without a match is one entry with an error.
-    """
-    if asked is None:
-        return [Found()]
-    found: list[Found] = []
-    for text in [asked] if isinstance(asked, str) else asked:
-        own = Path(text).expanduser()
-        if not glob.has_magic(text) or os.path.lexists(folder / own):
-            found.append(Found(path=folder / own))
-            continue
-        pattern = str(Path(glob.escape(str(folder))) / own)
-        matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        found += [Found(path=Path(match), matched=True) for match in matches]
-        if not matches:
-            found.append(Found(matched=True, error=BadInput(f"No file matches {text!r} in {folder}.")))
-    return found
+    def find(self, asked: str | list[str] | None, folder: Path) -> list[Found]:
+        """Find the files that are asked for.
+
+        Args:
+            asked: a path or a glob (`**` too), or a list of them; None for noise. A path that exists is that file,
+                whatever characters its name has.
+            folder: where they are meant from.
+
+        Returns:
+            In the order asked for, those of a glob by name; a glob without a match is one entry with an error.
+
+        Raises:
+            UsageError: a glob over too many files.
+        """
+        if asked is None:
+            return [Found()]
+        found: list[Found] = []
+        for text in [asked] if isinstance(asked, str) else asked:
+            place = folder / expanded(text)
+            if not glob.has_magic(text) or os.path.lexists(place):
+                found.append(Found(path=place))
+                continue
+            own = expanded(text)
+            start, parts = (own.anchor, own.parts[1:]) if own.is_absolute() else (str(folder), own.parts)
+            named = {Path(match) for match in self._below(start, parts, text)}
+            matches = sorted(path for path in named if own.name.startswith(".") or not is_clutter(path.name))
+            found += [Found(path=match, matched=True) for match in matches]
+            if not matches:
+                found.append(Found(matched=True, error=BadInput(f"No file matches {text!r} in {folder}.")))
+        return found
+
+    def _below(self, folder: str, parts: Sequence[str], asked: str) -> Iterator[str]:
+        """Give what lies in a folder and matches the parts of a glob, as `glob.glob` does; `**` follows no link."""
+        if not parts:
+            yield from [folder] if os.path.lexists(folder) else []
+            return
+        first, rest = parts[0], parts[1:]
+        if first == "**":
+            yield from self._below(folder, rest, asked)
+            deep = folder.count(os.sep) < DEEPEST
+            for entry in self._entries(folder, asked) if deep else ():
+                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                    yield from self._below(entry.path, parts, asked)
+                elif not rest and not entry.name.startswith("."):
+                    yield entry.path
+        elif not glob.has_magic(first):
+            yield from self._below(str(Path(folder) / first), rest, asked)
+        else:
+            for entry in self._entries(folder, asked):
+                hidden = entry.name.startswith(".") and not first.startswith(".")
+                if not hidden and fnmatch.fnmatch(entry.name, first):
+                    yield from self._below(entry.path, rest, asked)
+
+    def _entries(self, folder: str, asked: str) -> Iterator[os.DirEntry[str]]:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                self._looked += 1
+                if self._looked > MOST_LOOKED:
+                    raise UsageError(
+                        f"{asked!r} looks through more than {MOST_LOOKED:,} files; begin it in a folder further inside."
+                    )
+                yield entry

@@ -23,6 +23,7 @@ from renderer.jobs.batch.patterns import plain
 from renderer.jobs.batch.state import Row
 from renderer.jobs.film import Film
 from renderer.jobs.guides import check_guides
+from renderer.jobs.memory import check_memory
 from renderer.jobs.outputs import check_not_input
 from renderer.jobs.settings import build, encode_key, flatten, pixel_key
 from renderer.jobs.start import file_sha256, own_size
@@ -189,6 +190,8 @@ def plan_one(wish: Wish, records: Records, *, options: BatchOptions, hashes: Has
         film_key, encoding = keys_of(film, hashes)
         planned = replace(planned, film_key=film_key, encode_key=encoding)
         found = look_for(film, (film_key, encoding), records, may_replace=options.overwrite or wish.overwrite)
+        if isinstance(film, Film) and found.done is None:
+            planned = replace(planned, notes=(*planned.notes, *film.warnings()))
         return replace(planned, film=found.film, known=bool(found.done), row=_found(planned.row, found))
     except Exception as error:
         known = known_error(error) or bug(error)
@@ -279,6 +282,7 @@ def check_film(film: Film | Still) -> None:
         raise EnvironmentProblem(f"The weights file {weights} does not exist.")
     inputs = film.inputs
     check_guides(settings)
+    check_memory(settings, kind=film.kind if isinstance(film, Film) else "still")
     check_not_input(film.out, *inputs.values(), weights)
     if "picture" in inputs:
         image_size(inputs["picture"])

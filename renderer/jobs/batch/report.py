@@ -159,7 +159,7 @@ def write_report(state: BatchState, *, now: datetime | None = None) -> Path:
     """
     path = report_path(state)
     text = render_report(state, now=now)
-    with exhibit.turn(state.folder), replacing(path) as part, writing(path):
+    with exhibit.turn(state.folder), replacing(path, overwrite=True) as part, writing(path):
         part.write_text(text, encoding="utf-8", errors="replace", newline="\n")  # A name may be no text at all.
     if not state.running:
         exhibit.forget_others(state.rows, state.folder)

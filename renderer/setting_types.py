@@ -1,22 +1,41 @@
-"""The kinds of value that settings are made of: how each is read from text or TOML, and how it is written back."""
+"""What settings are made of: groups of fields, and the kinds of value, each read from text or TOML and written back.
+
+A group stands beside the code that takes it: `dreaming.settings`, `motion.settings` and so on. Nothing here imports
+TensorFlow or OpenCV.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, PlainValidator, StringConstraints
-from pydantic_core.core_schema import CoreSchema, no_info_plain_validator_function
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    StringConstraints,
+)
+from pydantic_core.core_schema import CoreSchema, literal_schema, no_info_plain_validator_function
 
 from renderer.errors import UsageError
 from renderer.frame import Size
 
-MAX_RATE = 240
-"""Fastest film, frames a second."""
+
+class Group(BaseModel):
+    """A group of settings: frozen, without unknown names, infinities or NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+MIN_RATE, MAX_RATE = Fraction(1, 100), 240
+"""Slowest and fastest film, frames a second."""
 
 BROADCAST = {
     Fraction(str(round(n * 1000 / 1001, places))): Fraction(n * 1000, 1001)
@@ -30,9 +49,9 @@ def parse_rate(value: Any) -> Fraction:
     """Read a frame rate exactly: 24, "24000/1001", or 23.976, which stands for 24000/1001.
 
     Raises:
-        ValueError: not a number above 0 and up to `MAX_RATE` frames a second.
+        ValueError: not a number from `MIN_RATE` to `MAX_RATE` frames a second.
     """
-    problem = f"must be a rate in frames a second above 0 and up to {MAX_RATE}, like 24, 29.97 or 24000/1001"
+    problem = f"must be a rate in frames a second from {float(MIN_RATE):g} to {MAX_RATE}, like 24, 29.97 or 24000/1001"
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction) or len(str(value)) > 40:
         raise ValueError(problem)
     if isinstance(value, str) and "e" in value.lower():
@@ -42,7 +61,7 @@ def parse_rate(value: Any) -> Fraction:
     except (ValueError, ZeroDivisionError):
         raise ValueError(problem) from None
     rate = BROADCAST.get(rate, rate)
-    if not 0 < rate <= MAX_RATE or rate.denominator > 1_000_000 or rate.numerator > 100_000_000:
+    if not MIN_RATE <= rate <= MAX_RATE or rate.denominator > 1_000_000 or rate.numerator > 100_000_000:
         raise ValueError(problem)
     return rate
 
@@ -254,6 +273,21 @@ class WithinOrAuto(Within):
     """A value that may change over time, or the word "auto" for one that the film finds by itself."""
 
 
+class OneOf:
+    """One of the names of a table: a setting that says which entry is used.
+
+    Args:
+        table: the names.
+    """
+
+    def __init__(self, table: Iterable[str]) -> None:
+        self.names = tuple(table)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let pydantic take these names and nothing else."""
+        return literal_schema(list(self.names))
+
+
 @dataclass(frozen=True)
 class Unit:
     """What a setting is counted in, like "seconds" or "degrees a second"."""
@@ -297,3 +331,8 @@ Memory = Annotated[str, BeforeValidator(parse_memory), StringConstraints(max_len
 """An amount of memory, like 2GB."""
 Scales = Annotated[str, BeforeValidator(parse_scales), StringConstraints(max_length=200)]
 """Octaves one by one: sizes, or parts of the frame."""
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Seconds = Annotated[Number, Unit("seconds")]
+Pixels = Annotated[Number, Unit("pixels")]
+Part = Annotated[Spec, Within(0, 1)]
+"""A share of something, which may change over time."""
