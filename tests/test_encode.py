@@ -426,7 +426,7 @@ def test_what_holds_no_recipe_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(text)
         with pytest.raises(BadInput, match=name):
             read_recipe(tmp_path / name)
-    with pytest.raises(BadInput, match="does not exist"):
+    with pytest.raises(BadInput, match="is not there"):
         read_recipe(tmp_path / "none.mp4")
     with pytest.raises(BadInput, match="no Dreamreel recipe"):
         read_recipe(tmp_path)
