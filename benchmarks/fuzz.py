@@ -25,23 +25,27 @@ from benchmarks.tools import ROOT, Figure, below, show, tell
 sys.path.insert(0, str(ROOT / "tests"))
 
 import fuzz_media
+import fuzz_records
 import fuzz_texts
 import fuzzing
 from fuzzing import Case, Failure, Tally
 
-SHARES = {"preset": 4, "set": 4, "recipe": 4, "state": 3, "jobs": 2, "journal": 2, "cuts": 1}
-"""How often each kind of text is tried; kinds of media all alike."""
+SHARES = {
+    "texts": {"preset": 4, "set": 4, "recipe": 4, "state": 3, "jobs": 2, "journal": 2, "cuts": 1},
+    "media": {"png": 3, "jpg": 3, "tiff": 3, "webp": 4, "gif": 2, "wav": 1, "mp4": 1, "mov": 1, "webm": 1, "mkv": 1},
+}
+"""How often each kind is tried: films take their time, as ffmpeg reads them in processes of its own."""
 
 ASKED = {"texts": 20_000, "media": 3_000}
 """Cases in ten minutes, or in as long as it takes."""
 
-BATCH = 50
+BATCH = 20
 """Cases of one kind that a worker tries in a row."""
 
 PATIENCE = 60.0
 """Seconds until a worker that tells nothing is given up: a library hangs where Python cannot interrupt it."""
 
-BUILDS = {**fuzz_texts.KINDS, **fuzz_media.KINDS}
+BUILDS = {**fuzz_texts.KINDS, **fuzz_records.KINDS, **fuzz_media.KINDS}
 
 
 def try_batch(kind: str, seed: str, pipe: Connection, scratch: Path, known: set[str]) -> bool:
@@ -165,7 +169,8 @@ def try_for(minutes: float, kinds: Sequence[str], *, seed: int, workers: int) ->
 
 def figures(what: str, options: argparse.Namespace) -> Iterator[Figure]:
     """Try texts or media, and tell what came of it."""
-    kinds = [kind for kind, share in SHARES.items() for _ in range(share)] if what == "texts" else [*fuzz_media.KINDS]
+    most = max(SHARES[what].values())
+    kinds = [kind for turn in range(most) for kind, share in SHARES[what].items() if turn < share]
     kinds = [kind for kind in kinds if options.kind in ("", kind)]
     total, seen = try_for(options.minutes, kinds, seed=options.seed, workers=options.workers)
     enough = len(seen) >= ASKED[what] if options.minutes >= 10 and not options.kind else None

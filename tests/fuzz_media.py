@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from blocks import LARGEST, damage_media
 from fuzz_texts import SMALL
 from fuzzing import Build, Case, Reading
-from mutations import damage_media
 from PIL import Image, ImageDraw
 
 from renderer.jobs.guides import check_guides, open_guides
@@ -31,8 +31,8 @@ from renderer.media.images import image_size, is_picture, read_image
 from renderer.media.recipe import read_recipe
 from renderer.media.sound import Sound, plan_sound
 
-SMALLEST, LARGEST = 100, 100_000
-"""Bytes of the whole files."""
+SMALLEST = 100
+"""Bytes of a whole file, which has `LARGEST` at most."""
 
 CUES = "1\n00:00:00,000 --> 00:00:00,300\nA cloud.\n\n2\n00:00:00,200 --> 00:00:00,500\n{\\an8}<i>A flower.</i>\n"
 
@@ -202,7 +202,7 @@ def _folder(path: Path, folder: Path) -> None:
 
 
 FILM = _reads("clip", "sound", "recipe", "mask", "guide")
-PICTURE = _reads("picture", "first frame", "recipe", "mask", "guide", "folder", "clip")
+PICTURE = _reads("picture", "recipe", "first frame", "mask", "guide", "folder", "clip")
 READINGS = {
     **dict.fromkeys(("mp4", "mov", "webm", "mkv"), FILM),
     **dict.fromkeys(("png", "jpg", "tiff", "webp", "gif"), PICTURE),
@@ -220,9 +220,8 @@ def _media(kind: str) -> Build:
         path = folder / f"a.{kind}"
         path.write_bytes(data[:LARGEST])
         readings = READINGS[kind](path, folder)
-        # Each is opened; of the ways that begin with the same opening, one is gone by turns.
-        chosen = [*readings][:3]
-        more = [*readings][3:]
+        # What begins with the same opening takes turns.
+        chosen, more = [*readings][:2], [*readings][2:]
         chosen += [case.rng().choice(more)] if more else []
         return [(name, readings[name]) for name in chosen]
 

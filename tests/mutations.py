@@ -1,4 +1,4 @@
-"""Damage done on purpose, for the fuzzer: to trees of values, to text, to bytes, to the blocks of media files.
+"""Damage done on purpose, for the fuzzer: to trees of values, to text, to bytes.
 
 Every function takes a `random.Random` and nothing else that could vary, so that a number repeats a case.
 """
@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import struct
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
@@ -38,100 +36,32 @@ NUMBERS = (
     *(0.0, -0.0, 0.5, -1.5, 1e-9, 1e-308, 5e-324, 1e9, 1e18, 1e308, -1e308, math.inf, -math.inf, math.nan),
 )
 RAW_NUMBERS = ("1e999", "9" * 5000, "-" + "9" * 400, "0x" + "f" * 5000, "0b" + "1" * 20000, "1" + "_0" * 900, "NaN")
+_WORDS = """
+. .. / // ./. ../canary.txt ../../etc/passwd /etc/passwd /dev/zero /dev/stdin /dev/full /dev/tty /proc/self/mem
+/proc/self/environ /sys ~ ~nobody/x a.toml box.mp4 a.h5 a.keras a.npz file:///etc/passwd http://127.0.0.1:9/x pipe:0 -
+-y concat:a|b subfile,,start,0,end,0,,:a a'b"c`d;e|f&g $(id) `id` a=b:c=d,e[f] %s%n%d %05d.png {name} {name.__class__}
+{0} { } {index:99999999} {name!r:>99999999} {stem}{seed}{preset} * ** **/* /**/* [ [!] ../* 0x0 1x1 2x2 16x16
+99999x99999 -1x5 1e9x1 640x x360 640×360 65536x65536 16384x16384 1/0 0/1 24000/1001 1/1000000000 10000000000/1 1e400
+nan inf -inf 0 00 ١٢ t t/T 1/t 1/(t-1) 9**9**9**9 9**99999 exp(1000) 1e308*10 log(-1) sqrt(-t) 0^0 f%0 s max_f
+where(t>1,2,3) [1,2][0] 'a'*99999999 (1).real __import__('os').system('id') ().__class__.__bases__ t;t 0:(9**9**9)
+objects=1 objects=1,objects=2 guide@parts=1 @ a@b@c objects=nan objects:0-99999999999 goldfish 1,2,3
+"""
 TEXTS = (
+    *_WORDS.split(),
     *("", " ", "\0", "\n", "a\nb", "a\r\nb", "\x1b[31mred\x1b[0m\x07", "\x9b31m", "\u202eexe.gpj", "\u2066x\u2069"),
+    *("\ud800", "\udcff.mp4", "\ufeff", "e\u0301" * 40, "\U0001f300", "x" * 300, "x" * 5000, "x/" * 3000),
     *(
-        "\ud800",
-        "\udcff.mp4",
-        "\ufeff",
-        "e\u0301" * 40,
-        "\U0001f300",
-        "x" * 300,
-        "x" * 5000,
-        "x/" * 3000,
         "y" * 200_000,
-    ),
-    *(".", "..", "/", "//", "./.", f"../{CANARY}", "../../etc/passwd", "/etc/passwd", "/dev/zero", "/dev/stdin"),
-    *("/dev/full", "/dev/tty", "/proc/self/mem", "/proc/self/environ", "/sys", "~", "~nobody/x", "~" + "a" * 300),
-    *(
-        "a.toml",
-        "box.mp4",
-        "a.h5",
-        "a.keras",
-        "a.npz",
-        "file:///etc/passwd",
-        "http://127.0.0.1:9/x",
-        "pipe:0",
-        "-",
-        "-y",
-    ),
-    *(
-        "concat:a|b",
-        "subfile,,start,0,end,0,,:a",
-        "a'b\"c`d;e|f&g",
-        "$(id)",
-        "`id`",
-        "a=b:c=d,e[f]",
-        "%s%n%d",
-        "%05d.png",
-    ),
-    *("{name}", "{name.__class__}", "{0}", "{", "}", "{index:99999999}", "{name!r:>99999999}", "{stem}{seed}{preset}"),
-    *("*", "**", "**/*", "/**/*", "[", "[!]", "?" * 200, "*a" * 200, "../*", "{a,b}" * 30),
-    *(
-        "0x0",
-        "1x1",
-        "2x2",
-        "16x16",
-        "99999x99999",
-        "-1x5",
-        "1e9x1",
-        "640x",
-        "x360",
-        "640×360",
-        "65536x65536",
-        "16384x16384",
-    ),
-    *("1/0", "0/1", "24000/1001", "1/1000000000", "10000000000/1", "1e400", "nan", "inf", "-inf", "0", "00", "١٢"),
-    *("t", "t/T", "1/t", "1/(t-1)", "1.5 + 0.5*sin(t)", "9**9**9**9", "9**99999", "exp(1000)", "1e308*10", "log(-1)"),
-    *(
-        "sqrt(-t)",
-        "0^0",
-        "f%0",
-        "s",
-        "max_f",
-        "where(t>1,2,3)",
+        "~" + "a" * 300,
+        "?" * 200,
+        "*a" * 200,
+        "{a,b}" * 30,
+        "1.5 + 0.5*sin(t)",
         "1 if t else 2",
-        "[1,2][0]",
-        "'a'*99999999",
-        "(1).real",
-    ),
-    *(
-        "__import__('os').system('id')",
-        "().__class__.__bases__",
         "lambda: 0",
-        "t;t",
-        "t\nt",
-        "(" * 300 + "t" + ")" * 300,
     ),
-    *("0:(1), 10:(2)", "0:(1)," * 3000, "0:(9**9**9)", "1 -> 2", "0: 1, 0: 2, -1: 3", "sin(" * 60 + "t" + ")" * 60),
-    *(
-        "-" * 500 + "1",
-        "+".join("t" * 900),
-        "objects=1",
-        "objects=1,objects=2",
-        "guide@parts=1",
-        "@",
-        "a@b@c",
-        "objects=nan",
-    ),
-    *(
-        "objects:0-99999999999",
-        "objects#" + "1," * 5000,
-        "goldfish",
-        "1,2,3",
-        ",".join(map(str, range(9000))),
-        "t-" * 400,
-    ),
+    *("t\nt", "(" * 300 + "t" + ")" * 300, "0:(1), 10:(2)", "0:(1)," * 3000, "1 -> 2", "0: 1, 0: 2, -1: 3", "t-" * 400),
+    *("sin(" * 60 + "t" + ")" * 60, "-" * 500 + "1", "+".join("t" * 900), "objects#" + "1," * 5000, "1," * 9000),
 )
 KEYS = (
     *("__class__", "__init__", "__dict__", "__proto__", "self", "cls", "", " ", ".", "a.b", "a" * 3000, "\u202e", "\0"),
@@ -342,10 +272,11 @@ def damage_bytes(data: bytes, rng: Random, *, other: bytes = b"") -> bytes:
     if change == 7 and other:
         place = rng.randrange(len(other))
         return data[:at] + other[place : place + rng.choice((8, 64, 1024, 65536))] + data[end:]
-    return _with_number(data, at, rng)
+    return with_number(data, at, rng)
 
 
-def _with_number(data: bytes, at: int, rng: Random) -> bytes:
+def with_number(data: bytes, at: int, rng: Random) -> bytes:
+    """Write a number that may be a length, a count or a size over the bytes from `at` on."""
     width = rng.choice((1, 2, 4, 4, 4, 8))
     value = rng.choice((*FIELDS, len(data), len(data) - at, rng.getrandbits(32))) & ((1 << 8 * width) - 1)
     number = value.to_bytes(width, rng.choice(("big", "little")))
@@ -378,180 +309,3 @@ def damage_text(text: bytes, rng: Random, *, other: bytes = b"") -> bytes:
     else:
         return damage_bytes(text, rng, other=other)
     return b"\n".join(lines)
-
-
-# --- blocks of media files -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Block:
-    """A box, element, chunk or segment of a file.
-
-    Attributes:
-        start: of all of it.
-        end: after all of it.
-        at: of the number that says how long it is.
-        width: bytes of that number.
-        order: of its bytes, "big" or "little".
-        inside: where what it holds begins.
-    """
-
-    start: int
-    end: int
-    at: int
-    width: int
-    order: Any
-    inside: int
-
-
-def damage_media(data: bytes, rng: Random, *, other: bytes = b"") -> bytes:
-    """Change a media file by its blocks: their lengths, their kinds, the numbers in them, their order; or its bytes."""
-    blocks = [*blocks_of(data)]
-    if not blocks or rng.random() < 0.3:
-        return damage_bytes(data, rng, other=other)
-    out = _damage_block(data, rng.choice(blocks), rng, blocks)
-    return _with_sums(out) if out[:4] == b"\x89PNG" and rng.random() < 0.8 else out
-
-
-def _damage_block(data: bytes, block: Block, rng: Random, blocks: list[Block]) -> bytes:
-    change, whole = rng.randrange(9), data[block.start : block.end]
-    if change < 3:
-        length = int.from_bytes(data[block.at : block.at + block.width], block.order)
-        value = rng.choice((*FIELDS, length + 1, length - 1, length * 2, len(data), len(data) - block.start))
-        number = (value & ((1 << 8 * block.width) - 1)).to_bytes(block.width, block.order)
-        return data[: block.at] + number + data[block.at + block.width :]
-    if change < 6 and block.end > block.inside:
-        at = block.inside + rng.randrange(block.end - block.inside) // 2 * 2
-        return _with_number(data, at, rng)
-    if change == 6:
-        return data[: block.start] + data[block.end :]
-    if change == 7:
-        return data[: block.end] + whole * rng.choice((1, 2, 20)) + data[block.end :]
-    there = rng.choice(blocks)
-    return data[: block.start] + data[there.start : there.end] + data[block.end :]
-
-
-def _with_sums(data: bytes) -> bytes:
-    """Return a PNG whose check sums are right again, as far as its chunks can be followed."""
-    out = bytearray(data)
-    for block in _chunks(data):
-        if block.end <= len(out):
-            out[block.end - 4 : block.end] = struct.pack(">I", zlib.crc32(data[block.at + 4 : block.end - 4]))
-    return bytes(out)
-
-
-def blocks_of(data: bytes) -> Iterator[Block]:
-    """Find the blocks of a file of a known kind, those inside others too; none in a file of another kind."""
-    if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
-        return _boxes(data, 0, len(data))
-    if data[:4] == b"\x1aE\xdf\xa3":
-        return _elements(data, 0, len(data))
-    if data[:4] == b"\x89PNG":
-        return _chunks(data)
-    if data[:4] == b"RIFF":
-        return _riff(data)
-    if data[:3] == b"GIF":
-        return _gif(data)
-    if data[:2] == b"\xff\xd8":
-        return _segments(data)
-    if data[:4] in (b"II*\0", b"MM\0*"):
-        return _tags(data)
-    return iter(())
-
-
-_BOXES = b"moov trak mdia minf stbl udta edts dinf meta ilst mvex moof traf gmhd".split()
-
-
-def _boxes(data: bytes, at: int, end: int) -> Iterator[Block]:
-    while at + 8 <= end:
-        length, kind = struct.unpack_from(">I4s", data, at)
-        stop = at + length
-        if length < 8 or stop > end:
-            return
-        yield Block(at, stop, at, 4, "big", at + 8)
-        if kind in _BOXES:
-            yield from _boxes(data, at + (12 if kind == b"meta" else 8), stop)
-        at = stop
-
-
-_MASTERS = {
-    *("18538067", "1654ae6b", "ae", "e0", "e1", "1f43b675", "1549a966", "1c53bb6b", "bb", "b7", "114d9b74", "4dbb"),
-    *("a0", "1254c367", "7373", "67c8", "1a45dfa3", "6d80", "6240", "5034", "55b0", "55d0"),
-}
-
-
-def _elements(data: bytes, at: int, end: int) -> Iterator[Block]:
-    while at < end:
-        id_width = 9 - data[at].bit_length() if data[at] else 9
-        place = at + id_width
-        if id_width > 4 or place >= end or not data[place]:
-            return
-        width = 9 - data[place].bit_length()
-        length = int.from_bytes(data[place : place + width], "big") & ((1 << 7 * width) - 1)
-        inside = place + width
-        stop = min(end, inside + length)
-        yield Block(at, stop, place, width, "big", inside)
-        if data[at:place].hex() in _MASTERS:
-            yield from _elements(data, inside, stop)
-        at = stop
-
-
-def _chunks(data: bytes) -> Iterator[Block]:
-    at = 8
-    while at + 12 <= len(data):
-        stop = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if stop > len(data):
-            return
-        yield Block(at, stop, at, 4, "big", at + 8)
-        at = stop
-
-
-def _riff(data: bytes) -> Iterator[Block]:
-    yield Block(0, len(data), 4, 4, "little", 12)
-    at = 12
-    while at + 8 <= len(data):
-        kind, length = struct.unpack_from("<4sI", data, at)
-        stop = min(len(data), at + 8 + length + (length & 1))
-        yield Block(at, stop, at + 4, 4, "little", at + 8)
-        at = at + 24 if kind == b"ANMF" else at + 12 if kind == b"LIST" else stop
-
-
-def _gif(data: bytes) -> Iterator[Block]:
-    def table(flags: int) -> int:
-        return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
-
-    yield Block(6, 13, 6, 2, "little", 6)
-    at = 13 + table(data[10]) if len(data) > 13 else len(data)
-    while at + 10 < len(data) and data[at] in (0x21, 0x2C):
-        yield Block(at, min(len(data), at + 10), at + 1, 2, "little", at + 1)
-        at += 2 if data[at] == 0x21 else 11 + table(data[at + 9])
-        while at < len(data) and data[at]:
-            stop = min(len(data), at + 1 + data[at])
-            yield Block(at, stop, at, 1, "little", at + 1)
-            at = stop
-        at += 1
-
-
-def _segments(data: bytes) -> Iterator[Block]:
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
-        stop = min(len(data), at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
-        yield Block(at, stop, at + 2, 2, "big", at + 4)
-        at = max(stop, at + 4)
-
-
-def _tags(data: bytes) -> Iterator[Block]:
-    order = "little" if data[:2] == b"II" else "big"
-
-    def number(at: int, width: int) -> int:
-        return int.from_bytes(data[at : at + width], order)  # type: ignore[arg-type]
-
-    at, seen = number(4, 4), set[int]()
-    yield Block(4, 8, 4, 4, order, 4)
-    while 8 <= at + 2 <= len(data) and at not in seen and len(seen) < 50:
-        seen.add(at)
-        count = number(at, 2)
-        yield Block(at, at + 2, at, 2, order, at)
-        for place in range(at + 2, min(len(data) - 12, at + 2 + 12 * count), 12):
-            yield Block(place, place + 12, place + 4, 4, order, place + 8)
-        at = number(at + 2 + 12 * count, 4)
