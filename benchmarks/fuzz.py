@@ -42,7 +42,7 @@ ASKED = {"texts": 20_000, "media": 3_000}
 BATCH = 20
 """Cases of one kind that a worker tries in a row."""
 
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds until a worker that tells nothing is given up: a library hangs where Python cannot interrupt it."""
 
 BUILDS = {**fuzz_texts.KINDS, **fuzz_records.KINDS, **fuzz_media.KINDS}
@@ -62,16 +62,15 @@ def try_batch(kind: str, seed: str, pipe: Connection, scratch: Path, known: set[
     @given(fuzzing.cases(kind))
     def run(case: Case) -> None:
         nonlocal sound
-        pipe.send(case)
-        tally = fuzzing.attempt(BUILDS[kind], case, scratch)
+        tally = fuzzing.attempt(BUILDS[kind], case, scratch, tell=pipe.send)
         for failure in [*tally.failures]:
             group = f"{failure.kind} {failure.reading}"
             if group not in known:
                 known.add(group)
-                less = fuzzing.smallest(BUILDS[kind], failure, scratch)
+                less = fuzzing.smallest(BUILDS[kind], failure, scratch, tell=pipe.send)
                 tally.failures[tally.failures.index(failure)] = less
-            sound &= failure.kind != "memory"  # The system tells the largest child of a process alone.
-        pipe.send(tally)
+            sound &= not failure.kind.startswith("memory")  # The system tells the largest child of a process alone.
+        pipe.send((case, tally))
 
     run()
     return sound
@@ -111,8 +110,8 @@ class Worker:
         self.case, self.told = None, time.monotonic()
         self.number += 1000
 
-    def hear(self) -> Tally | None:
-        """Take what the process tells; a case that it did not survive is a failure."""
+    def hear(self) -> tuple[Case, Tally] | None:
+        """Take what the process tells: a case that it has tried, if any; one that it did not survive has failed."""
         try:
             told = self.pipe.recv()
         except (EOFError, OSError):
@@ -124,13 +123,14 @@ class Worker:
         self.case = None
         return told  # type: ignore[no-any-return]
 
-    def lost(self, how: str) -> Tally:
-        """End the process, begin another, and return the failure."""
+    def lost(self, how: str) -> tuple[Case, Tally] | None:
+        """End the process, begin another, and return what it was at, as a failure."""
         case = self.case
         self.stop()
         self.start()
-        failures = [] if case is None else [Failure(case, "any", how, "the process that read it")]
-        return Tally(tried=len(failures), failures=failures)
+        if case is None:
+            return None
+        return case, Tally(tried=1, failures=[Failure(case, "any", how, "the process that read it")])
 
     def stop(self) -> None:
         self.process.kill()
@@ -151,13 +151,12 @@ def try_for(minutes: float, kinds: Sequence[str], *, seed: int, workers: int) ->
             while time.monotonic() < ends:
                 ready = wait([worker.pipe for worker in crew], timeout=1.0)
                 for worker in crew:
-                    tally = worker.hear() if worker.pipe in ready else None
+                    done = worker.hear() if worker.pipe in ready else None
                     if time.monotonic() - worker.told > PATIENCE:
-                        tally = worker.lost("hangs")
-                    if worker.case is not None:
-                        seen.add(worker.case)
-                    if tally is not None:
-                        total.add(tally)
+                        done = worker.lost("hangs")
+                    if done is not None:
+                        seen.add(done[0])
+                        total.add(done[1])
                 if time.monotonic() - said > 30:
                     said = time.monotonic()
                     tell(f"fuzz: {len(seen)} cases, {len(total.failures)} failures of {len(total.by_kind())} kinds")

@@ -34,6 +34,9 @@ MOST_BYTES = 500_000_000
 UNTOUCHED = "untouched"
 """What stands in the canary."""
 
+_CEILING = 2_000_000_000
+"""Bytes that a reading can reserve: one that reads `/dev/zero` to its end must not take the machine with it."""
+
 _BUG = "This is a bug in Dreamreel"
 _REPEATS = 3  # How often what took too long is tried: the machine may have been busy.
 
@@ -136,16 +139,18 @@ def tell_bug(error: BaseException | str | None) -> None:
         raise Wrong(str(error))
 
 
-def attempt(build: Build, case: Case, scratch: Path) -> Tally:
-    """Write a case into a folder in `scratch`, read it in every way, and tell what came of it."""
+def attempt(build: Build, case: Case, scratch: Path, *, tell: Callable[[Case], None] = lambda _: None) -> Tally:
+    """Write a case into a folder in `scratch`, read it in every way, and return what came of it; `tell` of each try."""
     tally = Tally(tried=1)
     readings = _written(build, case, scratch)
     for name in [*readings]:
+        tell(case)
         found = _read(case, name, readings[name])
         for _ in range(_REPEATS - 1):
             if not any(failure.kind.startswith("slow") for failure in found.failures):
                 break
             readings = _written(build, case, scratch)
+            tell(case)
             found = _read(case, name, readings[name])
         tally.add(found)
         tally.failures += _strayed(case, name, scratch)
@@ -153,14 +158,18 @@ def attempt(build: Build, case: Case, scratch: Path) -> Tally:
     return tally
 
 
-def smallest(build: Build, failure: Failure, scratch: Path) -> Failure:
+def smallest(
+    build: Build, failure: Failure, scratch: Path, *, tell: Callable[[Case], None] = lambda _: None
+) -> Failure:
     """Return the same kind of failure with as few damages as show it."""
     for number in range(len(failure.case.moves)):
         moves = failure.case.moves[:number] + failure.case.moves[number + 1 :]
         less = Case(failure.case.kind, failure.case.base, moves)
-        same = [one for one in attempt(build, less, scratch).failures if one.kind == failure.kind] if moves else []
-        if same:
-            return smallest(build, same[0], scratch)
+        if not moves:
+            continue
+        found = attempt(build, less, scratch, tell=tell).failures
+        if same := [one for one in found if (one.kind, one.reading) == (failure.kind, failure.reading)]:
+            return smallest(build, same[0], scratch, tell=tell)
     return failure
 
 
@@ -186,10 +195,12 @@ def _read(case: Case, name: str, reading: Callable[[], Any]) -> Tally:
     began = time.monotonic()
     kind, what, refused = "", "", False
     try:
-        with _limited(MOST_SECONDS):
+        with _limited(MOST_SECONDS), _bounded(_CEILING):
             reading()
     except TooSlow as error:
         kind, what = f"slow {_place(error)}", f"over {MOST_SECONDS:g} s"
+    except MemoryError as error:
+        kind, what = f"memory {_place(error)}", f"over {_CEILING >> 20} MB"
     except Exception as error:
         known = known_error(error)
         refused = known is not None and known.exit_code != DreamreelError.exit_code
@@ -246,6 +257,19 @@ def _limited(seconds: float) -> Iterator[None]:
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _bounded(most: int) -> Iterator[None]:
+    """Let this process, and those that it starts, reserve only so many bytes more, where the system can limit it."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        with contextlib.suppress(OSError, ValueError):
+            reserved = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (reserved + most, before[1]))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def _begin_peak() -> int:
