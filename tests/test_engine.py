@@ -10,9 +10,10 @@ from dreamers import dreamer_of, square
 from renderer.dreaming.ascent import Ascent, without_edges
 from renderer.dreaming.colours import COLOURS
 from renderer.dreaming.gradients import CENTRES, SMOOTHERS
-from renderer.dreaming.octaves import CARRIES, RESAMPLERS, Pyramid, resize
+from renderer.dreaming.octaves import CARRIES, RESAMPLERS, resize
 from renderer.dreaming.optimisers import OPTIMISERS
 from renderer.dreaming.parametrisation import PARAMETRISATIONS
+from renderer.dreaming.pyramid import Pyramid
 from renderer.dreaming.regularisers import PENALTIES
 from renderer.dreaming.settings import AscentSettings, OctaveSettings
 from renderer.dreaming.sight import WholeSight

@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from renderer.dreaming.gradients import NORMALISERS, shaped
+from renderer.dreaming.colours import COLOURS
+from renderer.dreaming.gradients import CENTRES, NORMALISERS, SMOOTHERS
 from renderer.dreaming.networks import Network
 from renderer.dreaming.objective import Aim, Objective
 from renderer.dreaming.optimisers import OPTIMISERS, State, lbfgs
@@ -322,6 +323,22 @@ class Ascent:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         value, gradient = self._held_back(point, value, gradient, stride)
         return value, self._written.pull(tf.roll(gradient, -stride.shift, (0, 1)), point, stride.shape)
+
+
+def shaped(gradient: tf.Tensor, settings: AscentSettings, progress: tf.Tensor) -> tf.Tensor:
+    """Bring a gradient to the form and scale of a step: into its colours, smooth, centred, normalised, and back.
+
+    Args:
+        gradient: `(H, W, 3)`.
+        settings: how.
+        progress: part of the octave's steps that are taken with this one.
+    """
+    colours = COLOURS[settings.colours]
+    if colours is not None:
+        gradient = tf.tensordot(gradient, tf.constant(colours), 1)
+    gradient = SMOOTHERS[settings.smoother](gradient, settings.smoothing, progress)
+    gradient = NORMALISERS[settings.normalise](CENTRES[settings.centre](gradient), settings.bands)
+    return gradient if colours is None else tf.tensordot(gradient, tf.constant(colours.T), 1)
 
 
 def without_edges(activation: tf.Tensor, border: int) -> tf.Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from renderer.dreaming.gradients import shaped
+from renderer.dreaming.ascent import shaped
 from renderer.dreaming.networks import Network
 from renderer.dreaming.octaves import pad_to, resize
 from renderer.dreaming.settings import AscentSettings

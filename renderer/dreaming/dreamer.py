@@ -19,8 +19,9 @@ from renderer.dreaming.ascent import SightMaker, shared_ascent
 from renderer.dreaming.emphasis import Drift
 from renderer.dreaming.mix import mixes_of_octaves, parse_mix
 from renderer.dreaming.networks import Network
-from renderer.dreaming.octaves import Below, Pyramid, pad_to, resize
+from renderer.dreaming.octaves import Below, pad_to, resize
 from renderer.dreaming.over_time import NEVER, Timed
+from renderer.dreaming.pyramid import Pyramid
 from renderer.dreaming.references import Aims, Leaders
 from renderer.dreaming.regularisers import PENALTIES
 from renderer.dreaming.settings import DreamSettings

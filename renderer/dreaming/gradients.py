@@ -13,13 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from renderer.dreaming.colours import COLOURS
 from renderer.lazy import Lazy
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-    from renderer.dreaming.settings import AscentSettings
 else:
     tf = Lazy("tensorflow")
 
@@ -34,22 +31,6 @@ Smoother = Callable[["tf.Tensor", float, "tf.Tensor"], "tf.Tensor"]
 """Gradient, sigma in pixels, and the part of the octave's steps taken with this one -> smoother gradient."""
 
 Centre = Callable[["tf.Tensor"], "tf.Tensor"]
-
-
-def shaped(gradient: tf.Tensor, settings: AscentSettings, progress: tf.Tensor) -> tf.Tensor:
-    """Bring a gradient to the form and scale of a step: into its colours, smooth, centred, normalised, and back.
-
-    Args:
-        gradient: `(H, W, 3)`.
-        settings: how.
-        progress: part of the octave's steps that are taken with this one.
-    """
-    colours = COLOURS[settings.colours]
-    if colours is not None:
-        gradient = tf.tensordot(gradient, tf.constant(colours), 1)
-    gradient = SMOOTHERS[settings.smoother](gradient, settings.smoothing, progress)
-    gradient = NORMALISERS[settings.normalise](CENTRES[settings.centre](gradient), settings.bands)
-    return gradient if colours is None else tf.tensordot(gradient, tf.constant(colours.T), 1)
 
 
 def by_std(gradient: tf.Tensor, bands: int) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,12 +10,9 @@ import numpy as np
 
 from renderer.frame import Frame, Size
 from renderer.lazy import Lazy
-from renderer.setting_types import scales_of
 
 if TYPE_CHECKING:
     import cv2
-
-    from renderer.dreaming.settings import OctaveSettings
 else:
     cv2 = Lazy("cv2")
 
@@ -29,8 +26,8 @@ def octave_sizes(size: Size, *, octaves: int, ratio: float, smallest: int = 1) -
         ratio: from one octave's side to the next, above 1.
         smallest: octaves with a side under this many pixels are left out, except the frame itself.
     """
-    sizes = (_scaled(size, ratio**k) for k in range(octaves - 1, 0, -1))
-    return [*(scaled for scaled in sizes if min(scaled) >= smallest), size]
+    sizes = (scaled(size, ratio**k) for k in range(octaves - 1, 0, -1))
+    return [*(one for one in sizes if min(one) >= smallest), size]
 
 
 def resize(frame: Frame, size: Size) -> Frame:
@@ -80,65 +77,8 @@ class Below:
     dream: Frame
 
 
-class Pyramid:
-    """The scales that a dream is made on.
-
-    Args:
-        settings: how many, how far apart, and what one hands to the next.
-    """
-
-    def __init__(self, settings: OctaveSettings) -> None:
-        self.settings = settings
-        self.scales = scales_of(settings.octave_sizes) if settings.octave_sizes else ()
-        self.resized = RESAMPLERS[settings.resample]
-
-    def sizes(self, size: Size, *, smallest: int = 1) -> list[Size]:
-        """List the sizes of the octaves of a frame, coarse to fine; `smallest` is the network's own shortest side."""
-        chosen, least = self.settings, max(self.settings.smallest_side, smallest)
-        if self.scales:
-            asked = [scale if isinstance(scale, Size) else _scaled(size, 1 / scale) for scale in self.scales]
-            found = [*(one for one in asked[:-1] if min(one) >= least), asked[-1]]
-        else:
-            found = octave_sizes(size, octaves=chosen.octaves, ratio=chosen.octave_ratio, smallest=least)
-        if (most := chosen.largest_side) is not None:
-            found = [one for one in found if max(one) <= most] or [_scaled(size, max(size) / most)]
-        return found
-
-    def left_out(self, sizes: Sequence[Size]) -> int:
-        """Return how many of the coarsest octaves are left out of those asked for, if a frame is too small for them."""
-        asked = len(self.scales) or self.settings.octaves
-        return 0 if self.settings.largest_side is not None else max(0, asked - len(sizes))
-
-    def bases(self, canvas: Frame, sizes: Sequence[Size]) -> list[Frame]:
-        """Bring a canvas to the sizes of the octaves, coarse to fine."""
-        if self.settings.resample != "corners":
-            return [self.resized(canvas, size) for size in sizes]
-        bases = [canvas]  # Google's notebook shrinks each octave from the finer one.
-        for size in reversed(sizes):
-            bases.append(self.resized(bases[-1], size))
-        return bases[:0:-1]
-
-    def start(self, base: Frame, below: Below | None, *, blend: float = 0.0) -> Frame:
-        """Return what an octave is dreamed on.
-
-        Args:
-            base: the canvas at its size.
-            below: the octave before; None for the coarsest.
-            blend: share of the canvas itself that is mixed in.
-        """
-        if below is None:
-            return base
-        handed = CARRIES[self.settings.octave_carry](self.resized, base, below)
-        return handed if not blend else cv2.addWeighted(handed, 1 - blend, base, blend, 0)
-
-    def settled(self, base: Frame, below: Below | None, dream: Frame) -> Frame:
-        """Return what is made of an octave's dream: with what shrinking took of the canvas, if that is put back."""
-        if self.settings.octave_carry != "restored" or below is None:
-            return dream
-        return cv2.add(dream, cv2.subtract(base, self.resized(below.base, Size.of(base))))
-
-
-def _scaled(size: Size, ratio: float) -> Size:
+def scaled(size: Size, ratio: float) -> Size:
+    """Return a size that is smaller by a ratio, at least a pixel."""
     return Size(max(1, round(size.width / ratio)), max(1, round(size.height / ratio)))
 
 

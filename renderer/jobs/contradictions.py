@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from renderer.dreaming.settings import DreamSettings
-    from renderer.jobs.settings import Settings
+from renderer.dreaming.settings import DreamSettings
+from renderer.jobs.groups import AreaSettings
 
 
-def contradictions(settings: Settings) -> Iterator[str]:
+def contradictions(dream: DreamSettings, area: AreaSettings) -> Iterator[str]:
     """Say of each pair of settings that contradict each other what to do, in a sentence."""
-    dream = settings.dream
     usual = type(dream)()
     if dream.octave_sizes is not None:
         for name in ("octaves", "octave_ratio"):
@@ -26,16 +23,16 @@ def contradictions(settings: Settings) -> Iterator[str]:
             f"dream.smallest_side is {dream.smallest_side} and dream.largest_side {dream.largest_side}: no scale is "
             "left; make the second larger."
         )
-    yield from _of_waves(settings)
+    yield from _of_waves(dream, area)
     yield from _of_lbfgs(dream, usual)
 
 
-def _of_waves(settings: Settings) -> Iterator[str]:
-    if settings.dream.parametrisation != "waves":
+def _of_waves(dream: DreamSettings, area: AreaSettings) -> Iterator[str]:
+    if dream.parametrisation != "waves":
         return
-    if settings.dream.clip:
+    if dream.clip:
         yield "dream.clip holds pixels, and dream.parametrisation is waves, which need no holding; drop one of them."
-    if settings.area.box is not None:
+    if area.box is not None:
         yield (
             "area.box is a place in the picture, and dream.parametrisation waves has none: every wave runs through the "
             "whole picture; dream in pixels, or drop the box."

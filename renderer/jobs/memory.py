@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from renderer.dreaming.octaves import Pyramid
+from renderer.dreaming.pyramid import Pyramid
 from renderer.errors import EnvironmentProblem
 from renderer.frame import Size
 from renderer.jobs import runtime

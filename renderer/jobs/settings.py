@@ -238,7 +238,7 @@ def examine(
         # What is right so far may still be wrong over time.
         settings = Settings.model_validate(_nested(good))
     found += _wrong_over_time(settings, origins)
-    found += contradictions(settings)
+    found += contradictions(settings.dream, settings.area)
     return None if found else settings, found
 
 
