@@ -31,8 +31,9 @@ from renderer.jobs.again import Encoding, encode_again, film_from_recipe
 from renderer.jobs.batch import journal as batch_journal
 from renderer.jobs.batch.report import render_report, write_report
 from renderer.jobs.batch.state import read_state
-from renderer.jobs.film import Film, check
+from renderer.jobs.film import Film
 from renderer.jobs.looks import look_of
+from renderer.jobs.make import check
 from renderer.jobs.measures.metrics import measure_film
 from renderer.jobs.presets import resolve
 from renderer.jobs.recipe import parse_recipe, write_recipe

@@ -21,8 +21,9 @@ from renderer.jobs import defaults
 from renderer.jobs.batch import journal as batch_journal
 from renderer.jobs.batch.plan import Records, open_jobs, plan_batch
 from renderer.jobs.curves import curves
-from renderer.jobs.film import Film, check
+from renderer.jobs.film import Film
 from renderer.jobs.looks import check_preset, new_preset
+from renderer.jobs.make import check
 from renderer.jobs.presets import builtin_folder, resolve
 from renderer.jobs.settings import fields
 from renderer.jobs.toml import read_toml

@@ -12,7 +12,8 @@ from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageErro
 from renderer.frame import Size
 from renderer.jobs import runtime
 from renderer.jobs.again import Encoding, encode_again, film_from_recipe
-from renderer.jobs.film import Film, make_film
+from renderer.jobs.film import Film
+from renderer.jobs.make import make_film
 from renderer.jobs.presets import resolve
 from renderer.jobs.recipe import parse_recipe
 from renderer.media.encode import read_recipe

@@ -23,8 +23,8 @@ from renderer.errors import BadInput, UsageError
 from renderer.frame import Size
 from renderer.jobs import guides as guides_module
 from renderer.jobs.batch.jobfile import read_jobs
-from renderer.jobs.film import make_film
 from renderer.jobs.guides import Moving, OnePicture, Reference, check_guides, open_guides
+from renderer.jobs.make import make_film
 from renderer.jobs.mistakes import options
 from renderer.jobs.recipe import SAY_WHERE
 from renderer.jobs.rendering import Maker
@@ -328,7 +328,7 @@ loop.COMMIT_SECONDS = 0.0
 network, out, guide, last = sys.argv[1:]
 from renderer.jobs import runtime
 runtime.prepare()
-from renderer.jobs.film import make_film
+from renderer.jobs.make import make_film
 def on_frame(report):
     if report.index == int(last):
         os.kill(os.getpid(), signal.SIGKILL)

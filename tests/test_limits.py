@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, UsageError
-from renderer.jobs import memory, presets, runtime, toml
+from renderer.jobs import parts, presets, runtime, toml
 from renderer.jobs.batch import patterns
 from renderer.jobs.batch.jobfile import read_jobs
 from renderer.jobs.looks import check_preset, new_preset
@@ -138,10 +138,10 @@ def test_pictures_larger_than_memory_are_refused_before_anything_is_loaded(monke
         ({"film.size": "4000x4000", "dream.octaves": 20, "dream.octave_ratio": 1.0001}, "dream.octaves is 20"),
     ]:
         with pytest.raises(EnvironmentProblem) as refusal:
-            memory.check_memory(build(values), kind="zoom")
+            parts.check_memory(build(values), kind="zoom")
         assert words in str(refusal.value)
-    for kind in memory.PICTURES:
-        memory.check_memory(build({"film.size": "3840x2160"}), kind=kind)
+    for kind in parts.PICTURES:
+        parts.check_memory(build({"film.size": "3840x2160"}), kind=kind)
 
 
 def test_too_few_addresses_are_told_before_a_library_ends_the_program(monkeypatch):

@@ -26,7 +26,8 @@ from renderer.jobs.batch import exhibit
 from renderer.jobs.batch.journal import BatchJournal, Records, held
 from renderer.jobs.batch.report import write_report
 from renderer.jobs.batch.state import Row, read_state
-from renderer.jobs.film import Film, check
+from renderer.jobs.film import Film
+from renderer.jobs.make import check
 from renderer.jobs.presets import resolve
 from renderer.jobs.recipe import find_input, parse_recipe, write_recipe
 from renderer.jobs.work import check_unfinished, known, open_done

@@ -17,7 +17,8 @@ from renderer.dreaming.tone import Tone, measure
 from renderer.errors import Interrupted, UsageError
 from renderer.frame import Size, to_8bit
 from renderer.jobs.again import Encoding, film_from_recipe
-from renderer.jobs.film import Film, make_film
+from renderer.jobs.film import Film
+from renderer.jobs.make import make_film
 from renderer.jobs.parts import camera_of
 from renderer.jobs.presets import resolve
 from renderer.jobs.settings import build
@@ -373,7 +374,7 @@ def test_the_flag_makes_a_loop(tmp_path, monkeypatch):
         asked.append(film.settings.film.loop)
         raise UsageError("enough")
 
-    monkeypatch.setattr("renderer.jobs.film.make_film", note)
+    monkeypatch.setattr("renderer.jobs.make.make_film", note)
     for flags in ([], ["--loop"]):
         CliRunner().invoke(app, ["zoom", "-o", str(tmp_path / "a.mp4"), *flags])
     assert asked == [False, True]

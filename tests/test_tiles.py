@@ -20,7 +20,7 @@ from renderer.dreaming.tiles import TiledSight, Tiles, TooLittle
 from renderer.dreaming.tiling import Anatomy
 from renderer.errors import UsageError
 from renderer.frame import Size
-from renderer.jobs import memory, runtime
+from renderer.jobs import parts, runtime
 from renderer.jobs.settings import build, flatten
 from renderer.jobs.start import own_size
 
@@ -363,16 +363,16 @@ def test_a_named_memory_lets_a_picture_keep_its_own_size():
 
 def test_small_films_are_looked_at_whole_without_a_word(monkeypatch):
     monkeypatch.setattr(runtime, "memory_total", lambda: 8 * 10**9)
-    assert memory.sight_of(build({"film.size": "640x360"}), kind="zoom") is WholeSight
+    assert parts.sight_of(build({"film.size": "640x360"}), kind="zoom") is WholeSight
 
 
 def test_large_films_get_half_of_the_machine_whatever_is_free(monkeypatch):
     monkeypatch.setattr(runtime, "memory_total", lambda: 24 * 10**9 + 12345)
     monkeypatch.setattr(runtime, "memory_available", lambda: 10**9)
     large = build({"film.size": "3840x2160"})
-    assert memory.sight_of(large, kind="still").memory == 12 * 10**9
+    assert parts.sight_of(large, kind="still").memory == 12 * 10**9
     monkeypatch.setattr(runtime, "memory_total", lambda: 24 * 10**9 + 54321)
-    assert memory.sight_of(large, kind="still").memory == 12 * 10**9
+    assert parts.sight_of(large, kind="still").memory == 12 * 10**9
 
 
 def test_the_mix_of_a_preset_is_the_same_in_tiles(networks):

@@ -12,7 +12,7 @@ import pytest
 from films import SHOT, Batch, Listening, sha256
 
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, Interrupted, UsageError
-from renderer.jobs.film import make_film
+from renderer.jobs.make import make_film
 from renderer.jobs.rendering import Maker
 from renderer.jobs.still import Still, make_still
 from renderer.jobs.workers import remote

@@ -16,7 +16,7 @@ from renderer.errors import BadInput, Interrupted, UsageError
 from renderer.frame import Size
 from renderer.jobs import defaults
 from renderer.jobs.again import Encoding, film_from_recipe
-from renderer.jobs.film import make_film
+from renderer.jobs.make import make_film
 from renderer.jobs.masks import Masks
 from renderer.jobs.presets import resolve
 from renderer.jobs.recipe import parse_recipe

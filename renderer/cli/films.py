@@ -78,7 +78,7 @@ def replay(
     """Render a film again from the recipe inside it."""
     chosen = given.resolve().settings.encode
     from renderer.jobs.again import Encoding, film_from_recipe
-    from renderer.jobs.film import make_film
+    from renderer.jobs.make import make_film
     from renderer.jobs.still import Still, make_still
 
     again, recipe = film_from_recipe(

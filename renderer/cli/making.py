@@ -61,6 +61,6 @@ def make_or_plan(film: Film, planning: Planning, *, terminal: Terminal) -> None:
         plan = make_plan(film, listener=terminal)
         terminal.result(*plan.text().splitlines(), event="plan", **plan.values())
         return
-    from renderer.jobs.film import make_film
+    from renderer.jobs.make import make_film
 
     terminal.film(make_film(film, listener=terminal, should_stop=terminal.stopper))

@@ -11,7 +11,8 @@ from typing import Any
 
 from renderer.errors import BadInput
 from renderer.frame import Size
-from renderer.jobs.film import Extras, Film, Listener, Result, finish
+from renderer.jobs.film import Extras, Film, Listener, Result
+from renderer.jobs.make import finish
 from renderer.jobs.outputs import check_not_input, path_size, work_folder
 from renderer.jobs.recipe import Recipe, find_input, parse_recipe
 from renderer.jobs.settings import FILES, Settings, build, flatten, with_files

@@ -14,7 +14,8 @@ from typing import Any
 from renderer.errors import shown
 from renderer.frame import Size
 from renderer.jobs import runtime
-from renderer.jobs.film import STORE_BYTES_A_PIXEL, Film, Listener, check
+from renderer.jobs.film import Film, Listener
+from renderer.jobs.make import STORE_BYTES_A_PIXEL, check
 from renderer.jobs.outputs import size_text, span
 from renderer.jobs.parts import Parts
 from renderer.jobs.start import hashes_of

@@ -16,9 +16,8 @@ from renderer.frame import Frame, Size
 from renderer.jobs.film import Listener
 from renderer.jobs.guides import check_guides, guide_files
 from renderer.jobs.masks import Masks
-from renderer.jobs.memory import check_memory
 from renderer.jobs.outputs import check_not_input
-from renderer.jobs.parts import Parts, assemble
+from renderer.jobs.parts import Parts, assemble, check_memory
 from renderer.jobs.recipe import write_recipe
 from renderer.jobs.rendering import Maker
 from renderer.jobs.settings import Settings, build, flatten, pixel_key

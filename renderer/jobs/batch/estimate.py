@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from renderer.errors import DreamreelError
 from renderer.jobs.batch.plan import Planned
 from renderer.jobs.batch.state import Row
-from renderer.jobs.film import STORE_BYTES_A_PIXEL, Film, Listener
+from renderer.jobs.film import Film, Listener
+from renderer.jobs.make import STORE_BYTES_A_PIXEL
 from renderer.jobs.outputs import size_text, span
 from renderer.jobs.plan import FILE_BYTES_A_PIXEL, measure_frame
 from renderer.jobs.settings import Settings

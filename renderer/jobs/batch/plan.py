@@ -23,8 +23,8 @@ from renderer.jobs.batch.patterns import plain
 from renderer.jobs.batch.state import Row
 from renderer.jobs.film import Film
 from renderer.jobs.guides import check_guides
-from renderer.jobs.memory import check_memory
 from renderer.jobs.outputs import check_not_input
+from renderer.jobs.parts import check_memory
 from renderer.jobs.settings import build, encode_key, flatten, pixel_key
 from renderer.jobs.start import file_sha256, own_size
 from renderer.jobs.still import Still

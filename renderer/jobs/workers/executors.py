@@ -14,11 +14,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from renderer.errors import DreamreelError, UsageError, bug, known_error, nearest
-from renderer.jobs.film import Film, Listener, Result, make_film
+from renderer.jobs.film import Film, Listener, Result
+from renderer.jobs.make import make_film
 from renderer.jobs.still import Still, StillResult, make_still
 
 if TYPE_CHECKING:
-    from renderer.jobs.film import FilmRenderer
+    from renderer.jobs.rendering import FilmRenderer
     from renderer.jobs.still import StillDreamer
 
 
