@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from renderer.errors import BadInput, EnvironmentProblem, UsageError
+from renderer.errors import BadInput, UsageError
 from renderer.frame import Pixels, Size
 from renderer.jobs.measures.measuring import Look, Subject
 from renderer.jobs.measures.metrics import METRICS, Clipped, HueChange, Tone, measure_film
