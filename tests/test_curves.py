@@ -44,7 +44,6 @@ def test_a_long_film_is_drawn_through_some_of_its_frames_and_its_last():
 
 
 def test_the_plot_is_written_before_anything_heavy_and_only_with_a_dry_run(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
 
     def plan(film, **_):
@@ -80,7 +79,6 @@ def test_plan_says_what_a_dry_run_says_and_takes_what_the_command_takes(tmp_path
 
 
 def test_a_film_in_which_nothing_changes_is_not_drawn(tmp_path):
-    pytest.importorskip("matplotlib")
     with pytest.raises(UsageError, match="nothing to plot"):
         draw_curves(film(tmp_path / "x.mp4", camera__zoom="2*pi/3"), tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []

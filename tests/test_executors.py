@@ -75,7 +75,8 @@ def two():
 @pytest.fixture(scope="module")
 def dask():
     """Two workers of a Dask cluster of its own, which share no folder that we know of."""
-    distributed = pytest.importorskip("distributed", reason="needs the extra [distributed]")
+    import distributed
+
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
         address = local.scheduler_address.removeprefix("tcp://")
         with open_executor(f"dask://{address}") as executor:
@@ -324,7 +325,6 @@ def test_without_dask_a_sentence_names_the_extra(monkeypatch):
 
 
 def test_a_scheduler_that_is_not_there_ends_in_a_sentence(network, tmp_path, monkeypatch):
-    pytest.importorskip("distributed", reason="needs the extra [distributed]")
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     with open_executor("dask://127.0.0.1:9") as executor, pytest.raises(EnvironmentProblem, match=r"127\.0\.0\.1:9"):
         make(executor, films.zoom(network, tmp_path / "a.mp4"))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from dreamers import moving_camera
 
-from renderer.errors import BadInput, EnvironmentProblem, UsageError
+from renderer.errors import BadInput, UsageError
 from renderer.frame import Pixels, Size
 from renderer.jobs.measures.measuring import Look, Subject
 from renderer.jobs.measures.metrics import METRICS, Clipped, HueChange, Tone, measure_film
@@ -355,16 +355,12 @@ def test_sound_that_comes_late_is_told_to_the_millisecond(tmp_path: Path) -> Non
     assert found["end"] == pytest.approx(0.25, abs=0.002)
 
 
-def test_a_plot_is_drawn_or_asks_for_what_it_needs(tmp_path: Path) -> None:
+def test_a_plot_is_drawn_and_replaces_no_file(tmp_path: Path) -> None:
     from renderer.jobs.plot import check_plot, draw_plot
 
     film, out = tmp_path / "film.mp4", tmp_path / "plot.png"
     encode(iter(moving(8)), film, size=SIZE, rate=RATE, threads=1)
-    try:
-        check_plot(out)
-    except EnvironmentProblem as error:
-        assert "dreamreel[plot]" in str(error)
-        pytest.skip("needs matplotlib")
+    check_plot(out)
     draw_plot(measure_film(film, source=film), out)
     assert out.read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(UsageError):

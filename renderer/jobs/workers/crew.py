@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from renderer.errors import EnvironmentProblem
-from renderer.jobs.workers.units import Answer, Failure, Progress, Unit
+from renderer.jobs.workers.answers import NonsenseError, check
+from renderer.jobs.workers.units import Answer, Failure, Progress, Stretch, Unit
 
 FATAL = 2
 """How many workers an order may cost."""
@@ -84,6 +85,7 @@ class Crew:
         self._at_work: dict[Hand, Order] = {}
         self._last: dict[Hand, Order] = {}
         self._broken: Failure | None = None
+        self._closed = False
 
     def submit(self, order: Order) -> None:
         """Have an order done when its turn comes."""
@@ -122,17 +124,35 @@ class Crew:
                 order.begun = True
 
     def heard(self, hand: Hand, number: int, progress: Progress) -> None:
-        """A worker has dreamed a frame for the order of that number."""
+        """A worker has dreamed a frame for the order of that number; told of any other frame, nobody hears of it."""
         with self._lock:
             order = self._at_work.get(hand)
-        if order is not None and order.number == number:
+        if order is None or order.number != number or not isinstance(progress, Progress):
+            return
+        if isinstance(order.unit, Stretch) and order.unit.first <= progress.index < order.unit.end:
             order.heard(progress)
 
     def answered(self, hand: Hand, number: int, answer: Answer) -> None:
-        """A worker has done the order of that number."""
+        """A worker has done the order of that number.
+
+        Raises:
+            NonsenseError: it was not asked to, or this is no answer to it. Whoever brought it ends the worker then, and
+                tells that it is `lost`.
+        """
         with self._lock:
             order = self._at_work.get(hand)
-            if order is None or order.number != number or order.done:
+            if self._closed:
+                return
+        if order is None or order.number != number or order.done:
+            raise NonsenseError("answered what it was not asked")
+        try:
+            check(order.unit, answer, stopped=order.withdrawn)
+        except NonsenseError:
+            raise
+        except Exception as error:  # There is no room here to look at it.
+            answer = Failure.of(error)
+        with self._lock:
+            if self._at_work.get(hand) is not order:  # It was lost meanwhile, and another has the order.
                 return
             order.done = True
         follows = None
@@ -147,21 +167,33 @@ class Crew:
                     self._push(follows)
             self._hand_out()
 
-    def lost(self, hand: Hand, how: str) -> None:
-        """A worker has died; `how` tells of what, as in "was killed by SIGKILL"."""
+    def lost(self, hand: Hand, how: str, *, nonsense: bool = False) -> bool:
+        """A worker has ended; `how` tells of what, as in "was killed by SIGKILL".
+
+        Args:
+            hand: it.
+            how: it ended.
+            nonsense: whether it was ended for what it said, or did not say.
+
+        Returns:
+            Whether it had been of use, or ended over an order.
+        """
         with self._lock:
             self._idle.pop(hand, None)
-            self._last.pop(hand, None)
+            useful = self._last.pop(hand, None) is not None
             order = self._at_work.pop(hand, None)
         if order is None or order.done:
-            return
-        if order.begun:
+            if nonsense:
+                self.note(f"A worker {how}.")
+            return useful
+        if order.begun or nonsense:
             order.deaths.append(how)
             self.note(f"A worker {how} at {order.label}.")
         if order.withdrawn or len(order.deaths) >= FATAL or order.tries >= TRIES:
-            order.answered(_set_aside(order, how))
+            order.answered(_set_aside(order, how, nonsense=nonsense))
         else:
             self.submit(order)
+        return useful or order.begun or nonsense
 
     def give_up(self, why: str) -> None:
         """There are no workers and there will be none: fail everything that waits or comes."""
@@ -183,6 +215,7 @@ class Crew:
     def close(self) -> None:
         """Forget everything that waits."""
         with self._lock:
+            self._closed = True
             self._waiting.clear()
             self._at_work.clear()
             self._idle.clear()
@@ -223,11 +256,13 @@ class Crew:
         return max(self._idle, key=nearness)
 
 
-def _set_aside(order: Order, how: str) -> Failure:
+def _set_aside(order: Order, how: str, *, nonsense: bool) -> Failure:
     ends = ", the other ".join(order.deaths) or how
+    advice = "Is there enough memory? A smaller --size, or fewer workers, needs less."
+    if nonsense:
+        advice = "Are they sound, and is the same Dreamreel installed there?"
     return Failure(
         kind=EnvironmentProblem.__name__,
-        message=f"Set aside: {order.label}. {max(1, len(order.deaths))} workers ended over it (one {ends}). Is there "
-        "enough memory? A smaller --size, or fewer workers, needs less.",
+        message=f"Set aside: {order.label}. {max(1, len(order.deaths))} workers ended over it (one {ends}). {advice}",
         passing=not order.deaths,
     )

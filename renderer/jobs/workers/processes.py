@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from typing import IO
 
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.jobs import runtime
+from renderer.jobs.workers.answers import MOST_TEXT, NonsenseError, most_bytes, unpack
 from renderer.jobs.workers.crew import Crew, Order
 from renderer.jobs.workers.worker import receive, send
 
@@ -32,6 +34,10 @@ from renderer.jobs.workers.worker import main
 main(sys.argv[1])
 """
 _LOG_BYTES = 4096
+SILENCE_SECONDS = 120.0
+"""How long a worker may say nothing at all, not even that it is alive, until another takes its place."""
+
+_LOOK = 1.0  # Seconds between two looks at who is silent.
 _FRUITLESS = 3  # Workers that may end before they did anything, one after another, until no more are started.
 
 
@@ -51,7 +57,7 @@ class Processes:
         self._lock = threading.Lock()
         self._running: set[WorkerProcess] = set()
         self._fruitless = 0
-        self._closed = False
+        self._closed = threading.Event()
         self._folder: Path | None = None
 
     def start(self) -> None:
@@ -63,10 +69,11 @@ class Processes:
             raise EnvironmentProblem(f"There is no folder for temporary files: {error}. Set TMPDIR.") from error
         for place in range(self.workers):
             self._hire(place)
+        threading.Thread(target=self._watch, name="silent workers", daemon=True).start()
 
     def close(self) -> None:
         with self._lock:
-            self._closed = True
+            self._closed.set()
             running = list(self._running)
         self.crew.close()
         for worker in running:
@@ -81,22 +88,40 @@ class Processes:
 
     def ready(self, worker: WorkerProcess) -> None:
         """A worker has loaded what it needs."""
-        self._fruitless = 0
         self.crew.joined(worker)
 
-    def ended(self, worker: WorkerProcess, how: str) -> None:
+    def answered(self, worker: WorkerProcess, number: int, data: bytes) -> None:
+        """A worker has done an order.
+
+        Raises:
+            NonsenseError: this is no answer to it.
+        """
+        self.crew.answered(worker, number, unpack(data))
+        self._fruitless = 0
+
+    def ended(self, worker: WorkerProcess, how: str, *, nonsense: bool) -> None:
         """A worker has ended: start another in its place."""
         with self._lock:
             self._running.discard(worker)
-            closed = self._closed
-            self._fruitless += not worker.was_ready
+            closed = self._closed.is_set()
         if closed:
             return
-        self.crew.lost(worker, how)
+        if not self.crew.lost(worker, how, nonsense=nonsense):
+            self._fruitless += 1
         if self._fruitless < _FRUITLESS:
             self._hire(worker.place)
         elif not self._running:
             self.crew.give_up(f"No worker process could be started: the last one {how}. {worker.last_line()}".strip())
+
+    def _watch(self) -> None:
+        """End who is silent. Looks are counted and not seconds: this process may have been stopped for a while."""
+        while not self._closed.wait(_LOOK):
+            with self._lock:
+                running = list(self._running)
+            for worker in running:
+                worker.looks += 1
+                if worker.looks * _LOOK > SILENCE_SECONDS:
+                    worker.dismiss(f"said nothing for {SILENCE_SECONDS:g} seconds")
 
     def _hire(self, place: int) -> None:
         assert self._folder is not None
@@ -108,7 +133,7 @@ class Processes:
             return
         with self._lock:
             self._running.add(worker)
-            closed = self._closed
+            closed = self._closed.is_set()
         if closed:
             worker.close()
 
@@ -127,16 +152,19 @@ class WorkerProcess:
     """
 
     def __init__(self, staff: Processes, place: int, *, folder: Path, device: str | None) -> None:
-        self.place, self.was_ready = place, False
+        self.place, self.looks = place, 0
+        self._nonsense: str | None = None
+        self._most, self._welcomed = MOST_TEXT, False
         self._staff, self._log = staff, b""
         self._folder = Path(tempfile.mkdtemp(dir=folder))
         self._writing = threading.Lock()
+        chosen = {} if device is None else {"CUDA_VISIBLE_DEVICES": device}
         self.process = subprocess.Popen(
             [sys.executable, "-c", _BOOT, str(self._folder), json.dumps([*map(str, sys.path)])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, **({} if device is None else {"CUDA_VISIBLE_DEVICES": device})},
+            env={**os.environ, **chosen, "TMPDIR": str(self._folder)},  # What libraries leave there goes with it.
             start_new_session=True,
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
         )
@@ -146,6 +174,7 @@ class WorkerProcess:
         self._reader.start()
 
     def begin(self, order: Order) -> None:
+        self._most = most_bytes(order.unit)
         self._send(("do", order.number, order.unit))
 
     def stop(self, order: Order) -> None:
@@ -157,6 +186,12 @@ class WorkerProcess:
         if threading.current_thread() is not self._reader:
             self._reader.join(5)
 
+    def dismiss(self, why: str) -> None:
+        """End it, since it is of no use; `why` as a `NonsenseError` tells it."""
+        self._nonsense = self._nonsense or why
+        with contextlib.suppress(OSError):
+            self.process.kill()
+
     def last_line(self) -> str:
         """Return the last thing that it wrote to its standard error."""
         lines = self._log.decode("utf-8", "replace").strip().splitlines()
@@ -165,24 +200,44 @@ class WorkerProcess:
     def _send(self, message: object) -> None:
         with self._writing, contextlib.suppress(OSError, ValueError):  # It has ended: `_read` finds out.
             assert self.process.stdin is not None
-            send(self.process.stdin, message)
+            send(self.process.stdin, pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        with contextlib.suppress(EOFError, OSError):
+        try:
             while True:
-                kind, number, value = receive(self.process.stdout)
-                if kind == "ready":
-                    self.was_ready = True
-                    self._staff.ready(self)
-                elif kind == "begun":
-                    self._staff.crew.begun(self, number)
-                elif kind == "frame":
-                    self._staff.crew.heard(self, number, value)
-                else:
-                    self._staff.crew.answered(self, number, value)
+                data = receive(self.process.stdout, limit=self._most)
+                self.looks = 0
+                self._heed(data)
+        except (EOFError, OSError):
+            pass
+        except NonsenseError as error:
+            self.dismiss(str(error))
+        except ValueError:
+            self.dismiss("sent what is no message, or far too long")
         how = self._reap()
-        self._staff.ended(self, how)
+        if self._nonsense is not None:
+            how = f"in process {self.process.pid} {self._nonsense}"
+        self._staff.ended(self, how, nonsense=self._nonsense is not None)
+
+    def _heed(self, data: bytes) -> None:
+        """Do what a message is for.
+
+        Raises:
+            NonsenseError, ValueError: it makes no sense.
+        """
+        kind, number, said = data.split(b" ", 2)
+        if kind == b"ready" and not self._welcomed:
+            self._welcomed = True
+            self._staff.ready(self)
+        elif kind == b"begun":
+            self._staff.crew.begun(self, int(number))
+        elif kind == b"frame":
+            self._staff.crew.heard(self, int(number), unpack(said))
+        elif kind == b"answer":
+            self._staff.answered(self, int(number), said)
+        elif kind != b"alive":
+            raise NonsenseError("sent what is no message")
 
     def _reap(self) -> str:
         """Wait for the end, give everything back, and say how it ended."""

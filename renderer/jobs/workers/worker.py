@@ -1,5 +1,7 @@
 """A worker process: reads orders from its standard input, writes answers to what was its standard output.
 
+A message to it is a pickle, one from it is not: `KIND NUMBER` of an order, and what `answers.pack` wrote.
+
 It ends with the process that started it, however that one ended, since its input ends then; and Ctrl-C on a terminal
 does not reach it, since it leads a session of its own.
 """
@@ -14,34 +16,41 @@ import shutil
 import struct
 import sys
 import threading
+import time
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from renderer.jobs.workers.answers import pack
 from renderer.jobs.workers.units import Desk, Progress, Unit
+
+BEAT_SECONDS = 10.0
+"""How often a worker says that it is alive, whatever it is doing."""
 
 _LENGTH = struct.Struct("!Q")
 
 
-def send(pipe: IO[bytes], message: Any) -> None:
+def send(pipe: IO[bytes], data: bytes) -> None:
     """Write a message, its length before it.
 
     Raises:
         OSError: nobody reads it.
     """
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     pipe.write(_LENGTH.pack(len(data)))
     pipe.write(data)
     pipe.flush()
 
 
-def receive(pipe: IO[bytes]) -> Any:
+def receive(pipe: IO[bytes], *, limit: int | None = None) -> bytes:
     """Read a message.
 
     Raises:
         EOFError: whoever wrote has ended, maybe in the middle of it.
+        ValueError: it is longer than `limit` bytes.
     """
     (length,) = _LENGTH.unpack(_exactly(pipe, _LENGTH.size))
-    return pickle.loads(_exactly(pipe, length))  # From a process that we started, or were started by.
+    if limit is not None and length > limit:
+        raise ValueError(f"a message of {length} bytes")
+    return _exactly(pipe, length)
 
 
 def _exactly(pipe: IO[bytes], length: int) -> bytes:
@@ -63,14 +72,19 @@ def main(folder: str) -> None:
     stopped: set[int] = set()
     writing = threading.Lock()
 
-    def tell(kind: str, number: int, value: Any) -> None:
+    def tell(kind: str, number: int, said: bytes = b"") -> None:
         with writing, contextlib.suppress(OSError):  # The other end has gone: `listen` ends this process.
-            send(outbox, (kind, number, value))
+            send(outbox, b"%s %d %s" % (kind.encode(), number, said))
+
+    def beat() -> None:
+        while True:
+            time.sleep(BEAT_SECONDS)
+            tell("alive", 0)
 
     def listen() -> None:
         with contextlib.suppress(EOFError, OSError):
             while True:
-                kind, number, unit = receive(inbox)
+                kind, number, unit = pickle.loads(receive(inbox))  # From the process that started this one.
                 if kind == "stop":
                     stopped.add(number)
                 else:
@@ -80,20 +94,21 @@ def main(folder: str) -> None:
             Path(folder).parent.rmdir()
         os._exit(0)
 
-    threading.Thread(target=listen, name="orders", daemon=True).start()
+    for work in (listen, beat):
+        threading.Thread(target=work, name=work.__name__, daemon=True).start()
     desk = Desk(Path(folder))
-    tell("ready", 0, None)
+    tell("ready", 0)
     while True:
         number, unit = orders.get()
-        tell("begun", number, None)
+        tell("begun", number)
 
         def told(progress: Progress, number: int = number) -> None:
-            tell("frame", number, progress)
+            tell("frame", number, pack(progress))
 
         def should_stop(number: int = number) -> bool:
             return number in stopped
 
-        tell("answer", number, desk.perform(unit, tell=told, should_stop=should_stop))
+        tell("answer", number, pack(desk.perform(unit, tell=told, should_stop=should_stop)))
 
 
 if __name__ == "__main__":
