@@ -21,20 +21,20 @@ import cv2
 import numpy as np
 
 from benchmarks import tools
-from renderer.dreaming.ascent import Ascent
-from renderer.dreaming.channels import ChannelDreamer, single, whole
-from renderer.dreaming.mix import parse_mix
-from renderer.dreaming.networks import BUNDLED_WEIGHTS, Network, load_network
+from renderer.dreaming.ascent.ascent import Ascent
+from renderer.dreaming.ascent.channel_dreamer import ChannelDreamer, single, whole
+from renderer.dreaming.networks.network import BUNDLED_WEIGHTS, Network, load_network
+from renderer.dreaming.networks.squeezenet import SIDE, features, load_squeezenet, prepare
+from renderer.dreaming.objectives.objective_spec import parse_mix
 from renderer.dreaming.settings import AscentSettings
-from renderer.dreaming.squeezenet import SIDE, features, load_squeezenet, prepare
 from renderer.errors import BadInput, DreamreelError
 from renderer.frame import Size, from_8bit, to_8bit
-from renderer.jobs.atlas import shown, soft_noise
-from renderer.jobs.runtime import prepare as prepare_runtime
-from renderer.jobs.runtime import processor, thread_count
-from renderer.jobs.settings import Settings
+from renderer.inspect.atlas import shown, soft_noise
+from renderer.media.noise import NOISES, noise
 from renderer.media.sheets import contact_sheet
-from renderer.media.source import NOISES, noise
+from renderer.runtime import prepare as prepare_runtime
+from renderer.runtime import processor, thread_count
+from renderer.settings.schema import Settings
 
 TAPS = {"patterns": "mixed2", "parts": "mixed4", "objects": "mixed5"}
 """Taps of the student -> the teacher's layers that they imitate."""

@@ -62,8 +62,8 @@ def tiny_network():
     import keras
     from keras import layers
 
-    from renderer.dreaming.networks import Network
-    from renderer.dreaming.registry import NetworkSpec
+    from renderer.dreaming.networks.network import Network
+    from renderer.dreaming.networks.registry import NetworkSpec
 
     keras.utils.set_random_seed(7)
     picture = keras.Input((None, None, 3))

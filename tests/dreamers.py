@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.objective import Objective, Term
+from renderer.dreaming.ascent.dreamer import Dreamer
+from renderer.dreaming.governor import Governor, Tone
+from renderer.dreaming.objectives.objective import Objective, Term
 from renderer.dreaming.settings import DreamSettings, GovernorSettings
-from renderer.dreaming.tone import Governor, Tone
 from renderer.motion.camera import Camera
 from renderer.motion.settings import CameraSettings
 from renderer.render.carry import Carry, make_carry

@@ -19,17 +19,17 @@ from fuzz_texts import SMALL
 from fuzzing import Build, Case, Reading
 from PIL import Image, ImageDraw
 
-from renderer.jobs.guides import check_guides, open_guides
-from renderer.jobs.masks import Masks
-from renderer.jobs.presets import resolve
-from renderer.jobs.settings import Settings
-from renderer.jobs.start import first_canvas
-from renderer.media.clips import open_clip
-from renderer.media.ffmpeg import file_url, run
-from renderer.media.formats import FORMATS
+from renderer.films.first_frame import first_canvas
+from renderer.films.guides import check_guides, open_guides
+from renderer.films.masks import Masks
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.formats import FORMATS
+from renderer.media.ffmpeg.pipes import file_url, run
+from renderer.media.ffmpeg.sound import Sound, plan_sound
 from renderer.media.images import image_size, is_picture, read_image
 from renderer.media.recipe import read_recipe
-from renderer.media.sound import Sound, plan_sound
+from renderer.settings.presets import resolve
+from renderer.settings.schema import Settings
 
 SMALLEST = 100
 """Bytes of a whole file, which has `LARGEST` at most."""

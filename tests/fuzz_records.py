@@ -25,21 +25,22 @@ from fuzzing import Build, Case, Reading, Wrong
 from mutations import CANARY, KEYS, copied, damage_bytes, damage_tree, strange, to_json
 from PIL import Image
 
+from renderer.batch import batch_journal as batch_journal
+from renderer.batch.report import render_report, write_report
+from renderer.batch.status import read_state
+from renderer.films import work
+from renderer.films.film import Film
+from renderer.films.first_frame import file_sha256
+from renderer.films.make import check
+from renderer.films.recipe import parse_recipe, write_recipe
+from renderer.films.replay import Encoding, encode_again, film_from_recipe
 from renderer.frame import Size
-from renderer.jobs import defaults, work
-from renderer.jobs.again import Encoding, encode_again, film_from_recipe
-from renderer.jobs.batch import journal as batch_journal
-from renderer.jobs.batch.report import render_report, write_report
-from renderer.jobs.batch.state import read_state
-from renderer.jobs.film import Film
-from renderer.jobs.looks import look_of
-from renderer.jobs.make import check
-from renderer.jobs.measures.metrics import measure_film
-from renderer.jobs.presets import resolve
-from renderer.jobs.recipe import parse_recipe, write_recipe
-from renderer.jobs.start import file_sha256
-from renderer.media.clips import open_clip
-from renderer.media.store import Store
+from renderer.inspect.preset_files import look_of
+from renderer.measure.metrics import measure_film
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.store.store import Store
+from renderer.settings import defaults
+from renderer.settings.presets import resolve
 
 KEY = "0123456789abcdef" * 4
 WORK, BATCH = ".film.mp4.dreamreel", ".jobs.dreamreel-batch"

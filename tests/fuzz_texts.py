@@ -17,18 +17,18 @@ from fuzzing import Build, Case, Reading, Wrong, tell_bug
 from mutations import KEYS, TEXTS, copied, damage_text, damage_tree, strange, to_toml
 from PIL import Image
 
-from renderer.jobs import defaults
-from renderer.jobs.batch import journal as batch_journal
-from renderer.jobs.batch.plan import Records, open_jobs, plan_batch
-from renderer.jobs.curves import curves
-from renderer.jobs.film import Film
-from renderer.jobs.looks import check_preset, new_preset
-from renderer.jobs.make import check
-from renderer.jobs.presets import builtin_folder, resolve
-from renderer.jobs.settings import fields
-from renderer.jobs.toml import read_toml
-from renderer.media.clips import Clip, open_clip
-from renderer.media.cuts import read_cuts
+from renderer.batch import batch_journal as batch_journal
+from renderer.batch.batch_plan import Records, open_jobs, plan_batch
+from renderer.films.film import Film
+from renderer.films.make import check
+from renderer.inspect.preset_files import check_preset, new_preset
+from renderer.measure.curves import curves
+from renderer.media.ffmpeg.clips import Clip, open_clip
+from renderer.media.ffmpeg.cuts import read_cuts
+from renderer.settings import defaults
+from renderer.settings.document import read_toml
+from renderer.settings.presets import builtin_folder, resolve
+from renderer.settings.schema import fields
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("film.size=32x24", "film.frames=4", "film.fps=4", "seed=7")

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from dreamers import square
 
-from renderer.dreaming.ascent import Ascent
-from renderer.dreaming.gradients import NORMALISERS, smooth
+from renderer.dreaming.ascent.ascent import Ascent
+from renderer.dreaming.ascent.gradients import NORMALISERS, smooth
 from renderer.errors import UsageError
 
 NOISE = tf.constant(np.random.default_rng(0).normal(0, 1e-4, (40, 56, 3)).astype(np.float32))

@@ -14,12 +14,12 @@ from PIL import Image
 
 from renderer.errors import BadInput
 from renderer.frame import Size
-from renderer.media.clips import Clip, open_clip
-from renderer.media.cuts import find_cuts, read_cuts
-from renderer.media.ffmpeg import file_url, run
-from renderer.media.probe import probe, tracks_of
-from renderer.media.sound import SOUND_INPUT
-from renderer.media.timing import read_packets, timing_of
+from renderer.media.ffmpeg.clips import Clip, open_clip
+from renderer.media.ffmpeg.cuts import find_cuts, read_cuts
+from renderer.media.ffmpeg.pipes import file_url, run
+from renderer.media.ffmpeg.probe import probe, tracks_of
+from renderer.media.ffmpeg.sound import SOUND_INPUT
+from renderer.media.ffmpeg.timing import read_packets, timing_of
 
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
 STEP = 5  # Grey levels from one numbered frame to the next.

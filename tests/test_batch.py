@@ -14,19 +14,19 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from renderer.batch import batch_journal as batchjournal
+from renderer.batch.batch_journal import BatchJournal, batch_folder
+from renderer.batch.batch_plan import open_jobs, plan_batch
+from renderer.batch.run import run_batch
+from renderer.batch.status import read_state
 from renderer.cli.main import app
-from renderer.dreaming.dreamer import Dreamer
+from renderer.dreaming.ascent.dreamer import Dreamer
 from renderer.errors import DiskProblem
-from renderer.jobs.batch import journal as batchjournal
-from renderer.jobs.batch.journal import BatchJournal, batch_folder
-from renderer.jobs.batch.plan import open_jobs, plan_batch
-from renderer.jobs.batch.run import run_batch
-from renderer.jobs.batch.state import read_state
-from renderer.jobs.workers import executors
-from renderer.jobs.workers.executors import Outcome, Serial
-from renderer.media.ffmpeg import FfmpegFailed, file_url, run
+from renderer.media.ffmpeg.pipes import FfmpegFailed, file_url, run
 from renderer.media.images import write_image
-from renderer.media.journal import Journal
+from renderer.media.store.journal import Journal
+from renderer.workers import jobs as worker_jobs
+from renderer.workers.jobs import Outcome, Serial
 
 DEFAULTS = """
 [defaults]
@@ -90,7 +90,7 @@ def sha256(path: Path) -> str:
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
     """A file with a network of five small convolutions, named like those of the bundled one."""
-    from renderer.jobs.runtime import prepare
+    from renderer.runtime import prepare
 
     prepare()  # Before anybody else loads TensorFlow, as the command does.
     import keras
@@ -281,8 +281,8 @@ def test_what_cannot_be_made_is_told_at_the_end_and_ends_with_3_in_a_dry_run_a_r
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs pipes of Unix")
 def test_all_films_are_made_though_the_reader_of_the_results_has_left(batch, monkeypatch):
-    from renderer.cli.streams import open_stream
-    from renderer.cli.terminal import Terminal
+    from renderer.cli.show.streams import open_stream
+    from renderer.cli.show.terminal import Terminal
 
     batch.write('name = "a"', 'name = "b"\nseed = 2')
     reader, writer = os.pipe()
@@ -410,7 +410,7 @@ def test_a_stop_finishes_the_frame_and_the_same_command_goes_on_to_the_same_byte
 
 DYING = """
 import os, sys
-import renderer.dreaming.dreamer as dreamer
+import renderer.dreaming.ascent.dreamer as dreamer
 from renderer.cli.main import app
 whole, broken = sys.argv[1:]
 app(["batch", whole], standalone_mode=False)
@@ -581,7 +581,7 @@ def test_a_file_that_turns_up_under_a_films_name_while_the_batch_runs_stays_and_
 def failing(monkeypatch, error, *, times):
     """Let the making of film "b" fail some times."""
     left = [times]
-    real = executors.make_film
+    real = worker_jobs.make_film
 
     def make(film, **options):
         if film.out.stem == "b" and left[0]:
@@ -589,7 +589,7 @@ def failing(monkeypatch, error, *, times):
             raise error
         return real(film, **options)
 
-    monkeypatch.setattr(executors, "make_film", make)
+    monkeypatch.setattr(worker_jobs, "make_film", make)
 
 
 PASSING = FfmpegFailed("ffmpeg was killed.", returncode=-9, log="")
@@ -618,7 +618,7 @@ def test_what_can_pass_is_tried_once_more_after_the_others_and_nothing_else_is(b
 def test_a_full_disk_fails_with_its_own_code_and_the_batch_goes_on_once_there_is_room(batch, monkeypatch):
     batch.write('name = "a"', 'name = "b"\nseed = 1')
     with monkeypatch.context() as full:
-        full.setattr("renderer.jobs.outputs.free_bytes", lambda folder: 100)
+        full.setattr("renderer.films.outputs.free_bytes", lambda folder: 100)
         rows = batch.rows(code=3)
     assert {row["exit_code"] for row in rows.values()} == {DiskProblem.exit_code}
     assert {row["attempts"] for row in rows.values()} == {2}

@@ -9,8 +9,8 @@ from dreamers import carry_of, dreamer_of
 from renderer.errors import UsageError
 from renderer.motion.flow import Motion
 from renderer.render.carry import CARRIES, FILLING, filling
-from renderer.render.footage import AHEAD, Footage, Shot
-from renderer.render.layer import Strength, balanced, bands, keep_chroma, stay_visible, strength
+from renderer.render.dream_layer import Strength, balanced, bands, keep_chroma, stay_visible, strength
+from renderer.render.prefetch import AHEAD, Footage, Shot
 from renderer.render.scenes import VideoScene
 
 HEIGHT, WIDTH = 32, 48

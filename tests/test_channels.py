@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from renderer.dreaming.ascent import Ascent
-from renderer.dreaming.channels import ChannelDreamer, single, whole
-from renderer.dreaming.mix import parse_mix
-from renderer.dreaming.networks import Network
-from renderer.dreaming.registry import NetworkSpec
+from renderer.dreaming.ascent.ascent import Ascent
+from renderer.dreaming.ascent.channel_dreamer import ChannelDreamer, single, whole
+from renderer.dreaming.networks.network import Network
+from renderer.dreaming.networks.registry import NetworkSpec
+from renderer.dreaming.objectives.objective_spec import parse_mix
 from renderer.errors import UsageError
 
 

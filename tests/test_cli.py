@@ -52,7 +52,7 @@ def test_the_commands_of_the_design_are_there():
 
 @pytest.mark.parametrize(("name", "flag"), FLAGS.items())
 def test_every_flag_stands_for_a_setting_and_tells_its_default(name, flag):
-    from renderer.jobs.settings import Settings, build
+    from renderer.settings.schema import Settings, build
 
     assert flag.text
     plain = Settings().value(flag.key)
@@ -128,7 +128,7 @@ def test_a_bug_is_called_one_and_shows_its_traceback_only_with_v(monkeypatch):
     def broken():
         raise KeyError("oops")
 
-    monkeypatch.setattr("renderer.jobs.presets.preset_files", broken)
+    monkeypatch.setattr("renderer.settings.presets.preset_files", broken)
     quiet, loud = run("presets", "list"), run("presets", "list", "-v")
     assert (quiet.exit_code, loud.exit_code) == (1, 1)
     assert "bug" in quiet.stderr

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dreamers import dreamer_of
 
-from renderer.dreaming.octaves import octave_sizes, resize
+from renderer.dreaming.ascent.octaves import octave_sizes, resize
 from renderer.errors import EnvironmentProblem
 from renderer.frame import Size
 

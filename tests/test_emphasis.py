@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from dreamers import dreamer_of, square
 
-from renderer.dreaming.ascent import Ascent
-from renderer.dreaming.emphasis import Drift
+from renderer.dreaming.ascent.ascent import Ascent
+from renderer.dreaming.objectives.channel_weights import Drift
 
 
 def test_without_variety_all_channels_weigh_alike():

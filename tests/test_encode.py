@@ -16,9 +16,9 @@ from PIL import Image
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, UsageError
 from renderer.frame import Pixels, Size
 from renderer.media import files
-from renderer.media.encode import CODECS, FORMATS, Encoder, check_encode, choose_format, encode, read_recipe
-from renderer.media.ffmpeg import ffmpeg_exe, file_url, run
-from renderer.media.formats import ALIASES, codecs_here
+from renderer.media.ffmpeg.encode import CODECS, FORMATS, Encoder, check_encode, choose_format, encode, read_recipe
+from renderer.media.ffmpeg.formats import ALIASES, codecs_here
+from renderer.media.ffmpeg.pipes import ffmpeg_exe, file_url, run
 
 CASES = [(kind, codec) for kind, form in FORMATS.items() for codec in form.codecs]
 TAGGED = [(kind, codec) for kind, codec in CASES if CODECS[codec].tagged]
@@ -397,7 +397,7 @@ def test_the_ffmpeg_in_use_can_write_every_codec_and_one_that_cannot_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert codecs_here() == dict.fromkeys(CODECS, True)
-    monkeypatch.setattr("renderer.media.encode.codecs_here", lambda: dict.fromkeys(CODECS, False))
+    monkeypatch.setattr("renderer.media.ffmpeg.encode.codecs_here", lambda: dict.fromkeys(CODECS, False))
     with pytest.raises(EnvironmentProblem, match="libx264"):
         make(tmp_path / "a.mp4", "h264")
     assert names_in(tmp_path) == []

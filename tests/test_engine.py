@@ -7,17 +7,17 @@ import pytest
 import tensorflow as tf
 from dreamers import dreamer_of, square
 
-from renderer.dreaming.ascent import Ascent, without_edges
-from renderer.dreaming.colours import COLOURS
-from renderer.dreaming.gradients import CENTRES, SMOOTHERS
-from renderer.dreaming.octaves import CARRIES, RESAMPLERS, resize
-from renderer.dreaming.optimisers import OPTIMISERS
-from renderer.dreaming.parametrisation import PARAMETRISATIONS
-from renderer.dreaming.pyramid import Pyramid
-from renderer.dreaming.regularisers import PENALTIES
+from renderer.dreaming.ascent.ascent import Ascent, without_edges
+from renderer.dreaming.ascent.colours import COLOURS
+from renderer.dreaming.ascent.gradients import CENTRES, SMOOTHERS
+from renderer.dreaming.ascent.octaves import CARRIES, RESAMPLERS, resize
+from renderer.dreaming.ascent.optimisers import OPTIMISERS
+from renderer.dreaming.ascent.parametrisation import PARAMETRISATIONS
+from renderer.dreaming.ascent.pyramid import Pyramid
+from renderer.dreaming.ascent.transforms import MOVES, matrices, warp, warp_back
+from renderer.dreaming.evaluator import WholeSight
+from renderer.dreaming.objectives.penalties import PENALTIES
 from renderer.dreaming.settings import AscentSettings, OctaveSettings
-from renderer.dreaming.sight import WholeSight
-from renderer.dreaming.transforms import MOVES, matrices, warp, warp_back
 from renderer.errors import UsageError
 from renderer.frame import Size
 

@@ -19,9 +19,12 @@ import pytest
 from films import SHOT, Batch, sha256
 
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
-from renderer.jobs.workers import cluster, executors, remote
-from renderer.jobs.workers.executors import Job, Serial, open_executor
-from renderer.jobs.workers.processes import Processes, gpus, open_processes
+from renderer.workers import dask_cluster as cluster
+from renderer.workers import distributed as remote
+from renderer.workers import jobs as worker_jobs
+from renderer.workers.executors import open_executor
+from renderer.workers.jobs import Job, Serial
+from renderer.workers.processes import Processes, gpus, open_processes
 
 TESTS = Path(__file__).parent
 
@@ -120,14 +123,14 @@ def test_a_film_that_fails_stops_no_other(request, name, network, tmp_path):
 
 
 def test_a_bug_in_one_film_is_told_as_one_and_stops_no_other(serial, network, tmp_path, monkeypatch):
-    real = executors.make_film
+    real = worker_jobs.make_film
 
     def sometimes(film, **options):
         if film.out.name == "bug.mp4":
             raise ZeroDivisionError("by nothing")
         return real(film, **options)
 
-    monkeypatch.setattr(executors, "make_film", sometimes)
+    monkeypatch.setattr(worker_jobs, "make_film", sometimes)
     names = ["bug.mp4", "fine.mp4"]
     outcomes, _ = make(serial, *(films.zoom(network, tmp_path / name) for name in names))
     assert "bug in Dreamreel: ZeroDivisionError: by nothing" in str(outcomes["bug.mp4"].error)
@@ -177,7 +180,7 @@ def test_a_stop_keeps_what_is_there_and_begins_no_other_film(request, name, netw
 def test_films_one_after_another_load_their_network_once_and_leave_nothing_behind(
     serial, network, tmp_path, monkeypatch
 ):
-    from renderer.dreaming import networks
+    from renderer.dreaming.networks import network as networks
 
     loaded, real = [], networks.load_network
     monkeypatch.setattr(networks, "load_network", lambda *args, **options: loaded.append(1) or real(*args, **options))
@@ -252,7 +255,7 @@ def test_workers_share_no_session_with_the_terminal(two, network, tmp_path):
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     code = """
-        from renderer.jobs.workers.executors import open_executor
+        from renderer.workers.executors import open_executor
         executor = open_executor("process:2")
         executor.staff.start()
         print(*executor.staff.process_ids(), executor.staff._folder, flush=True)
@@ -287,7 +290,7 @@ def test_a_block_leaves_no_process_thread_or_temporary_file(tmp_path, monkeypatc
 
 
 def test_workers_that_cannot_even_start_end_in_a_sentence(network, tmp_path, monkeypatch):
-    from renderer.jobs.workers import processes
+    from renderer.workers import processes
 
     monkeypatch.setattr(processes, "_BOOT", "raise SystemExit('no such thing here')")
     with open_executor("process:2") as executor:
@@ -341,7 +344,7 @@ def test_each_worker_has_a_gpu_of_its_own_where_there_are_some(monkeypatch):
 
 
 def test_nothing_heavy_is_loaded_by_whoever_only_hands_out_work():
-    code = "import sys; from renderer.jobs.workers import processes, remote, staffed; print(*sys.modules)"
+    code = "import sys; from renderer.workers import distributed, pool, processes; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TESTS.parent)
     assert not set(done.stdout.split()) & {"tensorflow", "keras", "distributed"}
 

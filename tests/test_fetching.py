@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from renderer.dreaming import fetching
-from renderer.dreaming.fetching import MIRROR, WeightsFile, cache_folder, fetch, is_whole
+from renderer.dreaming.networks import download as fetching
+from renderer.dreaming.networks.download import MIRROR, WeightsFile, cache_folder, fetch, is_whole
 from renderer.errors import EnvironmentProblem
 
 GOOD = bytes(range(256)) * 40

@@ -16,8 +16,9 @@ import pytest
 
 from renderer.errors import DiskProblem, EnvironmentProblem
 from renderer.frame import Pixels, Size
-from renderer.media import ffmpeg, process
-from renderer.media.ffmpeg import FfmpegFailed, PipeReader, PipeWriter, ffmpeg_exe, file_url, run
+from renderer.media.ffmpeg import pipes as ffmpeg
+from renderer.media.ffmpeg import process
+from renderer.media.ffmpeg.pipes import FfmpegFailed, PipeReader, PipeWriter, ffmpeg_exe, file_url, run
 
 RATE = Fraction(24000, 1001)
 LOSSLESS = ["-c:v", "ffv1", "-pix_fmt", "bgr0", "-slices", "4", "-f", "matroska"]

@@ -8,15 +8,15 @@ import hashlib
 import pytest
 from films import Listening
 
+from renderer import runtime
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
+from renderer.films.film import Film
+from renderer.films.make import make_film
+from renderer.films.recipe import parse_recipe
+from renderer.films.replay import Encoding, encode_again, film_from_recipe
 from renderer.frame import Size
-from renderer.jobs import runtime
-from renderer.jobs.again import Encoding, encode_again, film_from_recipe
-from renderer.jobs.film import Film
-from renderer.jobs.make import make_film
-from renderer.jobs.presets import resolve
-from renderer.jobs.recipe import parse_recipe
-from renderer.media.encode import read_recipe
+from renderer.media.ffmpeg.encode import read_recipe
+from renderer.settings.presets import resolve
 
 FRAMES = 4
 
@@ -160,7 +160,7 @@ def test_a_stop_while_encoding_leaves_no_film_and_renders_nothing_twice(tmp_path
 
 
 def test_a_still_is_dreamed_and_shows_how_it_came_about(tmp_path, picture):
-    from renderer.jobs.still import Still, make_still
+    from renderer.films.still import Still, make_still
     from renderer.media.images import read_image, write_image
 
     image = tmp_path / "start.png"
@@ -176,7 +176,7 @@ def test_a_still_is_dreamed_and_shows_how_it_came_about(tmp_path, picture):
 
 
 def test_a_dry_run_measures_and_writes_nothing(tmp_path):
-    from renderer.jobs.plan import make_plan
+    from renderer.films.plan import make_plan
 
     plan = make_plan(film(tmp_path / "film.mp4"), listener=Listening())
     assert (plan.frames, plan.octaves[-1]) == (FRAMES, Size(64, 48))

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 from renderer.errors import BadInput, DiskProblem, UsageError
 from renderer.frame import Pixels
-from renderer.media.encode import read_recipe
+from renderer.media.ffmpeg.encode import read_recipe
 from renderer.media.images import WRITERS, read_image, write_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)

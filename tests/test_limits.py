@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from renderer import runtime
+from renderer.batch import patterns
+from renderer.batch.jobfile import read_jobs
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, UsageError
-from renderer.jobs import parts, presets, runtime, toml
-from renderer.jobs.batch import patterns
-from renderer.jobs.batch.jobfile import read_jobs
-from renderer.jobs.looks import check_preset, new_preset
-from renderer.jobs.presets import load_preset, resolve
-from renderer.jobs.settings import build
+from renderer.films import render_setup as parts
+from renderer.inspect.preset_files import check_preset, new_preset
+from renderer.settings import document as toml
+from renderer.settings import presets
+from renderer.settings.presets import load_preset, resolve
+from renderer.settings.schema import build
 
 GOOD = '[[job]]\noutput = "{name}.mp4"\n'
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from dreamers import dreamer_of, governor_of, moving_camera
 
-from renderer.dreaming.tone import Tone
+from renderer.dreaming.governor import Tone
 from renderer.frame import Size
-from renderer.media.store import Store
+from renderer.media.store.store import Store
 from renderer.render.loop import render
 from renderer.render.scenes import StillScene, ZoomScene
 

@@ -15,14 +15,14 @@ from dreamers import moving_camera
 
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Pixels, Size
-from renderer.jobs.measures.measuring import Look, Subject
-from renderer.jobs.measures.metrics import METRICS, Clipped, HueChange, Tone, measure_film
-from renderer.jobs.measures.similarity import SelfSimilarity, ssim, unzoom
-from renderer.jobs.settings import build
-from renderer.media.encode import encode
-from renderer.media.ffmpeg import file_url
-from renderer.media.ffmpeg import run as ffmpeg
+from renderer.measure.measuring import Look, Subject
+from renderer.measure.metrics import METRICS, Clipped, HueChange, Tone, measure_film
+from renderer.measure.similarity import SelfSimilarity, ssim, unzoom
+from renderer.media.ffmpeg.encode import encode
+from renderer.media.ffmpeg.pipes import file_url
+from renderer.media.ffmpeg.pipes import run as ffmpeg
 from renderer.motion.camera import Camera
+from renderer.settings.schema import build
 
 SIZE = Size(64, 48)
 RATE = Fraction(4)
@@ -235,7 +235,7 @@ def test_every_metric_takes_the_shortest_films_and_gives_json_and_lines(name: st
 
 def recipe(**values: object) -> dict:
     settings = {"film.size": str(SIZE), "film.fps": "4", "film.frames": 12, "camera.zoom": 1.1, "camera.wander": 0.0}
-    from renderer.jobs.settings import flatten
+    from renderer.settings.schema import flatten
 
     return {
         "dreamreel": "0",
@@ -356,7 +356,7 @@ def test_sound_that_comes_late_is_told_to_the_millisecond(tmp_path: Path) -> Non
 
 
 def test_a_plot_is_drawn_and_replaces_no_file(tmp_path: Path) -> None:
-    from renderer.jobs.plot import check_plot, draw_plot
+    from renderer.measure.plot import check_plot, draw_plot
 
     film, out = tmp_path / "film.mp4", tmp_path / "plot.png"
     encode(iter(moving(8)), film, size=SIZE, rate=RATE, threads=1)

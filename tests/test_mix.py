@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from dreamers import dreamer_of
 
-from renderer.dreaming.emphasis import RANKS, Rank
-from renderer.dreaming.mix import added, class_mix, cycled, parse_mix
-from renderer.dreaming.objective import Objective, Term
-from renderer.dreaming.over_time import value_at
+from renderer.dreaming.objectives.channel_weights import RANKS, Rank
+from renderer.dreaming.objectives.objective import Objective, Term
+from renderer.dreaming.objectives.objective_spec import added, class_mix, cycled, parse_mix
 from renderer.errors import UsageError
-from renderer.jobs.parts import open_dreamer
-from renderer.jobs.settings import build
+from renderer.films.render_setup import open_dreamer
+from renderer.settings.schema import build
+from renderer.time_value import value_at
 
 
 def test_a_mix_reads_kinds_layers_channels_ranks_and_places():

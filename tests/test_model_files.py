@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from keras import layers
 
-from renderer.dreaming.networks import Network, load_network
-from renderer.dreaming.preprocessing import PREPROCESSING, preprocessing
-from renderer.dreaming.squeezenet import prepare
+from renderer.batch.jobfile import read_jobs
+from renderer.dreaming.networks.network import Network, load_network
+from renderer.dreaming.networks.preprocessing import PREPROCESSING, preprocessing
+from renderer.dreaming.networks.squeezenet import prepare
 from renderer.errors import BadInput, DreamreelError, EnvironmentProblem, UsageError
-from renderer.jobs.batch.jobfile import read_jobs
-from renderer.jobs.presets import load_preset
-from renderer.jobs.settings import build, flatten, pixel_key
+from renderer.settings.presets import load_preset
+from renderer.settings.schema import build, flatten, pixel_key
 
 
 def body(side: int | None = None, *, channels: int = 3):

@@ -7,15 +7,15 @@ import keras
 import numpy as np
 import pytest
 
-from renderer.dreaming.fetching import weights_file
-from renderer.dreaming.folding import rebuild
-from renderer.dreaming.maps import list_maps, smallest_side
-from renderer.dreaming.networks import Network, load_network
-from renderer.dreaming.opening import OPENERS, build_application
-from renderer.dreaming.preprocessing import preprocessing
-from renderer.dreaming.registry import NETWORKS
-from renderer.dreaming.squeezenet import build_squeezenet
-from renderer.dreaming.surgery import open_up
+from renderer.dreaming.networks.download import weights_file
+from renderer.dreaming.networks.feature_maps import list_maps, smallest_side
+from renderer.dreaming.networks.fold_batch_norm import rebuild
+from renderer.dreaming.networks.loaders import OPENERS, build_application
+from renderer.dreaming.networks.model_rewrite import open_up
+from renderer.dreaming.networks.network import Network, load_network
+from renderer.dreaming.networks.preprocessing import preprocessing
+from renderer.dreaming.networks.registry import NETWORKS
+from renderer.dreaming.networks.squeezenet import build_squeezenet
 from renderer.errors import BadInput, EnvironmentProblem, UsageError
 
 LARGER = re.compile(

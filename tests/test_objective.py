@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from renderer.dreaming.ascent import Ascent
-from renderer.dreaming.kinds import KINDS
-from renderer.dreaming.mix import parse_mix
-from renderer.dreaming.objective import Objective, Term
-from renderer.dreaming.references import Aims, Leaders
+from renderer.dreaming.ascent.ascent import Ascent
+from renderer.dreaming.evaluator import WholeSight
+from renderer.dreaming.objectives.objective import Objective, Term
+from renderer.dreaming.objectives.objective_spec import parse_mix
+from renderer.dreaming.objectives.objective_terms import KINDS
+from renderer.dreaming.objectives.references import Aims, Leaders
 from renderer.dreaming.settings import AscentSettings
-from renderer.dreaming.sight import WholeSight
 
 ACTIVATIONS = {
     "a": tf.random.stateless_normal((1, 3, 4, 5), (1, 2)),
@@ -113,7 +113,7 @@ def test_guides_of_any_size_are_matched_in_pieces(monkeypatch):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(1, 9, 11, 5)).astype(np.float32), rng.normal(size=(13, 5)).astype(np.float32)
     whole = KINDS["guide"].judge(tf.constant(x), tf.ones(5), tf.constant(y))
-    monkeypatch.setattr("renderer.dreaming.kinds.MATCHES_AT_ONCE", 64)
+    monkeypatch.setattr("renderer.dreaming.objectives.objective_terms.MATCHES_AT_ONCE", 64)
     pieces = KINDS["guide"].judge(tf.constant(x), tf.ones(5), tf.constant(y))
     assert float(pieces) == pytest.approx(float(whole), rel=1e-6)
 

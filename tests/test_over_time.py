@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from dreamers import carry_of, dreamer_of, governor_of
 
-from renderer.dreaming.ascent import Ascent
-from renderer.dreaming.emphasis import Drift
-from renderer.dreaming.mix import parse_mix
-from renderer.dreaming.tone import Tone, measure
+from renderer.dreaming.ascent.ascent import Ascent
+from renderer.dreaming.governor import Tone, measure
+from renderer.dreaming.objectives.channel_weights import Drift
+from renderer.dreaming.objectives.objective_spec import parse_mix
 from renderer.errors import UsageError
-from renderer.jobs.parts import assemble
-from renderer.jobs.settings import build
+from renderer.films.render_setup import assemble
 from renderer.motion.flow import Motion
-from renderer.render.footage import Shot
+from renderer.render.prefetch import Shot
+from renderer.settings.schema import build
 
 CROSSING = {"deep": lambda seconds: 1 - seconds, "middle:2": lambda seconds: seconds}
 

@@ -13,11 +13,11 @@ import pytest
 
 from renderer.errors import BadInput
 from renderer.frame import Size
-from renderer.media.clips import open_clip
-from renderer.media.ffmpeg import file_url, run
-from renderer.media.look import depth_of
-from renderer.media.probe import ClipInfo, _channels, filters_here, probe, read_tracks
-from renderer.media.timing import STANDARD_RATES, read_packets, timing_of
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.pipes import file_url, run
+from renderer.media.ffmpeg.probe import ClipInfo, _channels, filters_here, probe, read_tracks
+from renderer.media.ffmpeg.showinfo import depth_of
+from renderer.media.ffmpeg.timing import STANDARD_RATES, read_packets, timing_of
 
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
 

@@ -18,25 +18,26 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from renderer.batch import film_summary as exhibit
+from renderer.batch.batch_journal import BatchJournal, Records, held
+from renderer.batch.report import write_report
+from renderer.batch.status import Row, read_state
 from renderer.cli.main import app
 from renderer.errors import BadInput, DreamreelError, UsageError
+from renderer.films.film import Film
+from renderer.films.make import check
+from renderer.films.recipe import find_input, parse_recipe, write_recipe
+from renderer.films.replay import Encoding, film_from_recipe
+from renderer.films.work import check_unfinished, known, open_done
 from renderer.frame import Size
-from renderer.jobs.again import Encoding, film_from_recipe
-from renderer.jobs.batch import exhibit
-from renderer.jobs.batch.journal import BatchJournal, Records, held
-from renderer.jobs.batch.report import write_report
-from renderer.jobs.batch.state import Row, read_state
-from renderer.jobs.film import Film
-from renderer.jobs.make import check
-from renderer.jobs.presets import resolve
-from renderer.jobs.recipe import find_input, parse_recipe, write_recipe
-from renderer.jobs.work import check_unfinished, known, open_done
-from renderer.media import checkpoint, ledger
 from renderer.media.images import write_image
-from renderer.media.journal import Journal, seal_line
 from renderer.media.recipe import from_text, read_recipe, to_text
-from renderer.media.store import Store
+from renderer.media.store import checkpoint
+from renderer.media.store import store_format as ledger
+from renderer.media.store.journal import Journal, seal_line
+from renderer.media.store.store import Store
 from renderer.records import read_json
+from renderer.settings.presets import resolve
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs links and FIFOs")
 SIZE = Size(32, 24)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from dreamers import dreamer_of
 
-from renderer.dreaming.mix import parse_mix
-from renderer.dreaming.references import Aims, Leaders, covering
-from renderer.dreaming.sight import WholeSight
+from renderer.dreaming.evaluator import WholeSight
+from renderer.dreaming.objectives.objective_spec import parse_mix
+from renderer.dreaming.objectives.references import Aims, Leaders, covering
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Size
 

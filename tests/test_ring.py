@@ -12,24 +12,24 @@ import pytest
 from dreamers import dreamer_of, governor_of, moving_camera
 from typer.testing import CliRunner
 
-from renderer.dreaming.emphasis import Drift
-from renderer.dreaming.tone import Tone, measure
+from renderer.dreaming.governor import Tone, measure
+from renderer.dreaming.objectives.channel_weights import Drift
 from renderer.errors import Interrupted, UsageError
+from renderer.films.film import Film
+from renderer.films.make import make_film
+from renderer.films.render_setup import camera_of
+from renderer.films.replay import Encoding, film_from_recipe
+from renderer.films.video import video_film
 from renderer.frame import Size, to_8bit
-from renderer.jobs.again import Encoding, film_from_recipe
-from renderer.jobs.film import Film
-from renderer.jobs.make import make_film
-from renderer.jobs.parts import camera_of
-from renderer.jobs.presets import resolve
-from renderer.jobs.settings import build
-from renderer.jobs.video import video_film
-from renderer.media.clips import open_clip
-from renderer.media.encode import encode
-from renderer.media.store import Store
-from renderer.motion.ring import Ring
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.encode import encode
+from renderer.media.store.store import Store
+from renderer.motion.loops import Ring
 from renderer.render.loop import render
-from renderer.render.ring import RingScene, inside
+from renderer.render.loop_scene import RingScene, inside
 from renderer.render.scenes import ZoomScene
+from renderer.settings.presets import resolve
+from renderer.settings.schema import build
 
 RATE = Fraction(12)
 RING = Ring(frames=24, seam=10, run_up=8, rate=RATE)
@@ -374,7 +374,7 @@ def test_the_flag_makes_a_loop(tmp_path, monkeypatch):
         asked.append(film.settings.film.loop)
         raise UsageError("enough")
 
-    monkeypatch.setattr("renderer.jobs.make.make_film", note)
+    monkeypatch.setattr("renderer.films.make.make_film", note)
     for flags in ([], ["--loop"]):
         CliRunner().invoke(app, ["zoom", "-o", str(tmp_path / "a.mp4"), *flags])
     assert asked == [False, True]

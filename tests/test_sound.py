@@ -12,11 +12,11 @@ import pytest
 
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Pixels, Size
-from renderer.media.clips import open_clip
-from renderer.media.encode import FORMATS, Encoder, choose_format, encode, read_recipe
-from renderer.media.ffmpeg import file_url, run
-from renderer.media.probe import probe
-from renderer.media.sound import HOMES, Sound, SoundPlan, plan_sound
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.encode import FORMATS, Encoder, choose_format, encode, read_recipe
+from renderer.media.ffmpeg.pipes import file_url, run
+from renderer.media.ffmpeg.probe import probe
+from renderer.media.ffmpeg.sound import HOMES, Sound, SoundPlan, plan_sound
 
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
 SAMPLES = 48_000

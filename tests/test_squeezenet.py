@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from renderer.dreaming.squeezenet import build_squeezenet, features, load_squeezenet, prepare
+from renderer.dreaming.networks.squeezenet import build_squeezenet, features, load_squeezenet, prepare
 from renderer.errors import BadInput, EnvironmentProblem
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"

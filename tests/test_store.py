@@ -16,10 +16,11 @@ import pytest
 
 from renderer.errors import BadInput, DiskProblem
 from renderer.frame import Frame, Pixels, Size, to_8bit
-from renderer.media import disk, ledger
-from renderer.media.ffmpeg import FfmpegFailed
-from renderer.media.journal import Journal
-from renderer.media.store import OtherFilmError, Store, StoreBusyError
+from renderer.media import disk
+from renderer.media.ffmpeg.pipes import FfmpegFailed
+from renderer.media.store import store_format as ledger
+from renderer.media.store.journal import Journal
+from renderer.media.store.store import OtherFilmError, Store, StoreBusyError
 
 SIZE = Size(32, 24)
 RATE = Fraction(24000, 1001)
@@ -178,7 +179,8 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 import test_store as t
-from renderer.media import checkpoint, disk, journal, segments, store
+from renderer.media.store import checkpoint, journal, segments, store
+from renderer.media import disk
 
 folder, point, at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 

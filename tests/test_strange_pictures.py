@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from renderer.batch.patterns import Search
 from renderer.errors import BadInput
+from renderer.films.first_frame import file_sha256
 from renderer.frame import Size
-from renderer.jobs.batch.patterns import Search
-from renderer.jobs.start import file_sha256
-from renderer.media.clips import open_clip
-from renderer.media.ffmpeg import file_url, run
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.pipes import file_url, run
 from renderer.media.images import image_size, is_picture, read_image
 from renderer.media.recipe import read_recipe
 from renderer.media.sheets import contact_sheet

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from renderer.cli.streams import Stream, check_results, open_stream
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.streams import Stream, check_results, open_stream
+from renderer.cli.show.terminal import Terminal
 from renderer.errors import (
     BadInput,
     DiskProblem,
@@ -63,7 +63,7 @@ def test_a_name_of_thousands_of_letters_is_cut_in_a_message(capsys):
 
 
 def test_bars_show_no_control_characters(monkeypatch, tmp_path):
-    from renderer.cli import bar
+    from renderer.cli.show import bar
 
     path = tmp_path / "drawn"
     with path.open("wb") as file:

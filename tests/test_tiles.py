@@ -9,20 +9,21 @@ import tensorflow as tf
 from dreamers import dreamer_of
 from keras import layers, ops
 
-from renderer.dreaming.fitting import choose, least_budget
-from renderer.dreaming.folding import Folded
-from renderer.dreaming.mix import parse_mix
-from renderer.dreaming.networks import Network
-from renderer.dreaming.reach import WINDOWS, Reach, Seen, Span, nodes_between, walk
-from renderer.dreaming.registry import NetworkSpec
-from renderer.dreaming.sight import PICTURE, WholeSight
-from renderer.dreaming.tiles import TiledSight, Tiles, TooLittle
-from renderer.dreaming.tiling import Anatomy
+from renderer import runtime
+from renderer.dreaming.evaluator import PICTURE, WholeSight
+from renderer.dreaming.networks.fold_batch_norm import Folded
+from renderer.dreaming.networks.network import Network
+from renderer.dreaming.networks.registry import NetworkSpec
+from renderer.dreaming.objectives.objective_spec import parse_mix
+from renderer.dreaming.tiles.receptive_field import WINDOWS, Reach, Seen, Span, nodes_between, walk
+from renderer.dreaming.tiles.tile_search import choose, least_budget
+from renderer.dreaming.tiles.tiled_evaluator import TiledSight, Tiles, TooLittle
+from renderer.dreaming.tiles.tiling import Anatomy
 from renderer.errors import UsageError
+from renderer.films import render_setup as parts
+from renderer.films.first_frame import own_size
 from renderer.frame import Size
-from renderer.jobs import parts, runtime
-from renderer.jobs.settings import build, flatten
-from renderer.jobs.start import own_size
+from renderer.settings.schema import build, flatten
 
 SIZES = [(61, 47), (80, 50)]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dreamers import governor_of
 
-from renderer.dreaming.tone import HEADROOM, Governor, Tone, measure, shoulder
+from renderer.dreaming.governor import HEADROOM, Governor, Tone, measure, shoulder
 
 TARGET = Tone(luma=0.45, contrast=0.2, saturation=0.4, sharpness=0.05)
 

@@ -12,18 +12,18 @@ import pytest
 from films import SHOT, Batch, Listening, sha256
 
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, Interrupted, UsageError
-from renderer.jobs.make import make_film
-from renderer.jobs.rendering import Maker
-from renderer.jobs.still import Still, make_still
-from renderer.jobs.workers import remote
-from renderer.jobs.workers.content import Cache, describe, pieces
-from renderer.jobs.workers.crew import Crew
-from renderer.jobs.workers.executors import Job
-from renderer.jobs.workers.staffed import Staffed
-from renderer.jobs.workers.units import Desk, Failure, Missing, Opening, Stretch, script_of
-from renderer.media.ffmpeg import FfmpegFailed
+from renderer.films.local_renderer import Maker
+from renderer.films.make import make_film
+from renderer.films.still import Still, make_still
+from renderer.media.ffmpeg.pipes import FfmpegFailed
 from renderer.media.images import write_image
-from renderer.media.store import Store
+from renderer.media.store.store import Store
+from renderer.workers import distributed as remote
+from renderer.workers.inputs import Cache, describe, pieces
+from renderer.workers.jobs import Job
+from renderer.workers.pool import Staffed
+from renderer.workers.scheduler import Crew
+from renderer.workers.tasks import Desk, Failure, Missing, Opening, Stretch, script_of
 
 
 @pytest.fixture(scope="module")
@@ -324,7 +324,7 @@ def test_what_a_worker_says_of_an_input_has_the_name_that_the_user_knows(network
 
 
 def test_content_arrives_in_pieces_and_is_checked(tmp_path, monkeypatch):
-    from renderer.jobs.workers import content
+    from renderer.workers import inputs as content
 
     monkeypatch.setattr(content, "PIECE", 1000)
     folder = tmp_path / "pictures"
@@ -389,7 +389,7 @@ def test_failures_travel_as_words(error, kind, passing, words):
 
 def test_segments_damaged_on_their_way_are_noticed(tmp_path):
     from renderer.frame import Size
-    from renderer.media.segments import Recorder
+    from renderer.media.store.segments import Recorder
 
     recorder = Recorder(tmp_path, size=Size(16, 16), first=5, state=None)
     frame = np.full((16, 16, 3), 0.5, np.float32)

@@ -13,20 +13,20 @@ from typer.testing import CliRunner
 
 from renderer.cli.main import app
 from renderer.errors import BadInput, Interrupted, UsageError
+from renderer.films.first_frame import shrunk
+from renderer.films.make import make_film
+from renderer.films.masks import Masks
+from renderer.films.recipe import parse_recipe
+from renderer.films.replay import Encoding, film_from_recipe
+from renderer.films.video import VideoFilm, pictures, video_film
 from renderer.frame import Size
-from renderer.jobs import defaults
-from renderer.jobs.again import Encoding, film_from_recipe
-from renderer.jobs.make import make_film
-from renderer.jobs.masks import Masks
-from renderer.jobs.presets import resolve
-from renderer.jobs.recipe import parse_recipe
-from renderer.jobs.start import shrunk
-from renderer.jobs.video import VideoFilm, pictures, video_film
-from renderer.media import process
-from renderer.media.clips import open_clip
-from renderer.media.encode import read_recipe
-from renderer.media.ffmpeg import FfmpegFailed, ffmpeg_exe, file_url, run
+from renderer.media.ffmpeg import process
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.encode import read_recipe
+from renderer.media.ffmpeg.pipes import FfmpegFailed, ffmpeg_exe, file_url, run
 from renderer.media.images import write_image
+from renderer.settings import defaults
+from renderer.settings.presets import resolve
 
 FRAMES = 6
 RATE = 12

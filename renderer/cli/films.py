@@ -9,7 +9,7 @@ import typer
 
 from renderer.cli.making import Making
 from renderer.cli.options import ENCODE_FLAGS, Given, NoSound, Out, Overwrite, command
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 
 Clip = Annotated[
     Path | None, typer.Option("--clip", metavar="FILE", help="The video it was made from, if it has moved.")
@@ -34,7 +34,7 @@ def encode(
 ) -> None:
     """Make a film from the frames that are there: of a kept store, or of one that is not finished yet."""
     chosen = given.resolve().settings.encode
-    from renderer.jobs.again import Encoding, encode_again
+    from renderer.films.replay import Encoding, encode_again
 
     encoding = Encoding(codec=chosen.codec, quality=chosen.quality, sound=False if no_sound else None)
     terminal.stopper.graceful = True
@@ -77,9 +77,9 @@ def replay(
 ) -> None:
     """Render a film again from the recipe inside it."""
     chosen = given.resolve().settings.encode
-    from renderer.jobs.again import Encoding, film_from_recipe
-    from renderer.jobs.make import make_film
-    from renderer.jobs.still import Still, make_still
+    from renderer.films.make import make_film
+    from renderer.films.replay import Encoding, film_from_recipe
+    from renderer.films.still import Still, make_still
 
     again, recipe = film_from_recipe(
         film,
@@ -102,7 +102,7 @@ def replay(
         terminal.result(f"{done.path}: {done.size}", event="still", path=str(done.path))
         return
     result = make_film(again, listener=terminal, should_stop=terminal.stopper)
-    from renderer.jobs.runtime import differences
+    from renderer.runtime import differences
 
     if changed := differences(recipe.environment):
         terminal.note(f"Made then with something else ({'; '.join(changed)}): frames may differ in fine detail.")

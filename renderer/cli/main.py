@@ -9,7 +9,7 @@ import typer
 
 from renderer import __version__
 from renderer.cli import batch, doctor, films, metrics, networks, plan, presets, still, video, zoom
-from renderer.cli.streams import check_results, open_streams
+from renderer.cli.show.streams import check_results, open_streams
 from renderer.errors import DreamreelError
 
 app = typer.Typer(

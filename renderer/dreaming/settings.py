@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from renderer.dreaming.colours import COLOURS
-from renderer.dreaming.gradients import CENTRES, NORMALISERS, SMOOTHERS
-from renderer.dreaming.kinds import KINDS
-from renderer.dreaming.octaves import CARRIES, RESAMPLERS
-from renderer.dreaming.optimisers import OPTIMISERS
-from renderer.dreaming.parametrisation import PARAMETRISATIONS
-from renderer.dreaming.preprocessing import preprocessing
-from renderer.dreaming.registry import FILE, is_model_file
+from renderer.dreaming.ascent.colours import COLOURS
+from renderer.dreaming.ascent.gradients import CENTRES, NORMALISERS, SMOOTHERS
+from renderer.dreaming.ascent.octaves import CARRIES, RESAMPLERS
+from renderer.dreaming.ascent.optimisers import OPTIMISERS
+from renderer.dreaming.ascent.parametrisation import PARAMETRISATIONS
+from renderer.dreaming.networks.preprocessing import preprocessing
+from renderer.dreaming.networks.registry import FILE, is_model_file
+from renderer.dreaming.objectives.objective_terms import KINDS
 from renderer.errors import UsageError
 from renderer.frame import MAX_SIDE
 from renderer.setting_types import (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from renderer.errors import BadInput, DiskProblem
 from renderer.files import open_own
-from renderer.media.process import DISK_ERRNOS
+from renderer.media.ffmpeg.process import DISK_ERRNOS
 
 
 @contextlib.contextmanager

@@ -20,8 +20,8 @@ from renderer.errors import BadInput, UsageError, nearest
 from renderer.files import check_input, open_input
 from renderer.frame import Frame, Pixels, Size, from_8bit, to_8bit
 from renderer.media import recipe as recipes
+from renderer.media.bounded import Measured
 from renderer.media.files import check_output, replacing, writing
-from renderer.media.measured import Measured
 
 MAX_PIXELS = 100_000_000
 """Largest picture that is read: 100 megapixels, 1.2 GB as a frame."""

@@ -30,8 +30,8 @@ from PIL import Image
 
 from renderer.errors import BadInput
 from renderer.files import is_folder, open_input, read_input
-from renderer.media.ffmpeg import FfmpegFailed, file_url, run
-from renderer.media.measured import Measured
+from renderer.media.bounded import Measured
+from renderer.media.ffmpeg.pipes import FfmpegFailed, file_url, run
 from renderer.records import read_json
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"

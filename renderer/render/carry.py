@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.dreaming.over_time import NEVER, Timed
 from renderer.frame import Frame
 from renderer.motion.flow import warp_by
-from renderer.render.footage import Shot
-from renderer.render.layer import Strength, balanced, reach, strength
+from renderer.render.dream_layer import Strength, balanced, reach, strength
+from renderer.render.prefetch import Shot
 from renderer.render.settings import CarrySettings
+from renderer.time_value import NEVER, Timed
 
 Plane = NDArray[np.float32]
 

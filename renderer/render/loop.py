@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from renderer.dreaming.tone import Governor, Tone, measure
+from renderer.dreaming.governor import Governor, Tone, measure
 from renderer.errors import BadInput
 from renderer.frame import Frame, Size
 from renderer.render.scenes import Scene
 
 if TYPE_CHECKING:
-    from renderer.dreaming.dreamer import Dreamer
+    from renderer.dreaming.ascent.dreamer import Dreamer
 
 _SCENE = "scene."
 
