@@ -138,8 +138,8 @@ def dream_here(still: Still, listener: Listener) -> Dreamt:
         settings=settings,
         picture=dream,
         strength=strength,
-        shots=recorder.shots,
-        values=recorder.values,
+        shots=tuple(recorder.shots),
+        values=tuple(map(tuple, recorder.values)),
         maker=Maker.of(parts),
     )
 

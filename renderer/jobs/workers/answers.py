@@ -11,7 +11,7 @@ import hashlib
 import io
 import tempfile
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter
 
 import renderer.errors
+from renderer.dreaming.tone import Tone
 from renderer.errors import DiskProblem, DreamreelError, Interrupted
 from renderer.frame import Size
 from renderer.jobs.rendering import Maker
@@ -225,10 +226,12 @@ def _is_state(data: bytes, size: Size) -> bool:
         with zipfile.ZipFile(io.BytesIO(data)) as held:
             if sum(member.file_size for member in held.infolist()) > len(data):
                 return False
-        dream = checkpoint.load(io.BytesIO(data)).get("dream")
+        state = checkpoint.load(io.BytesIO(data))
+        dream = state["dream"]
+        finite = all(np.isfinite(float(np.asarray(state[field.name]))) for field in fields(Tone))
     except Exception:  # Libraries fail in many ways over a stranger's archive; whichever it is, it is no state.
         return False
-    return isinstance(dream, np.ndarray) and dream.dtype == np.float32 and Size.of(dream) == size
+    return finite and isinstance(dream, np.ndarray) and dream.dtype == np.float32 and Size.of(dream) == size
 
 
 def _check_dreamt(unit: Picture, answer: Dreamt) -> None:
