@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -69,10 +71,17 @@ def serial():
 
 
 @pytest.fixture(scope="module")
-def two():
-    """Two worker processes, for all tests of this module."""
-    with open_executor("process:2") as executor:
-        yield executor
+def two(tmp_path_factory):
+    """Two worker processes, for all tests of this module; nothing of theirs is left in the temporary folder."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        with open_executor("process:2") as executor:
+            with patch.context() as briefly:
+                briefly.setattr(tempfile, "tempdir", str(folder))
+                executor.staff.start()
+            yield executor
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +189,7 @@ def test_a_stop_keeps_what_is_there_and_begins_no_other_film(request, name, netw
 def test_films_one_after_another_load_their_network_once_and_leave_nothing_behind(
     serial, network, tmp_path, monkeypatch
 ):
-    from renderer.dreaming.networks import network as networks
+    from renderer.dreaming.networks.network import network as networks
 
     loaded, real = [], networks.load_network
     monkeypatch.setattr(networks, "load_network", lambda *args, **options: loaded.append(1) or real(*args, **options))
@@ -224,7 +233,7 @@ def test_a_worker_killed_in_the_middle_is_replaced_and_the_film_has_the_same_byt
     outcomes, _ = make(executor, films.zoom(network, tmp_path / "long.mp4", frames=films.LONG), listener=listener)
     assert killed
     assert outcomes["long.mp4"].error is None
-    assert any(re.search("A worker was (killed|lost).*long.mp4", note) for note in listener.notes)
+    assert any(re.search("A worker (was killed|at tcp.* was lost).*long.mp4", note) for note in listener.notes)
     assert sha256(tmp_path / "long.mp4") == sha256(made / "films" / "long.mp4")
     assert not any(alive(number) for number in killed)
 
@@ -287,6 +296,119 @@ def test_a_block_leaves_no_process_thread_or_temporary_file(tmp_path, monkeypatc
     assert not any(alive(number) for number in workers)
     assert threading.active_count() <= before
     assert list(tmp_path.iterdir()) == []
+
+
+LIAR = """
+import os, struct, sys, time
+
+def send(data, length=None):
+    os.write(1, struct.pack("!Q", len(data) if length is None else length) + data)
+
+send(b"ready 0 ")
+os.read(0, 1)
+%s
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ("send(b'x', length=1 << 60)", "far too long"),
+        ("send(b'hello')", "no message"),
+        ("send(b'hello there you')", "no message"),
+        ("send(b'answer x ')", "no message"),
+        ("send(b'frame 0 frame')", "no answer"),
+        ("send(b'answer 999999999 ')", "answered with nothing"),
+        ("""send(b'answer 999999999 Failure [{"kind": "BadInput", "message": "x"}]')""", "not asked"),
+        ("", "said nothing for 0.2 seconds"),
+    ],
+)
+def test_a_process_that_talks_nonsense_or_nothing_is_ended_and_named(says, words, network, tmp_path, monkeypatch):
+    from renderer.workers import processes
+
+    monkeypatch.setattr(processes, "_BOOT", LIAR % says)
+    monkeypatch.setattr(processes, "_LOOK", 0.05)
+    if not says:
+        monkeypatch.setattr(processes, "SILENCE_SECONDS", 0.2)
+    with open_executor("process:1") as executor:
+        outcomes, _ = make(executor, films.zoom(network, tmp_path / "a.mp4"))
+    error = outcomes["a.mp4"].error
+    assert isinstance(error, EnvironmentProblem)
+    assert re.search(rf"one in process \d+ .*{words}.*, the other in process \d+ .*{words}", str(error))
+
+
+def test_a_process_that_is_stopped_by_somebody_is_given_up_and_the_film_has_the_same_bytes(
+    two, made, network, tmp_path, monkeypatch
+):
+    from renderer.workers import processes
+
+    monkeypatch.setattr(processes, "SILENCE_SECONDS", 40.0)
+    stopped = []
+
+    def stop(report):
+        if not stopped:
+            stopped.extend(at_work(two))
+            os.kill(stopped[0], signal.SIGSTOP)
+            for worker in two.staff._running:  # As if it had been silent for a while.
+                worker.looks += 38 * (worker.process.pid == stopped[0])
+
+    outcomes, listener = make(two, films.zoom(network, tmp_path / "zoom.mp4"), listener=Batch(stop))
+    assert outcomes["zoom.mp4"].error is None
+    assert any("said nothing for 40 seconds" in note for note in listener.notes)
+    assert sha256(tmp_path / "zoom.mp4") == sha256(made / "films" / "zoom.mp4")
+
+
+def test_dask_workers_that_talk_nonsense_are_named(dask, network, tmp_path, monkeypatch):
+    def nothing(data, topic, token):
+        return None
+
+    monkeypatch.setattr(cluster, "perform", nothing)
+    with open_executor(f"dask://{dask.staff.address}") as executor:
+        outcomes, _ = make(executor, films.zoom(network, tmp_path / "a.mp4"))
+    error = outcomes["a.mp4"].error
+    assert isinstance(error, EnvironmentProblem)
+    named = r"at tcp://127.0.0.1:\d+ answered with nothing"
+    assert re.search(rf"one {named}, the other {named}|The one {named}", str(error))
+
+
+@pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 64])
+def test_a_server_that_is_no_scheduler_is_given_up_in_the_stated_seconds(greeting, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        calls = []
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    calls.append(server.accept()[0])
+                    calls[-1].sendall(greeting)
+
+        threading.Thread(target=serve, daemon=True).start()
+        began = time.monotonic()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with open_executor(f"dask://{address}") as executor, pytest.raises(EnvironmentProblem, match=address):
+            next(executor.run([], listener=Batch()))
+        assert time.monotonic() - began < 10
+        for call in calls:
+            call.close()
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads sockets in /proc")
+def test_nothing_of_ours_listens_beyond_this_machine(two, dask):
+    listening = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":  # Listening.
+                listening[fields[9]] = fields[1].partition(":")[0]
+    ours = [os.getpid(), *two.staff.process_ids(), *dask.staff.client.run(os.getpid).values()]
+    found = set()
+    for number in ours:
+        for descriptor in Path(f"/proc/{number}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(listening.get(str(descriptor.readlink()).removeprefix("socket:[").rstrip("]")))
+    assert found - {None} <= {"0100007F", "0" * 24 + "01000000"}
 
 
 def test_workers_that_cannot_even_start_end_in_a_sentence(network, tmp_path, monkeypatch):

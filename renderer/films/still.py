@@ -27,7 +27,7 @@ from renderer.media.noise import noise
 from renderer.settings.schema import Settings, build, flatten, pixel_key
 
 if TYPE_CHECKING:
-    from renderer.dreaming.ascent.dreamer import Moment
+    from renderer.dreaming.ascent.ascent.dreamer import Moment
 
 TILES_A_ROW = 6
 
@@ -138,8 +138,8 @@ def dream_here(still: Still, listener: Listener) -> Dreamt:
         settings=settings,
         picture=dream,
         strength=strength,
-        shots=recorder.shots,
-        values=recorder.values,
+        shots=tuple(recorder.shots),
+        values=tuple(map(tuple, recorder.values)),
         maker=Maker.of(parts),
     )
 

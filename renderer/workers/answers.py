@@ -11,7 +11,7 @@ import hashlib
 import io
 import tempfile
 import zipfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
@@ -20,13 +20,14 @@ import numpy as np
 from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter
 
 import renderer.errors
+from renderer.dreaming.governor import Tone
 from renderer.errors import DiskProblem, DreamreelError, Interrupted
 from renderer.films.local_renderer import Maker
 from renderer.films.still import Dreamt, Shot
 from renderer.films.video import VideoFilm
 from renderer.frame import Size
-from renderer.media.store import checkpoint
 from renderer.media.store.segments import Sealed, new_name, read_segment
+from renderer.media.store.store import checkpoint
 from renderer.media.store.store_format import Segment
 from renderer.settings.schema import build, flatten, with_files
 from renderer.workers.tasks import Answer, Failure, Missing, Opening, Picture, Progress, Stretch, Stretched, Unit
@@ -225,10 +226,12 @@ def _is_state(data: bytes, size: Size) -> bool:
         with zipfile.ZipFile(io.BytesIO(data)) as held:
             if sum(member.file_size for member in held.infolist()) > len(data):
                 return False
-        dream = checkpoint.load(io.BytesIO(data)).get("dream")
+        state = checkpoint.load(io.BytesIO(data))
+        dream = state["dream"]
+        finite = all(np.isfinite(float(np.asarray(state[field.name]))) for field in fields(Tone))
     except Exception:  # Libraries fail in many ways over a stranger's archive; whichever it is, it is no state.
         return False
-    return isinstance(dream, np.ndarray) and dream.dtype == np.float32 and Size.of(dream) == size
+    return finite and isinstance(dream, np.ndarray) and dream.dtype == np.float32 and Size.of(dream) == size
 
 
 def _check_dreamt(unit: Picture, answer: Dreamt) -> None:

@@ -5,27 +5,30 @@ pinned to its worker. So one that kills two workers is set aside, whatever the s
 when a worker says that it lacks them, piece by piece, named and checked by what is in them; a worker keeps them in its
 own local directory.
 
-Dask pickles what it sends, and a pickle runs code. Keep schedulers on networks of your own, or have Dask require TLS
-(`distributed.comm.require-encryption`), which is heeded here.
+What workers say is checked as `answers` has it. Yet Dask itself pickles what it sends, and a pickle runs code. Keep
+schedulers on networks of your own, or have Dask require TLS (`distributed.comm.require-encryption`), which is heeded.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import pickle
 import queue
-import shutil
 import threading
 import time
 import uuid
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from renderer import __version__
 from renderer.errors import DreamreelError, EnvironmentProblem, UsageError
-from renderer.workers.inputs import Piece, pieces
+from renderer.workers.answers import NonsenseError, check, unpack
+from renderer.workers.distributed import error_of
+from renderer.workers.inputs import pieces
+from renderer.workers.place import STRANGER, TAKEN, introduce, leave, perform, stop, take
 from renderer.workers.scheduler import Crew, Order
-from renderer.workers.tasks import Answer, Desk, Failure, Missing, Progress, Script
+from renderer.workers.tasks import Answer, Failure, Missing, Opening, Script
 
 PATIENCE = 60.0
 """Seconds without any worker, after which what waits for one fails."""
@@ -36,8 +39,7 @@ CONNECT_SECONDS = 10.0
 _LOOK = 1.0  # Seconds between two looks at who is there.
 _TICK = 0.5
 _LARGE = 1 << 20  # Bytes; what is larger is sent to a worker by itself, as Dask advises.
-_PLACES = "_dreamreel_places"  # Attribute of a Dask worker.
-_TELL_SECONDS = 0.1  # Frames are told of no more often: all of it passes the scheduler.
+_GRACE = 1.0  # Seconds more than Dask is given, in which it can say itself why there is nobody.
 
 
 class Cluster:
@@ -56,6 +58,7 @@ class Cluster:
         self.client: Any = None
         self._hands: dict[str, DaskWorker] = {}
         self._useless: dict[str, float] = {}  # Address -> when it may be asked again.
+        self._complaint = ""
         self._closed = threading.Event()
         self._watching: threading.Thread | None = None
 
@@ -70,9 +73,9 @@ class Cluster:
         self.client.subscribe_topic(self.topic, self._heard)
         began = time.monotonic()
         try:
-            while not self._look():
+            while not (self._look() and self.crew.hands):
                 if time.monotonic() - began > PATIENCE:
-                    raise EnvironmentProblem(f"The Dask scheduler at {self.address} has no workers. {_START}")
+                    raise EnvironmentProblem(self._lack("no workers"))
                 time.sleep(_TICK)
         except OSError as error:
             raise EnvironmentProblem(
@@ -87,8 +90,7 @@ class Cluster:
             self._watching.join(10)
         self.crew.close()
         if self.client is not None:
-            with contextlib.suppress(Exception):  # Whatever a connection says on its way out.
-                self.client.run(leave, self.topic, on_error="ignore")
+            _aside(self.client.run, leave, self.topic, on_error="ignore").join(5)
             for hand in list(self._hands.values()):
                 hand.gone("was let go")
             with contextlib.suppress(Exception):
@@ -100,6 +102,19 @@ class Cluster:
         if self._hands.get(hand.address) is hand:
             del self._hands[hand.address]
 
+    def distrust(self, hand: DaskWorker, why: str) -> None:
+        """Ask a worker nothing more, for what it said or did not say."""
+        self.dismiss(hand)
+        self._complaint = f"The one at {hand.address} {why}."
+        self._useless[hand.address] = math.inf  # One that is started anew has another address.
+
+    def refuse(self, hand: DaskWorker, why: str) -> None:
+        """A worker is of no use as it is; it is asked again later."""
+        self.dismiss(hand)
+        self._complaint = f"The one at {hand.address} is of no use: {why}. Install the same Dreamreel there."
+        self._useless[hand.address] = time.monotonic() + PATIENCE
+        self.crew.note(f"The Dask worker at {hand.address} is of no use: {why}. Install the same Dreamreel there.")
+
     def _watch(self) -> None:
         missed = time.monotonic()
         while not self._closed.wait(_LOOK):
@@ -109,11 +124,19 @@ class Cluster:
                 self._lose_all()
                 self.crew.give_up(f"The Dask scheduler at {self.address} was lost: {str(error).rstrip('.')}.")
                 return
-            if there:
+            if there and self.crew.hands:
                 missed = time.monotonic()
                 self.crew.recover()
-            elif time.monotonic() - missed > PATIENCE:
-                self.crew.give_up(f"The Dask scheduler at {self.address} has no workers any more. {_START}")
+            elif time.monotonic() - missed > PATIENCE or (not there and self._all_distrusted()):
+                self.crew.give_up(self._lack("no workers any more"))
+
+    def _all_distrusted(self) -> bool:
+        return bool(self._useless) and all(until == math.inf for until in self._useless.values())
+
+    def _lack(self, what: str) -> str:
+        """Say in a sentence or two that there is nobody."""
+        what = "no worker that can be used" if self._complaint else what
+        return f"The Dask scheduler at {self.address} has {what}. {self._complaint or _START}"
 
     def _look(self) -> int:
         """Take in who has come and let go who has gone; return how many there are."""
@@ -124,55 +147,45 @@ class Cluster:
                 hand.gone("was lost")
         for address in there - set(self._hands):
             if time.monotonic() >= self._useless.get(address, 0.0):
-                self._welcome(address)
+                self._hands[address] = DaskWorker(self, address)
+        for address in set(self._useless) - there:
+            del self._useless[address]
         return len(self._hands)
-
-    def _welcome(self, address: str) -> None:
-        try:
-            (found,) = self.client.run(introduce, self.topic, workers=[address]).values()
-            if found["version"] != __version__:
-                raise EnvironmentProblem(f"it has version {found['version']}, not {__version__}")
-        except Exception as error:  # No Dreamreel there, or no worker any more.
-            self._useless[address] = time.monotonic() + PATIENCE
-            self.crew.note(f"The Dask worker at {address} is of no use: {error}. Install the same Dreamreel there.")
-            return
-        hand = DaskWorker(self, address, token=found["token"], resources=found["resources"])
-        self._hands[address] = hand
-        self.crew.joined(hand)
 
     def _lose_all(self) -> None:
         hands, self._hands = self._hands, {}
         for hand in hands.values():
             hand.gone("was lost with its scheduler")
 
-    def _heard(self, event: tuple[float, dict[str, Any]]) -> None:
-        told = event[1]
-        hand = self._hands.get(told["worker"])
-        if hand is None:
-            return
-        if "index" not in told:
-            self.crew.begun(hand, told["number"])
-            return
-        progress = Progress(index=told["index"], strength=told["strength"], seconds=told["seconds"])
-        self.crew.heard(hand, told["number"], progress)
+    def _heard(self, event: tuple[float, Any]) -> None:
+        """Heed what a worker tells on the way. Anybody may say it, and it is of no consequence."""
+        with contextlib.suppress(NonsenseError, KeyError, TypeError):
+            told = event[1]
+            hand, number = self._hands.get(told["worker"]), told["number"]
+            if hand is None:
+                return
+            if "said" in told:
+                self.crew.heard(hand, number, unpack(told["said"]))
+            else:
+                self.crew.begun(hand, number)
 
 
 class DaskWorker:
     """One worker of a cluster; a `Hand`, with a thread that brings it its orders and waits for the answers."""
 
-    def __init__(self, cluster: Cluster, address: str, *, token: str, resources: dict[str, float]) -> None:
-        self.cluster, self.address, self.token, self.resources = cluster, address, token, resources
+    def __init__(self, cluster: Cluster, address: str) -> None:
+        self.cluster, self.address = cluster, address
+        self._token = ""
+        self._resources: dict[str, Any] = {}
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._gone: str | None = None
-        self._thread = threading.Thread(target=self._work, name=f"dask {address}", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._work, name=f"dask {address}", daemon=True).start()
 
     def begin(self, order: Order) -> None:
         self._orders.put(order)
 
     def stop(self, order: Order) -> None:
-        with contextlib.suppress(Exception):  # It may have gone; then nothing is to be stopped.
-            self.cluster.client.run(stop, self.cluster.topic, order.number, workers=[self.address])
+        _aside(self.cluster.client.run, stop, self.cluster.topic, order.number, workers=[self.address])
 
     def close(self) -> None:
         self.gone("was let go")
@@ -183,39 +196,68 @@ class DaskWorker:
         self._orders.put(None)
 
     def _work(self) -> None:
+        if not self._get_to_know():
+            return
+        nonsense = False
         while (order := self._orders.get()) is not None:
             try:
-                answer = self._do(order)
+                try:
+                    answer = self._do(order)
+                except DreamreelError as error:  # An input that cannot be read any more.
+                    answer = Failure.of(error)
+                self.cluster.crew.answered(self, order.number, answer)
             except LostError as error:
                 self._gone = str(error)
                 break
-            except DreamreelError as error:  # An input that cannot be read any more.
-                answer = Failure.of(error)
-            self.cluster.crew.answered(self, order.number, answer)
+            except NonsenseError as error:
+                nonsense, self._gone = True, str(error)
+                self.cluster.distrust(self, self._gone)
+                break
         self.cluster.dismiss(self)
-        self.cluster.crew.lost(self, self._gone or "was lost")
+        self.cluster.crew.lost(self, f"at {self.address} {self._gone or 'was lost'}", nonsense=nonsense)
+
+    def _get_to_know(self) -> bool:
+        """Make ready for orders; tell whether it is of use."""
+        try:
+            (found,) = self.cluster.client.run(introduce, self.cluster.topic, workers=[self.address]).values()
+            token, version, resources = str(found["token"]), str(found["version"])[:40], dict(found["resources"])
+            if version != __version__:
+                raise EnvironmentProblem(f"it has version {version}, not {__version__}")
+        except Exception as error:  # No Dreamreel there, or no worker any more.
+            if self._gone is None:
+                self.cluster.refuse(self, str(error)[:300].rstrip("."))
+            return False
+        self._token, self._resources = token, resources
+        self.cluster.crew.joined(self)
+        return True
 
     def _do(self, order: Order) -> Answer:
         """Have an order done, sending what it lacks.
 
         Raises:
             LostError: the worker has gone.
+            NonsenseError: it said what is no answer.
             BadInput: what it lacks cannot be read.
         """
         work = pickle.dumps((order.number, order.unit))
-        answer = self._call(perform, work)
+        answer = unpack(self._call(perform, work))
         if isinstance(answer, Missing):
+            check(order.unit, answer)
             self._send_files(order.unit.script, answer)
-            answer = self._call(perform, work)
+            answer = unpack(self._call(perform, work))
+            if isinstance(answer, Missing):
+                raise NonsenseError("asked for files that it had been sent")
         return answer
 
     def _send_files(self, script: Script, missing: Missing) -> None:
         for name, files in missing.files.items():
             for file in files:
                 for piece in pieces(script.inputs[name], file):
-                    failed = self._call(take, pickle.dumps(piece))
-                    if failed is not None:
-                        raise failed.error()
+                    said = self._call(take, pickle.dumps(piece))
+                    if said != TAKEN:
+                        failed = unpack(said)
+                        check(Opening(script=script), failed)
+                        raise error_of(failed)
 
     def _call(self, function: Any, data: bytes) -> Any:
         """Run a function on this worker and nowhere else.
@@ -225,11 +267,11 @@ class DaskWorker:
         """
         client = self.cluster.client
         pinned: dict[str, Any] = {"workers": [self.address], "allow_other_workers": False, "pure": False}
-        if "GPU" in self.resources:
+        if "GPU" in self._resources:
             pinned["resources"] = {"GPU": 1}
         try:
             carried = client.scatter(data, workers=[self.address], hash=False) if len(data) > _LARGE else data
-            future = client.submit(function, carried, self.cluster.topic, self.token, **pinned)
+            future = client.submit(function, carried, self.cluster.topic, self._token, **pinned)
         except Exception as error:
             raise LostError(f"could not be reached ({error})") from error
         ended = threading.Event()
@@ -242,99 +284,13 @@ class DaskWorker:
             answer = future.result(timeout=600)
         except Exception as error:  # Errors of the work are answers: this is Dask's own, or a worker's death.
             raise LostError(f"was lost ({type(error).__name__})") from error
-        if answer == STRANGER:
+        if isinstance(answer, bytes) and answer == STRANGER:
             raise LostError("was restarted")
         return answer
 
 
 class LostError(Exception):
     """A worker has gone; the text tells how."""
-
-
-STRANGER = "stranger"
-"""What a worker answers that took the place of the one that was meant."""
-
-
-class Place:
-    """What a Dask worker keeps for one of those who give it orders: a desk, and which orders are to stop."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self.token, self.desk = uuid.uuid4().hex, Desk(folder)
-        self.stopped: set[int] = set()
-        self.left = threading.Event()
-
-
-def _places(dask_worker: Any) -> dict[str, Place]:
-    if not hasattr(dask_worker, _PLACES):
-        setattr(dask_worker, _PLACES, {})
-    held: dict[str, Place] = getattr(dask_worker, _PLACES)
-    return held
-
-
-def introduce(topic: str, dask_worker: Any = None) -> dict[str, Any]:
-    """Make a worker ready for the orders of whoever `topic` is; runs there. Returns what is to be known of it."""
-    places = _places(dask_worker)
-    if topic not in places:
-        places[topic] = Place(Path(dask_worker.local_directory) / f"{topic}-{uuid.uuid4().hex[:8]}")
-    resources = dict(getattr(dask_worker.state, "total_resources", {}))
-    return {"token": places[topic].token, "version": __version__, "resources": resources}
-
-
-def stop(topic: str, number: int, dask_worker: Any = None) -> None:
-    """Have the order of that number end at its next frame; runs on the worker."""
-    if topic in _places(dask_worker):
-        _places(dask_worker)[topic].stopped.add(number)
-
-
-def leave(topic: str, dask_worker: Any = None) -> None:
-    """Forget whoever `topic` was, with the inputs that came from there; runs on the worker."""
-    place = _places(dask_worker).pop(topic, None)
-    if place is not None:
-        place.left.set()
-        shutil.rmtree(place.desk.folder, ignore_errors=True)
-
-
-def take(data: bytes, topic: str, token: str) -> Failure | str | None:
-    """Keep a piece of an input; runs on the worker. Returns why it could not."""
-    from distributed import get_worker
-
-    place = _places(get_worker()).get(topic)
-    if place is None or place.token != token:
-        return STRANGER
-    piece: Piece = pickle.loads(data)
-    try:
-        place.desk.cache.put(piece)
-    except DreamreelError as error:
-        return Failure.of(error)
-    return None
-
-
-def perform(data: bytes, topic: str, token: str) -> Answer | str:
-    """Do an order; runs on the worker."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    place = _places(worker).get(topic)
-    if place is None or place.token != token:
-        return STRANGER
-    number, unit = pickle.loads(data)
-    told = 0.0
-
-    def send(**values: Any) -> None:
-        worker.loop.add_callback(worker.log_event, topic, {"worker": worker.address, "number": number, **values})
-
-    def tell(progress: Progress) -> None:
-        nonlocal told
-        if time.monotonic() - told >= _TELL_SECONDS:
-            told = time.monotonic()
-            send(index=progress.index, strength=progress.strength, seconds=progress.seconds)
-
-    send()
-    answer = place.desk.perform(unit, tell=tell, should_stop=lambda: number in place.stopped or place.left.is_set())
-    if place.left.is_set():
-        place.desk.close()
-    return answer
 
 
 def open_cluster(rest: str, workers: int | None) -> Cluster:
@@ -363,14 +319,37 @@ def _connect(address: str) -> Any:
     import dask
 
     scheme = "tls" if dask.config.get("distributed.comm.require-encryption", None) else "tcp"
-    try:
-        return distributed.Client(
-            f"{scheme}://{address}", timeout=CONNECT_SECONDS, set_as_default=False, name="dreamreel"
-        )
-    except (OSError, TimeoutError) as error:
+    found: list[Any] = []
+
+    def connect() -> None:
+        try:
+            options: dict[str, Any] = {"timeout": CONNECT_SECONDS, "set_as_default": False, "name": "dreamreel"}
+            found.append(distributed.Client(f"{scheme}://{address}", **options))
+        except Exception as error:  # What stands there may be no scheduler, or of another version.
+            found.append(error)
+
+    # Dask would wait for ever for the first word of a server that takes the call and says nothing.
+    calling = threading.Thread(target=connect, name="dask scheduler", daemon=True)
+    calling.start()
+    calling.join(CONNECT_SECONDS + _GRACE)
+    if not found or isinstance(found[0], Exception):
+        why = str(found[0]).strip(". ")[:300] if found else f"it said nothing for {CONNECT_SECONDS:g} seconds"
         raise EnvironmentProblem(
-            f"No Dask scheduler answers at {address}: {error}. Is it running, and is this its address?"
-        ) from error
+            f"No Dask scheduler answers at {address}: {why}. Is it running, and is this its address?"
+        ) from (found[0] if found else None)
+    return found[0]
+
+
+def _aside(function: Callable[..., Any], *args: Any, **options: Any) -> threading.Thread:
+    """Call a function that may wait for ever for a worker that says nothing; whatever becomes of it, nobody minds."""
+
+    def call() -> None:
+        with contextlib.suppress(Exception):
+            function(*args, **options)
+
+    thread = threading.Thread(target=call, name="dask aside", daemon=True)
+    thread.start()
+    return thread
 
 
 def _distributed() -> Any:
