@@ -141,7 +141,8 @@ class Worker:
 def try_for(minutes: float, kinds: Sequence[str], *, seed: int, workers: int) -> tuple[Tally, set[Case]]:
     """Try cases on some processes for some time; return what came of them."""
     total, seen = Tally(), set[Case]()
-    with tempfile.TemporaryDirectory() as folder:
+    memory = Path("/dev/shm")  # What waits for a disk would be most of the time.
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         crew = [Worker(kinds, f"{seed} {n}", Path(folder, str(n))) for n in range(workers)]
         ends = time.monotonic() + 60 * minutes
         said = time.monotonic()

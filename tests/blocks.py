@@ -62,8 +62,10 @@ def _damage_block(data: bytes, block: Block, rng: Random, blocks: list[Block]) -
     if change == 10:  # A few blocks alone: small files that promise much.
         kept = sorted(rng.sample(blocks, min(len(blocks), rng.choice((1, 2, 3)))), key=lambda one: one.start)
         return data[: blocks[0].inside] + b"".join(data[one.start : one.end] for one in kept)
-    if change == 11:  # Cut off in the head of what the block holds.
-        return _with_length(data[: block.inside + rng.choice((0, 1, 4, 8, 12, 16, 24))], block, rng)
+    if change == 11:  # Cut off in the head of what the block holds, which says that it holds next to nothing.
+        cut = rng.choice((0, 1, 4, 8, 12, 16, 24))
+        number = rng.choice((0, 0, 1, cut)).to_bytes(block.width, block.order)
+        return data[: block.at] + number + data[block.at + block.width : block.inside + cut]
     there = rng.choice(blocks)
     return data[: block.start] + data[there.start : there.end] + data[block.end :]
 

@@ -203,9 +203,11 @@ def _folder(path: Path, folder: Path) -> None:
 
 FILM = _reads("clip", "sound", "recipe", "mask", "guide")
 PICTURE = _reads("picture", "recipe", "first frame", "mask", "guide", "folder", "clip")
+ANIMATION = _reads("clip", "picture", "first frame", "recipe", "mask", "guide", "folder")
 READINGS = {
     **dict.fromkeys(("mp4", "mov", "webm", "mkv"), FILM),
-    **dict.fromkeys(("png", "jpg", "tiff", "webp", "gif"), PICTURE),
+    **dict.fromkeys(("png", "jpg", "tiff"), PICTURE),
+    **dict.fromkeys(("webp", "gif"), ANIMATION),
     "wav": _reads("sound", "recipe"),
 }
 """Kind of file -> what reads such files."""

@@ -295,14 +295,14 @@ def _damaged_work(case: Case) -> dict[str, bytes]:
     return files
 
 
-def _put(folder: Path, files: Mapping[str, bytes], rng: Random) -> None:
-    """Write files; now and then one is something else than a file, or a link to what is not ours."""
+def _put(folder: Path, files: Mapping[str, bytes], rng: Random) -> bool:
+    """Write files; return whether one of them is something else, as now and then: a folder, a pipe, a link."""
     folder.mkdir()
     for name, data in files.items():
         (folder / name).write_bytes(data)
     if rng.random() > 0.15:
-        return
-    name = rng.choice([*sorted(files), "lock", "film.json.part", "page", "lanes", "00000002"])
+        return False
+    name = rng.choice([*sorted(files), "journal.jsonl", "lock", "film.json.part", "page", "page.lock", "lanes"])
     path = folder / name
     path.unlink(missing_ok=True)
     what = rng.randrange(5)
@@ -314,12 +314,13 @@ def _put(folder: Path, files: Mapping[str, bytes], rng: Random) -> None:
         os.mkfifo(path)
     else:
         path.symlink_to(rng.choice(("/dev/zero", "/proc/self/environ", name, "..", "/nowhere")))
+    return True
 
 
 def _journal(case: Case, folder: Path) -> Sequence[Reading]:
     lay_out(folder)
     rng, place = case.rng(), folder / WORK
-    _put(place, _damaged_work(case), rng)
+    linked = _put(place, _damaged_work(case), rng)
     seen = rng.random() < 0.15  # Frames are decoded by a process of their own, which takes its time.
 
     def existing() -> None:
@@ -344,6 +345,9 @@ def _journal(case: Case, folder: Path) -> Sequence[Reading]:
         with Store.open(place, size=Size(32, 24), rate=Fraction(4), pixel_key=KEY, meta=recipes()[0]) as store:
             store.state()
             store.lanes()
+            if linked or seen:
+                store.append(np.zeros((24, 32, 3), np.float32))
+                store.commit({"tone": 0.5})
 
     def encoded() -> None:
         encode_again(place, folder / "again.gif", encoding=Encoding(), listener=_Silent())
@@ -389,16 +393,14 @@ def _state(case: Case, folder: Path) -> Sequence[Reading]:
     def report() -> None:
         render_report(read_state(folder / BATCH))
 
-    def written() -> None:
-        state = read_state(folder)
+    def begun() -> None:
         with batch_journal.BatchJournal(folder / BATCH, base=folder) as journal:
             journal.plan(folder / "jobs.toml", [*journal.planned])
             journal.append({"kind": "start", "at": "2024-05-06T07:08:09+02:00", "executor": "serial"})
-        write_report(state)
 
     readings: list[Reading] = [("status", status)] if rng.random() < 0.5 else [("report", report)]
     readings += [("batch --dry-run", lambda: plan_jobs(folder / "jobs.toml"))] if rng.random() < 0.2 else []
-    return [*readings, ("status --report", written)]
+    return [*readings, ("status --report", lambda: write_report(read_state(folder))), ("batch", begun)]
 
 
 KINDS: dict[str, Build] = {"recipe": _recipe, "journal": _journal, "state": _state}

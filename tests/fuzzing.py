@@ -187,6 +187,7 @@ def _strayed(case: Case, name: str, scratch: Path) -> list[Failure]:
     text = (scratch / CANARY).read_text() if (scratch / CANARY).is_file() else "gone"
     if beside == sorted([CANARY, "case"]) and text == UNTOUCHED:
         return []
+    (scratch / CANARY).write_text(UNTOUCHED)
     return [Failure(case, name, "wrote outside", f"beside its folder: {beside}, {CANARY}: {text[:40]!r}")]
 
 
