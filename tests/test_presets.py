@@ -263,10 +263,11 @@ def film_made_with(folder: Path, kind: str, *sets: str) -> tuple[Path, presets.R
     from renderer.films.recipe import write_recipe
 
     made = resolve(sets=["film.size=32x16", *sets], defaults=defaults.of_command(kind))
+    inputs = {"clip": (folder / "clip.mp4", "0" * 64)} if kind == VideoFilm.kind else {}
     recipe = write_recipe(
         made.settings,
         kind=kind,
-        inputs={},
+        inputs=inputs,
         facts={},
         weights_sha256="",
         environment={"dreamreel": "0"},

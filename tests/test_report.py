@@ -547,7 +547,8 @@ def test_a_batch_writes_its_page_and_status_writes_it_again(tiny_batch):
     assert "seed" in text
     path.unlink()
     done = CliRunner().invoke(app, ["status", str(tiny_batch), "--report", "--json"])
-    assert json.loads(done.stdout.splitlines()[-1]) == {"event": "report", "path": str(path)}
+    assert json.loads(done.stdout.splitlines()[-2]) == {"event": "report", "path": str(path)}
+    assert done.exit_code == 3
     assert "1 of 2 films are made, 1 failed." in path.read_text()
     one = read_state(tiny_batch).rows[0]
     CliRunner().invoke(app, ["batch", str(tiny_batch / "jobs.toml"), "--only", "two"])

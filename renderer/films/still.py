@@ -27,7 +27,7 @@ from renderer.media.noise import noise
 from renderer.settings.schema import Settings, build, flatten, pixel_key
 
 if TYPE_CHECKING:
-    from renderer.dreaming.ascent.ascent.dreamer import Moment
+    from renderer.dreaming.ascent.dreamer import Moment
 
 TILES_A_ROW = 6
 
