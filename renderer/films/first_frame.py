@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 from PIL import Image
 
-from renderer.files import cannot_read, is_clutter, open_input
+from renderer.files import cannot_read, is_clutter, once_a_file, open_input
 from renderer.frame import MAX_SIDE, Frame, Size
 from renderer.media.images import read_image
 from renderer.media.noise import noise
@@ -79,6 +79,7 @@ def hashes_of(inputs: Mapping[str, Path]) -> dict[str, str]:
     return {name: file_sha256(path, what=name) for name, path in inputs.items()}
 
 
+@once_a_file
 def file_sha256(path: Path, *, what: str = "file") -> str:
     """Return the sha256 of a file in hex; of a folder, that of the names and contents in it, but for clutter.
 

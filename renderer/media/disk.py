@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from renderer.errors import BadInput, DiskProblem
-from renderer.files import open_own
+from renderer.files import once_a_file, open_own
 from renderer.media.ffmpeg.process import DISK_ERRNOS
 
 
@@ -39,6 +39,7 @@ def seal(path: Path) -> tuple[int, str]:
         return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@once_a_file
 def is_whole(path: Path, *, length: int, sha256: str) -> bool:
     """Say whether the file is there, and no link, with that length and that SHA-256."""
     try:

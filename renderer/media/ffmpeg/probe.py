@@ -13,9 +13,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from renderer.errors import BadInput
-from renderer.files import check_input, open_input
+from renderer.files import check_input, once_a_file, open_input
 from renderer.frame import Size
-from renderer.media.ffmpeg.pipes import FfmpegFailed, file_url, run
+from renderer.media.ffmpeg.pipes import FfmpegFailed, ffmpeg_exe, file_url, run
 from renderer.media.ffmpeg.showinfo import (
     HDR_CURVES,
     INPUT,
@@ -138,6 +138,13 @@ def probe(path: Path) -> ClipInfo:
         EnvironmentProblem: no usable ffmpeg.
     """
     check_input(path, expected="a film")
+    return _probed(path, ffmpeg_exe())
+
+
+@once_a_file
+def _probed(path: Path, exe: str) -> ClipInfo:
+    """Look into a film with one ffmpeg; another may see other things."""
+    del exe
     clock = clock_args(path)
     source = [*INPUT, *clock, *decoder_args(path), "-i", file_url(path)]
     seen, sounds, subtitles = _look(path, source)
