@@ -338,25 +338,22 @@ def test_a_process_that_talks_nonsense_or_nothing_is_ended_and_named(says, words
     assert re.search(rf"one in process \d+ .*{words}.*, the other in process \d+ .*{words}", str(error))
 
 
-def test_a_process_that_is_stopped_by_somebody_is_given_up_and_the_film_has_the_same_bytes(
-    two, made, network, tmp_path, monkeypatch
-):
+def test_a_process_that_is_stopped_by_somebody_is_given_up_and_replaced(monkeypatch):
     from renderer.workers import processes
 
-    monkeypatch.setattr(processes, "SILENCE_SECONDS", 40.0)
-    stopped = []
-
-    def stop(report):
-        if not stopped:
-            stopped.extend(at_work(two))
-            os.kill(stopped[0], signal.SIGSTOP)
-            for worker in two.staff._running:  # As if it had been silent for a while.
-                worker.looks += 38 * (worker.process.pid == stopped[0])
-
-    outcomes, listener = make(two, films.zoom(network, tmp_path / "zoom.mp4"), listener=Batch(stop))
-    assert outcomes["zoom.mp4"].error is None
-    assert any("said nothing for 40 seconds" in note for note in listener.notes)
-    assert sha256(tmp_path / "zoom.mp4") == sha256(made / "films" / "zoom.mp4")
+    notes = []
+    with open_executor("process:1") as executor:
+        executor.staff.crew.note = notes.append
+        executor.staff.start()
+        wait_until(lambda: executor.staff.crew.hands)
+        (stopped,) = executor.staff.process_ids()
+        os.kill(stopped, signal.SIGSTOP)
+        monkeypatch.setattr(processes, "SILENCE_SECONDS", 0.5)
+        wait_until(lambda: notes)
+        monkeypatch.setattr(processes, "SILENCE_SECONDS", 120.0)
+        wait_until(lambda: executor.staff.crew.hands)
+        assert not alive(stopped)
+    assert notes == [f"A worker in process {stopped} said nothing for 0.5 seconds."]
 
 
 def test_dask_workers_that_talk_nonsense_are_named(dask, network, tmp_path, monkeypatch):
@@ -396,6 +393,7 @@ def test_a_server_that_is_no_scheduler_is_given_up_in_the_stated_seconds(greetin
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads sockets in /proc")
 def test_nothing_of_ours_listens_beyond_this_machine(two, dask):
+    dask.staff.start()
     listening = {}
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:

@@ -104,7 +104,8 @@ def pack(said: Answer | Progress) -> bytes:
     plain: Any = said
     if isinstance(said, Dreamt):
         shots = tuple(_Shot(**vars(shot)) for shot in said.shots)
-        plain = _Dreamt(**{**vars(said), "settings": flatten(said.settings), "shots": shots})
+        values = tuple(map(tuple, said.values))
+        plain = _Dreamt(**{**vars(said), "settings": flatten(said.settings), "shots": shots, "values": values})
     elif isinstance(said, Missing):
         plain = Missing(
             files={name: [quote(file, errors=_ANY) for file in files] for name, files in said.files.items()}
