@@ -21,13 +21,14 @@ from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter
 
 import renderer.errors
 from renderer.dreaming.governor import Tone
-from renderer.errors import DiskProblem, DreamreelError, Interrupted
+from renderer.errors import DreamreelError, Interrupted
 from renderer.films.local_renderer import Maker
 from renderer.films.still import Dreamt, Shot
 from renderer.films.video import VideoFilm
 from renderer.frame import Size
+from renderer.media.ffmpeg.process import FfmpegFailed
+from renderer.media.store import checkpoint
 from renderer.media.store.segments import Sealed, new_name, read_segment
-from renderer.media.store.store import checkpoint
 from renderer.media.store.store_format import Segment
 from renderer.settings.schema import build, flatten, with_files
 from renderer.workers.tasks import Answer, Failure, Missing, Opening, Picture, Progress, Stretch, Stretched, Unit
@@ -161,7 +162,7 @@ def check(unit: Unit, answer: Any, *, stopped: bool = False) -> None:
 
     Raises:
         NonsenseError: it cannot.
-        OSError: it could not be looked at, for want of room for temporary files.
+        OSError, DreamreelError: it could not be looked at, for want of room for temporary files or of an ffmpeg.
     """
     if isinstance(answer, Failure):
         if answer.kind not in _KINDS or not answer.message.strip():
@@ -215,7 +216,9 @@ def _check_sealed(sealed: Sealed, *, first: int, size: Size) -> None:
         try:
             for _ in read_segment(path, segment, size=size):
                 pass
-        except DiskProblem as error:
+        except FfmpegFailed as error:
+            if error.was_stopped:  # From outside; the frames are not to blame.
+                raise
             raise NonsenseError(f"answered with frames that are not {sealed.frames} of {size}") from error
     if not _is_state(sealed.state, size):
         raise NonsenseError("answered with a state from which no film can go on")
