@@ -81,7 +81,7 @@ def two(tmp_path_factory):
                 briefly.setattr(tempfile, "tempdir", str(folder))
                 executor.staff.start()
             yield executor
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == []
 
 
 @pytest.fixture(scope="module")
