@@ -80,6 +80,12 @@ class DistillProgress:
     feature_loss: float
     gradient_cosine: float
 
+    @property
+    def reading(self) -> str:
+        """What it says, for people."""
+        matched = "" if np.isnan(self.gradient_cosine) else f", gradient cosine {self.gradient_cosine:.3f}"
+        return f"step {self.step}, loss {self.feature_loss:.3f}{matched}"
+
 
 class Wish(NamedTuple):
     """What a picture is dreamed towards.
@@ -184,7 +190,7 @@ class Distillation:
             share = self.elapsed / budget
             match = share >= self.settings.match_from
             new_loss, new_cosine = self._one_step(share, match)
-            loss, cosine = _running(loss, new_loss), _running(cosine, new_cosine if match else np.nan)
+            loss, cosine = running_mean(loss, new_loss), running_mean(cosine, new_cosine if match else np.nan)
             self.step += 1
             if self.step % 8 == 0:
                 self.publish()
@@ -254,7 +260,7 @@ class Distillation:
 
     def _one_step(self, share: float, match: bool) -> tuple[float, float]:
         settings = self.settings
-        self.optimizer.learning_rate.assign(settings.learning_rate * _cosine(share))
+        self.optimizer.learning_rate.assign(settings.learning_rate * cosine_schedule(share))
         chosen = self.rng.choice(settings.chains, settings.chained, replace=False)
         fresh = [self._fresh_picture() for _ in range(settings.fresh)]
         batch = np.concatenate([self.pool[chosen], fresh]).astype(np.float32)
@@ -408,12 +414,13 @@ def _margin(size: int, targets: Sequence[tf.Tensor], student: keras.Model) -> in
     return max((margin for margin in range(17) if fits(margin)), default=0)
 
 
-def _running(mean: float, new: float) -> float:
-    """Return the running mean of a loss; not a number until there is one."""
-    return new if np.isnan(mean) else 0.98 * mean + 0.02 * new
+def running_mean(mean: float, new: float, keep: float = 0.98) -> float:
+    """Return the running mean of a loss, of which `keep` is the old; not a number until there is one."""
+    return new if np.isnan(mean) else keep * mean + (1 - keep) * new
 
 
-def _cosine(share: float, *, warm_up: float = 0.01, floor: float = 0.003) -> float:
+def cosine_schedule(share: float, *, warm_up: float = 0.01, floor: float = 0.003) -> float:
+    """Return the part of the learning rate's peak that is due after a part of the time: a cosine, after a warm-up."""
     if share < warm_up:
         return max(share / warm_up, 0.02)
     return floor + (1 - floor) * 0.5 * (1 + float(np.cos(np.pi * (share - warm_up) / (1 - warm_up))))

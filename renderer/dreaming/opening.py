@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from renderer.dreaming import modelfile, squeezenet
+from renderer.dreaming.dreamnet import SCORES
 from renderer.dreaming.fetching import Report, fetch, weights_file
 from renderer.dreaming.maps import smallest_side
 from renderer.dreaming.registry import NetworkSpec
@@ -52,11 +53,12 @@ def open_bundled(weights: Path | None, *, spec: NetworkSpec, head: bool, report:
     if not path.is_file():
         raise EnvironmentProblem(f"The network file {path} is missing; give one with --weights, or install again.")
     try:
-        return Opened(model=keras.saving.load_model(path, compile=False, safe_mode=True), path=path)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         raise EnvironmentProblem(
             f"{path} is no Keras model that can be opened here: {modelfile.first_line(error)}"
         ) from error
+    return Opened(model=model, path=path, head=SCORES if SCORES in model.output_names else None)
 
 
 def open_squeezenet(weights: Path | None, *, spec: NetworkSpec, head: bool, report: Report | None) -> Opened:
