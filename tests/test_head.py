@@ -41,7 +41,7 @@ def photos():
 @pytest.fixture(scope="module")
 def trained(teacher, dreamnet, photos, tmp_path_factory):
     checkpoint = tmp_path_factory.mktemp("head") / "state.npz"
-    training = HeadDistillation(teacher, photos, SETTINGS, checkpoint=checkpoint, start=dreamnet)
+    training = HeadDistillation(teacher, photos, SETTINGS, checkpoint=checkpoint, start=dreamnet, fitted=16)
     training.visits[:] = 9  # so that chains end, and are remembered, at once
     for step in range(3):
         training._one_step(0.2 + 0.1 * step)
@@ -74,12 +74,12 @@ def test_a_dream_climbs_its_class_and_descends_its_rivals():
 
 
 def test_the_training_of_a_head_goes_on_from_its_checkpoint(trained, teacher, dreamnet, photos):
-    again = HeadDistillation(teacher, photos, SETTINGS, checkpoint=trained.checkpoint, start=dreamnet)
+    again = HeadDistillation(teacher, photos, SETTINGS, checkpoint=trained.checkpoint, start=dreamnet, fitted=16)
     assert again.step == 3
     for mine, theirs in zip(again.averages, trained.averages, strict=True):
         np.testing.assert_array_equal(mine.numpy(), theirs.numpy())
     with pytest.raises(UsageError, match="other pictures or settings"):
-        HeadDistillation(teacher, photos[:2], SETTINGS, checkpoint=trained.checkpoint, start=dreamnet)
+        HeadDistillation(teacher, photos[:2], SETTINGS, checkpoint=trained.checkpoint, start=dreamnet, fitted=16)
 
 
 def test_a_network_with_a_head_answers_as_before_and_tells_classes_apart(trained, dreamnet, tmp_path):
@@ -99,7 +99,7 @@ def test_a_network_with_a_head_answers_as_before_and_tells_classes_apart(trained
 def test_a_branch_can_begin_from_an_earlier_one(trained, teacher, photos, tmp_path):
     trained.write(tmp_path / "own.keras")
     start = load_network("dreamnet", weights=tmp_path / "own.keras", precision="float32")
-    again = HeadDistillation(teacher, photos, SETTINGS, checkpoint=tmp_path / "state.npz", start=start)
+    again = HeadDistillation(teacher, photos, SETTINGS, checkpoint=tmp_path / "state.npz", start=start, fitted=16)
     picture = np.random.default_rng(6).random((1, 75, 75, 3), np.float32)
     expected = trained.publish()(picture)
     np.testing.assert_allclose(again.publish()(picture), expected, atol=0.05 * float(np.abs(expected).max()))

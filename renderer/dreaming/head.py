@@ -44,6 +44,9 @@ RIVALS = 2.0
 SCALES = (2, 4, 8)
 """Pixels over which gradients are averaged before they are compared: what is finer is no drawing."""
 
+LONGEST_STEP = 60.0
+"""Seconds that a step counts for at most: what took longer was a pause of the machine's, or of the process'."""
+
 OFFSET = 2
 """Pixels that the teacher's map lies further right and down than the student's; see `squeezenet`."""
 
@@ -69,20 +72,20 @@ class HeadSettings:
     """
 
     minutes: float = 120.0
-    size: int = 155
-    fresh: int = 7
+    size: int = 139
+    fresh: int = 6
     remembered: int = 2
     chained: int = 8
     chains: int = 32
     ending: float = 0.06
-    led: float = 0.25
+    led: float = 0.4
     memory: int = 2000
     learning_rate: float = 2e-3
     average: float = 0.998
     map_weight: float = 1.0
     place_weight: float = 0.3
     score_weight: float = 0.15
-    slope_weight: float = 1.0
+    slope_weight: float = 1.5
     place_softness: float = 8.0
     seed: int = 0
 
@@ -159,6 +162,7 @@ class HeadDistillation:
         settings: how to train.
         checkpoint: file that holds the state of the training.
         start: the dreamnet that the branch is for. The branch begins as the one it has, or as a copy of its layers.
+        fitted: pictures that the last layer is fitted to at the beginning.
 
     Raises:
         UsageError: a teacher that cannot teach this, or a checkpoint of a training with another teacher, other
@@ -173,6 +177,7 @@ class HeadDistillation:
         *,
         checkpoint: Path,
         start: Network,
+        fitted: int = 384,
     ) -> None:
         self.photos, self.settings, self.checkpoint, self.start = photos, settings, checkpoint, start
         self._teacher = class_map(teacher)
@@ -188,7 +193,7 @@ class HeadDistillation:
         self.student = build_class_branch(classes=self.classes, convolution=StandardisedConvolution)
         self.plain = build_class_branch(classes=self.classes)
         if not (self._begin_from(start.model) or checkpoint.exists()):
-            self._fit_last_layer()
+            self._fit_last_layer(fitted)
         self.weights = list(self.student.trainable_variables)
         self.averages = [tf.Variable(w, trainable=False) for w in self.weights]
         self.optimizer = keras.optimizers.Adam(settings.learning_rate, beta_2=0.99, global_clipnorm=1.0)
@@ -227,7 +232,7 @@ class HeadDistillation:
             self._one_step(share)
             self.step += 1
             now = time.monotonic()
-            self.elapsed, last = self.elapsed + now - last, now
+            self.elapsed, last = self.elapsed + min(now - last, LONGEST_STEP), now
             if self.step % 20 == 0:
                 report(HeadProgress(self.step, share, *(float(m) for m in self.means[:7])))
             if now - saved > save_every:
@@ -306,7 +311,7 @@ class HeadDistillation:
                 taken = layer.name
         return taken == CLASS_MAP
 
-    def _fit_last_layer(self, batches: int = 24, ridge: float = 1e-3) -> None:
+    def _fit_last_layer(self, count: int, ridge: float = 1e-3) -> None:
         """Set the last layer by least squares, from what the layer below it shows already.
 
         Its filters have no mean (see `StandardisedConvolution`), hence neither have the features it is fitted to.
@@ -314,7 +319,7 @@ class HeadDistillation:
         last = self.student.get_layer(CLASS_MAP)
         below = keras.Model(self.student.input, last.input)
         products: list[tf.Tensor] = []
-        for _ in range(batches):
+        for _ in range(0, count, 16):
             pictures = np.stack([training_picture(self.photos, self.settings.size, self.rng) for _ in range(16)])
             features = below(pictures[:, OFFSET:, OFFSET:])
             wanted = tf.reshape(self._teacher(pictures), (-1, self.classes)) / self.scale
@@ -408,7 +413,7 @@ class HeadDistillation:
             self.memory[int(self.rng.integers(len(self.memory)))] = kept
 
     def _remembered(self) -> NDArray[np.float32]:
-        kept = self.memory[int(self.rng.integers(len(self.memory)))].astype(np.float32) / 255
+        kept = self.memory[int(self.rng.integers(len(self.memory)))].astype(np.float32) / np.float32(255)
         return self._moved(kept[:, ::-1] if self.rng.random() < 0.5 else kept)
 
     def _student(self, pictures: tf.Tensor) -> tf.Tensor:
@@ -419,7 +424,9 @@ class HeadDistillation:
         weights = (settings.map_weight, settings.place_weight, settings.score_weight, settings.slope_weight)
 
         @tf.function
-        def step(dreams: tf.Tensor, others: tf.Tensor, words: tf.Tensor, led: tf.Tensor, decay: tf.Tensor) -> ...:
+        def step(
+            dreams: tf.Tensor, others: tf.Tensor, words: tf.Tensor, led: tf.Tensor, decay: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
             dreams, others = (tf.ensure_shape(p, (None, settings.size, settings.size, 3)) for p in (dreams, others))
             with tf.GradientTape() as tape:
                 with tf.GradientTape() as inner:
