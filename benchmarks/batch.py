@@ -21,7 +21,7 @@ SET = 'film.size = "64x48", film.fps = 12, dream.octaves = 1, dream.first_steps 
 
 SAY = """
 import sys
-import renderer.cli.progress as progress
+import renderer.cli.show.progress as progress
 def said(self, text, stage=progress.FilmProgress.stage):
     print("STAGE", text, file=sys.stderr, flush=True)
     stage(self, text)
@@ -30,14 +30,14 @@ progress.FilmProgress.stage = said
 """Tells of every stage of a film, so that a kill can hit one."""
 
 OFTEN = """
-from renderer.jobs import runtime; runtime.prepare()
+from renderer import runtime; runtime.prepare()
 import renderer.render.loop as loop; loop.COMMIT_SECONDS = 0.2
 """
 
 COUNT = """
 import sys
-from renderer.jobs import runtime; runtime.prepare()
-from renderer.dreaming.dreamer import Dreamer
+from renderer import runtime; runtime.prepare()
+from renderer.dreaming.ascent.dreamer import Dreamer
 def counted(self, *args, real=Dreamer.__call__, **options):
     print("DREAMED", file=sys.stderr, flush=True)
     return real(self, *args, **options)
@@ -231,7 +231,7 @@ def _write(
 
 def _network(folder: Path) -> None:
     """Save a tiny network, with layers named like those of the bundled one."""
-    from renderer.jobs.runtime import prepare
+    from renderer.runtime import prepare
 
     prepare()
     import keras
@@ -244,7 +244,7 @@ def _network(folder: Path) -> None:
 
 
 def _clip(path: Path) -> None:
-    from renderer.media.ffmpeg import file_url, run
+    from renderer.media.ffmpeg.pipes import file_url, run
 
     shown = ["-f", "lavfi", "-i", "testsrc2=s=64x48:r=12:d=4", "-f", "lavfi", "-i", "sine=frequency=440:duration=4"]
     run([*shown, "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", "-y", file_url(path)])

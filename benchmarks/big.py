@@ -31,13 +31,13 @@ HD, LARGE = Size(1280, 720), Size(3840, 2160)
 
 def open_network(name: str, shared: Path, *, precision: str = "float32") -> Any:
     """Open a network: Inception with its real weights, the bundled one, or one with random weights."""
-    from renderer.jobs import runtime
+    from renderer import runtime
 
     runtime.prepare()
     import keras
 
-    from renderer.dreaming.networks import Network, load_network
-    from renderer.dreaming.registry import network_spec
+    from renderer.dreaming.networks.network import Network, load_network
+    from renderer.dreaming.networks.registry import network_spec
 
     if name == "dreamnet":
         return load_network(name, precision=precision)
@@ -50,7 +50,7 @@ def open_network(name: str, shared: Path, *, precision: str = "float32") -> Any:
 
 def photograph(shared: Path, size: Size) -> Frame:
     """Return a photograph, brought to a size."""
-    from renderer.jobs.start import fit
+    from renderer.films.first_frame import fit
     from renderer.media.images import read_image
 
     return fit(read_image(shared / "data/images/figures.jpg"), size, how="cover")
@@ -58,9 +58,9 @@ def photograph(shared: Path, size: Size) -> Frame:
 
 def tiled(network: Any, layers: list[str], size: Size, *, slack: float = 1.1) -> Callable[[Any, Any], Any]:
     """Make what looks at pictures in hardly more memory than it must have."""
-    from renderer.dreaming.fitting import least_budget
-    from renderer.dreaming.tiles import TiledSight
-    from renderer.dreaming.tiling import Anatomy
+    from renderer.dreaming.tiles.tile_search import least_budget
+    from renderer.dreaming.tiles.tiled_evaluator import TiledSight
+    from renderer.dreaming.tiles.tiling import Anatomy
 
     itemsize = 2 if network.precision == "bfloat16" else 4
     least = least_budget(Anatomy(network.cut(layers), itemsize=itemsize), size)
@@ -69,13 +69,13 @@ def tiled(network: Any, layers: list[str], size: Size, *, slack: float = 1.1) ->
 
 def dreams(network: Any, layers: list[str], picture: Frame, sight: Any, *, kind: str, jitter: int = 16) -> Frame:
     """Dream on a picture: two octaves of three steps."""
-    from renderer.dreaming.dreamer import Dreamer
-    from renderer.dreaming.octaves import Pyramid
+    from renderer.dreaming.ascent.dreamer import Dreamer
+    from renderer.dreaming.settings import DreamSettings
 
-    mix = dict.fromkeys(layers, 1.0)
-    options = {"first_steps": 3, "step_size": 0.02, "jitter": jitter, "pyramid": Pyramid(octaves=2)}
-    dreamer = Dreamer(network, layers=mix, objective=kind, sight=sight, **options)  # type: ignore[arg-type]
-    return dreamer(picture, frame=0, seconds=0.0)[0]
+    settings = DreamSettings(
+        layers=dict.fromkeys(layers, 1.0), objective=kind, octaves=2, first_steps=3, jitter=jitter, variety=0.0
+    )
+    return Dreamer(network, settings, sight=sight)(picture, frame=0, seconds=0.0)[0]
 
 
 def equality(shared: Path) -> Iterator[Figure]:
@@ -84,7 +84,7 @@ def equality(shared: Path) -> Iterator[Figure]:
     A gradient is compared as the largest difference over the largest value. Dreams take three steps on each of two
     octaves; beside them stands what becomes of a start that is a ten-millionth off, as rounding is.
     """
-    from renderer.dreaming.sight import WholeSight
+    from renderer.dreaming.evaluator import WholeSight
 
     for name, precision in itertools.product(LAYERS, ("bfloat16", "float32")):
         network = open_network(name, shared, precision=precision)
@@ -111,8 +111,8 @@ def equality(shared: Path) -> Iterator[Figure]:
 def _slope(network: Any, layers: list[str], picture: Frame, sight: Any, *, kind: str) -> Frame:
     import tensorflow as tf
 
-    from renderer.dreaming.ascent import Ascent
-    from renderer.dreaming.mix import parse_mix
+    from renderer.dreaming.ascent.ascent import Ascent
+    from renderer.dreaming.objectives.objective_spec import parse_mix
 
     ascent = Ascent(network, parse_mix(dict.fromkeys(layers, 1.0), kind=kind), sight=sight)
     gradient = tf.function(ascent.gradient) if ascent.sight.in_graph else ascent.gradient
@@ -122,7 +122,7 @@ def _slope(network: Any, layers: list[str], picture: Frame, sight: Any, *, kind:
 
 def seams(shared: Path) -> Iterator[Figure]:
     """Compare the steps between pixels where tiles meet with those elsewhere, in what was dreamed."""
-    from renderer.dreaming.sight import WholeSight
+    from renderer.dreaming.evaluator import WholeSight
 
     size, layers = HD, ["mixed4"]
     network, picture = open_network("inception_v3", shared), photograph(shared, HD)
@@ -211,7 +211,7 @@ def cost(shared: Path, *, size: Size = HD, repeats: int = 3) -> Iterator[Figure]
     """Compare the time of a gradient in tiles with that of the whole picture."""
     import tensorflow as tf
 
-    from renderer.dreaming.sight import WholeSight
+    from renderer.dreaming.evaluator import WholeSight
 
     for name, layers in (("inception_v3", ["mixed4"]), ("dreamnet", ["objects"]), ("vgg16", ["block4_conv3"])):
         network = open_network(name, shared, precision="auto" if name != "vgg16" else "float32")

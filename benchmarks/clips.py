@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from renderer.frame import Frame, Size
-from renderer.media.ffmpeg import file_url, run
+from renderer.media.ffmpeg.pipes import file_url, run
 from renderer.media.images import read_image
 from renderer.motion.flow import Motion, inside
 
@@ -79,7 +79,7 @@ def write_frames(frames: Sequence[Frame], out: Path, *, rate: int) -> Path:
     from fractions import Fraction
 
     from renderer.frame import to_8bit
-    from renderer.media.ffmpeg import PipeWriter
+    from renderer.media.ffmpeg.pipes import PipeWriter
 
     options = ["-c:v", "ffv1", "-pix_fmt", "bgr0", "-f", "matroska", "-y", file_url(out)]
     with PipeWriter(options, size=Size.of(frames[0]), rate=Fraction(rate)) as writer:

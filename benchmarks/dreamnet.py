@@ -21,21 +21,20 @@ import cv2
 import numpy as np
 
 from benchmarks import tools
-from renderer.dreaming.ascent import Ascent
-from renderer.dreaming.channels import ChannelDreamer, single, whole
-from renderer.dreaming.manner import Manner
-from renderer.dreaming.mix import parse_mix
-from renderer.dreaming.networks import BUNDLED_WEIGHTS, Network, load_network
-from renderer.dreaming.objective import square
-from renderer.dreaming.squeezenet import SIDE, features, load_squeezenet, prepare
+from renderer.dreaming.ascent.ascent import Ascent
+from renderer.dreaming.ascent.channel_dreamer import ChannelDreamer, single, whole
+from renderer.dreaming.networks.network import BUNDLED_WEIGHTS, Network, load_network
+from renderer.dreaming.networks.squeezenet import SIDE, features, load_squeezenet, prepare
+from renderer.dreaming.objectives.objective_spec import parse_mix
+from renderer.dreaming.settings import AscentSettings
 from renderer.errors import BadInput, DreamreelError
 from renderer.frame import Size, from_8bit, to_8bit
-from renderer.jobs.atlas import shown, soft_noise
-from renderer.jobs.runtime import prepare as prepare_runtime
-from renderer.jobs.runtime import processor, thread_count
-from renderer.jobs.settings import Settings
+from renderer.inspect.atlas import shown, soft_noise
+from renderer.media.noise import NOISES, noise
 from renderer.media.sheets import contact_sheet
-from renderer.media.source import NOISES, noise
+from renderer.runtime import prepare as prepare_runtime
+from renderer.runtime import processor, thread_count
+from renderer.settings.schema import Settings
 
 TAPS = {"patterns": "mixed2", "parts": "mixed4", "objects": "mixed5"}
 """Taps of the student -> the teacher's layers that they imitate."""
@@ -111,9 +110,10 @@ def speed(bench: Bench) -> list[Figure]:
     shifts, sizes = np.zeros((2, 2), np.int32), np.full(2, 0.01, np.float32)
     found = []
     for normalise in ("std", "laplacian"):
+        shaping = AscentSettings(normalise=normalise)
         climbers = [
-            Ascent(bench.student, parse_mix(bench.student.spec.mix, kind="square"), manner=Manner(normalise=normalise)),
-            Ascent(bench.teacher, square("mixed5"), manner=Manner(normalise=normalise)),
+            Ascent(bench.student, parse_mix(bench.student.spec.mix, kind="square"), settings=shaping),
+            Ascent(bench.teacher, parse_mix({"mixed5": 1.0}, kind="square"), settings=shaping),
         ]
         times: list[list[float]] = [[], []]
         busy: list[list[float]] = [[], []]
@@ -253,7 +253,7 @@ def stripes(bench: Bench) -> list[Figure]:
         steps=4 * recipe.first_steps,
         step_size=settings.schedule("dream.step_size")(0.0),
         jitter=recipe.jitter,
-        manner=Manner(normalise=recipe.normalise, bands=recipe.bands, smoothing=recipe.smoothing),
+        settings=recipe,
         seed=bench.seed,
     )
     weights = {layer: np.float32(weight) * whole(dreamer.channels[layer]) for layer, weight in mix.items()}
@@ -296,7 +296,7 @@ def _literal(network: Network, layer: str, seed: int) -> ChannelDreamer:
         steps=10,
         step_size=0.0125,  # 0.025 on [-1, 1]
         jitter=16,
-        manner=Manner(normalise="std"),
+        settings=AscentSettings(normalise="std"),
         seed=seed,
     )
 

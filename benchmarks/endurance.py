@@ -25,7 +25,7 @@ def growth(args: list[str], *, size: str, frames: int) -> Figure:
     tell(f"memory: dreamreel {' '.join(args)}")
     held: dict[int, int] = {}
     # Told of every frame, so that the hundredth is not missed.
-    often = "import renderer.cli.terminal as t; t.PLAIN_SECONDS = 0.0"
+    often = "import renderer.cli.show.terminal as t; t.PLAIN_SECONDS = 0.0"
     with (
         tempfile.TemporaryDirectory() as folder,
         Command(*args, "-o", f"{folder}/film.mp4", before=often) as command,
@@ -60,7 +60,7 @@ def resumed(args: list[str], options: argparse.Namespace) -> Iterator[Figure]:
     chance = random.Random(options.seed)
     period = options.commit_seconds
     often = (
-        "from renderer.jobs import runtime; runtime.prepare()\n"
+        "from renderer import runtime; runtime.prepare()\n"
         f"import renderer.render.loop as loop; loop.COMMIT_SECONDS = {period}"
         if period
         else ""
@@ -124,8 +124,8 @@ def _ends_within(args: list[str], before: str, *, seconds: float = 600.0, word: 
 
 def _frames_kept(out: Path) -> int:
     from renderer.errors import BadInput
-    from renderer.jobs.outputs import work_folder
-    from renderer.media.store import Store
+    from renderer.films.outputs import work_folder
+    from renderer.media.store.store import Store
 
     try:
         return Store.existing(work_folder(out)).count
@@ -137,7 +137,7 @@ def _difference(whole: Path, broken: Path) -> str:
     """Say in what two films that should be the same differ."""
     import numpy as np
 
-    from renderer.media.clips import open_clip
+    from renderer.media.ffmpeg.clips import open_clip
     from renderer.media.recipe import read_recipe
 
     recipes = read_recipe(whole), read_recipe(broken)

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.tools import Figure, below, network_flags, tell
 from renderer.frame import Frame, Size
-from renderer.jobs.settings import Settings, build
+from renderer.settings.schema import Settings, build
 
 SIZE = Size(640, 360)
 
@@ -45,9 +45,9 @@ def frame_cost(settings: Settings, *, rounds: int = 5, block: int = 6) -> Cost:
     often as a frame calls them, at its octaves' sizes: no jitter, no normalisation, no resizing. Frames come in blocks,
     so that the encoder of the store, a process beside us, has to keep up; before bare steps it is left to finish.
     """
-    from renderer.jobs.parts import assemble
-    from renderer.jobs.start import first_canvas
-    from renderer.media.store import Store
+    from renderer.films.first_frame import first_canvas
+    from renderer.films.render_setup import assemble
+    from renderer.media.store.store import Store
 
     start = first_canvas(settings, None)
     parts = assemble(settings, start)
@@ -82,9 +82,11 @@ def bare_steps(dreamer: Any, canvas: Frame, settings: Settings) -> list[tuple[Si
     """Return what a frame's gradient steps are, one entry each: the size, and a call that computes one and waits."""
     import tensorflow as tf
 
-    from renderer.dreaming.octaves import pad_to, resize
+    from renderer.dreaming.ascent.octaves import pad_to, resize
 
-    gradient = tf.function(dreamer.ascents[-1].gradient, input_signature=[tf.TensorSpec((None, None, 3), tf.float32)])
+    ascent = dreamer.ascents[-1]
+    aim, shape = ascent.aim(), tf.TensorSpec((None, None, 3), tf.float32)
+    gradient = tf.function(lambda seen: ascent.gradient(seen, aim), input_signature=[shape])
     dream = settings.dream
     sizes = dreamer.pyramid.sizes(settings.film.size, smallest=dreamer.smallest)
     found: list[tuple[Size, Callable[[], Any]]] = []
@@ -101,7 +103,7 @@ def _compute(gradient: Any, picture: Any) -> Frame:
 
 def _frame(parts: Any, store: Any, dream: Frame, index: int, rate: float, times: dict[str, list[float]]) -> Frame:
     """Make one frame as the loop does, and note what each part took."""
-    from renderer.dreaming.tone import measure
+    from renderer.dreaming.governor import measure
 
     tone = parts.governor.target or measure(dream)
     marks = [time.perf_counter()]
@@ -149,10 +151,10 @@ def overhead(shared: Path, networks: list[str], *, rounds: int = 5) -> Iterator[
 
 def precision(shared: Path, *, repeats: int = 12) -> Iterator[Figure]:
     """Measure one gradient step of Inception v3 `mixed4` at 640x360 in bfloat16 against float32, in turn."""
-    from renderer.jobs import runtime
+    from renderer import runtime
 
     runtime.prepare()
-    from renderer.dreaming.networks import best_precision
+    from renderer.dreaming.networks.network import best_precision
 
     if best_precision() != "bfloat16":
         yield Figure("inception_v3 mixed4: step in bfloat16 / in float32", "at most 0.75", "no bfloat16 here", None)
@@ -175,8 +177,8 @@ KINDS = ("bfloat16", "float32")
 
 
 def _one_step(settings: Settings) -> Callable[[], Any]:
-    from renderer.jobs.parts import assemble
-    from renderer.jobs.start import first_canvas
+    from renderer.films.first_frame import first_canvas
+    from renderer.films.render_setup import assemble
 
     canvas = first_canvas(settings, None)
     ascent = assemble(settings, canvas).dreamer.ascents[-1]

@@ -47,9 +47,9 @@ class Kept:
 
 def loop(camera: str, options: argparse.Namespace) -> Iterator[Figure]:
     """Make a loop and a frame more, and measure how it comes round."""
-    from renderer.jobs.film import Film
-    from renderer.jobs.presets import resolve
+    from renderer.films.film import Film
     from renderer.render.loop import render
+    from renderer.settings.presets import resolve
 
     sets = [f"film.size={options.size}", f"film.fps={options.fps}", f"film.seconds={options.seconds}", *options.set]
     presets = [options.preset] if options.preset else []

@@ -16,18 +16,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.tools import INCEPTION_WEIGHTS, Figure, show, tell
+from renderer import runtime
+from renderer.films.first_frame import first_canvas, fit
+from renderer.films.guides import Guides, OnePicture, Reference
+from renderer.films.render_setup import open_dreamer
 from renderer.frame import Frame, Size, from_8bit, to_8bit
-from renderer.jobs import runtime
-from renderer.jobs.guides import Guides, OnePicture, Reference
-from renderer.jobs.parts import open_dreamer
-from renderer.jobs.presets import resolve
-from renderer.jobs.settings import Settings
-from renderer.jobs.start import first_canvas, fit
 from renderer.media.images import read_image, write_image
+from renderer.settings.presets import resolve
+from renderer.settings.schema import Settings
 
 if TYPE_CHECKING:
-    from renderer.dreaming.dreamer import Dreamer
-    from renderer.dreaming.networks import Network
+    from renderer.dreaming.ascent.dreamer import Dreamer
+    from renderer.dreaming.networks.network import Network
 
 SQUEEZENET_WEIGHTS = Path("data/weights/squeezenet_v1.0_imagenet.npz")
 SIZE = Size(320, 240)
@@ -74,7 +74,7 @@ def photos(shared: Path, numbers: Sequence[int]) -> list[Frame]:
 
 def classes(shared: Path, keep: Keep) -> Iterator[Figure]:
     """Dream classes from grey on SqueezeNet, and ask it what it sees."""
-    from renderer.dreaming.classes import imagenet_names
+    from renderer.dreaming.networks.classes import imagenet_names
 
     wanted = [1000 * k // CLASSES for k in range(CLASSES)]
     right, missed, pictures = 0, [], []
@@ -162,7 +162,7 @@ def gram_distance(network: Network, layers: Sequence[str], one: Frame, other: Fr
 def costs(shared: Path, networks: Sequence[str], *, rounds: int = 9) -> Iterator[Figure]:
     """Measure a gradient step of every objective against one of `square`, in turn, at 320x240."""
     runtime.prepare()
-    from renderer.dreaming.kinds import KINDS
+    from renderer.dreaming.objectives.objective_terms import KINDS
 
     canvas, other = photos(shared, [7, 400])
     for network, layer in ((name, GUIDED[name]) for name in networks):
@@ -185,8 +185,8 @@ def costs(shared: Path, networks: Sequence[str], *, rounds: int = 9) -> Iterator
 
 def one_step(settings: Settings, kind: str, canvas: Frame, other: Frame) -> Callable[[], Any]:
     """Return a call that takes one step of an objective."""
-    from renderer.dreaming.kinds import KINDS
-    from renderer.dreaming.references import Aims, Leaders
+    from renderer.dreaming.objectives.objective_terms import KINDS
+    from renderer.dreaming.objectives.references import Aims, Leaders
 
     reference = KINDS[kind].reference
     led = {reference.picture: other} if reference and reference.picture != "canvas" else {}

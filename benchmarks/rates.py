@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from benchmarks.frame_cost import settings_for
 from benchmarks.tools import ROOT, Figure, below, show, tell
 from renderer.frame import Frame, Size
-from renderer.jobs.settings import Settings
+from renderer.settings.schema import Settings
 
 MOVES = {
     "camera.zoom": "1.5 + 0.4*sin(t*tau/3)",
@@ -55,8 +55,8 @@ class Watch:
 
 def activations(settings: Settings, *, every: Fraction) -> dict[Fraction, float]:
     """Render a film from noise and return its activation at equal times."""
-    from renderer.jobs.parts import assemble
-    from renderer.jobs.start import first_canvas
+    from renderer.films.first_frame import first_canvas
+    from renderer.films.render_setup import assemble
     from renderer.render.loop import render
 
     parts = assemble(settings, first_canvas(settings, None), from_noise=True)
@@ -75,7 +75,7 @@ def activations(settings: Settings, *, every: Fraction) -> dict[Fraction, float]
 
 def journey(settings: Settings, *, every: Fraction) -> list[NDArray[np.float64]]:
     """Return where the corners of the frame lie in the first one, `(4, 2)` pixels, at equal times, frame by frame."""
-    from renderer.jobs.parts import camera_of
+    from renderer.films.render_setup import camera_of
 
     camera, rate, size = camera_of(settings), float(settings.rate), settings.film.size
     corners = np.array([(x, y, 1.0) for x in (0, size.width) for y in (0, size.height)]).T
@@ -92,7 +92,7 @@ def rates(options: argparse.Namespace) -> Iterator[Figure]:
     """Make the same film at two rates; compare activation and camera at equal times."""
     slow, fast = sorted(options.rates)
     every = Fraction(1, slow)
-    from renderer.jobs.presets import resolve
+    from renderer.settings.presets import resolve
 
     look = resolve(presets=[options.preset]).settings if options.preset else None
     for network in options.networks:
@@ -110,7 +110,7 @@ def rates(options: argparse.Namespace) -> Iterator[Figure]:
 
 def _look(settings: Settings | None) -> dict[str, Any]:
     """Return what a preset says of the dream and its tone; the camera is ours, the network that of the figure."""
-    from renderer.jobs.settings import flatten
+    from renderer.settings.schema import flatten
 
     flat = {} if settings is None else flatten(settings)
     return {key: value for key, value in flat.items() if key.startswith(("dream.", "governor.", "start.", "seed"))}

@@ -17,12 +17,12 @@ from benchmarks.clips import COLOURS, Crossing, bar_errors, bars, crossing, with
 from benchmarks.endurance import add_resume_options, growth, resumed
 from benchmarks.tools import ROOT, Command, Figure, below, network_flags, show, tell
 from renderer.frame import Frame, Size, to_8bit
-from renderer.jobs.settings import Settings
 from renderer.motion.flow import Motion
+from renderer.settings.schema import Settings
 
 if TYPE_CHECKING:
-    from renderer.dreaming.dreamer import Dreamer
-    from renderer.jobs.video import VideoFilm
+    from renderer.dreaming.ascent.dreamer import Dreamer
+    from renderer.films.video import VideoFilm
     from renderer.render.scenes import Scene
 
 RIVALS = {"none": ["--carry", "none"], "blend 0.5": ["--carry", "blend", "--blend", "0.5"]}
@@ -30,7 +30,7 @@ RIVALS = {"none": ["--carry", "none"], "blend 0.5": ["--carry", "blend", "--blen
 
 def steadiness(options: argparse.Namespace) -> Iterator[Figure]:
     """Dream over a clip with the real command, carried by flow and as rivals do, and measure the stores."""
-    from renderer.jobs.measures.metrics import measure_film
+    from renderer.measure.metrics import measure_film
 
     for network in options.networks:
         found: dict[str, Any] = {}
@@ -123,8 +123,8 @@ def _known_error(dreams: list[Frame], clip: Crossing) -> float:
 
 def still(options: argparse.Namespace) -> Iterator[Figure]:
     """Dream over one frame, standing still for a long time."""
-    from renderer.dreaming.tone import luma_of
-    from renderer.media.clips import open_clip
+    from renderer.dreaming.governor import luma_of
+    from renderer.media.ffmpeg.clips import open_clip
 
     size, rate = Size.parse(options.still_size), 24
     frame = next(open_clip(options.clip, size=size).frames())
@@ -168,8 +168,8 @@ def _timed(options: argparse.Namespace, network: str, size: Size, mode: str, *, 
     With the real decoder, flow and store, which work beside it on the same processor; or, `ready`, with frames and
     motion that lie in memory, and no store.
     """
-    from renderer.jobs.video import VideoFilm
-    from renderer.media.store import Store
+    from renderer.films.video import VideoFilm
+    from renderer.media.store.store import Store
 
     count = options.rounds + 4
     settings = _settings(network, options, size, **{"carry.mode": mode})
@@ -204,7 +204,7 @@ def _timed(options: argparse.Namespace, network: str, size: Size, mode: str, *, 
 
 def _scene(film: VideoFilm, count: int, *, ready: bool) -> tuple[Scene, Dreamer]:
     """Build what renders a clip; `ready` with its first frames and their motion in memory."""
-    from renderer.render.footage import Footage
+    from renderer.render.prefetch import Footage
     from renderer.render.scenes import VideoScene
 
     parts = film.parts({"cuts": []})
@@ -222,8 +222,8 @@ def _scene(film: VideoFilm, count: int, *, ready: bool) -> tuple[Scene, Dreamer]
 
 def sound(options: argparse.Namespace) -> Iterator[Figure]:
     """Send clips with sound through the real command, and compare when it is heard."""
-    from renderer.jobs.measures.lipsync import times_of
-    from renderer.jobs.measures.metrics import measure_film
+    from renderer.measure.lipsync import times_of
+    from renderer.measure.metrics import measure_film
 
     cases: dict[str, dict[str, Any]] = {"variable rate": {"variable": True}, "24000/1001": {}}
     with tempfile.TemporaryDirectory() as folder:
@@ -251,7 +251,7 @@ _NOTHING = ["--steps", "0", "--first-steps", "0", "--octaves", "1"]
 def colour(options: argparse.Namespace) -> Iterator[Figure]:
     """Send colour bars through the real command without a step of dreaming."""
     del options
-    from renderer.media.clips import open_clip
+    from renderer.media.ffmpeg.clips import open_clip
 
     with tempfile.TemporaryDirectory() as folder:
         for name in COLOURS:
@@ -284,7 +284,7 @@ def memory(options: argparse.Namespace) -> Iterator[Figure]:
 
 def _long_clip(clip: Path, out: Path, *, frames: int) -> Path:
     """Repeat a clip, small, until it has so many frames."""
-    from renderer.media.ffmpeg import run
+    from renderer.media.ffmpeg.pipes import run
 
     size = SMALL[1].replace("x", ":")
     run(["-stream_loop", "-1", "-i", str(clip), "-frames:v", str(frames), "-an", "-vf", f"scale={size}", str(out)])
@@ -292,8 +292,8 @@ def _long_clip(clip: Path, out: Path, *, frames: int) -> Path:
 
 
 def _settings(network: str, options: argparse.Namespace, size: Size, **more: Any) -> Settings:
-    from renderer.jobs import defaults
-    from renderer.jobs.settings import build
+    from renderer.settings import defaults
+    from renderer.settings.schema import build
 
     flags = list(network_flags(network, options.shared))
     keys = {"--network": "network.name", "--weights": "network.weights", "--layers": "dream.layers"}
@@ -307,11 +307,11 @@ def _rendered(settings: Settings, frames: list[Frame], motions: list[Motion] | N
 
 def _stream(settings: Settings, frames: list[Frame], motions: list[Motion] | None = None) -> Iterator[Frame]:
     """Dream over frames as the loop does, rounded as the store has them, with motion that is found or known."""
+    from renderer.films.render_setup import open_dreamer
     from renderer.frame import from_8bit
-    from renderer.jobs.parts import open_dreamer
     from renderer.motion.flow import MotionFinder
-    from renderer.render.carry import CarrySettings, make_carry
-    from renderer.render.footage import Footage
+    from renderer.render.carry import make_carry
+    from renderer.render.prefetch import Footage
     from renderer.render.scenes import VideoScene
 
     find = MotionFinder(settings.carry.flow)
@@ -320,16 +320,7 @@ def _stream(settings: Settings, frames: list[Frame], motions: list[Motion] | Non
         return motions[index] if motions else find(now, before)
 
     _, dreamer = open_dreamer(settings)
-    chosen = settings.carry
-    carry = make_carry(
-        chosen.mode,
-        CarrySettings(
-            rate=float(settings.rate),
-            half_life=settings.schedule("carry.half_life"),
-            level=settings.schedule("carry.level"),
-            blend=settings.schedule("carry.blend"),
-        ),
-    )
+    carry = make_carry(settings.carry, over_time=settings.over_time_in("carry"), rate=float(settings.rate))
     footage = Footage(lambda start: iter([(frame, None) for frame in frames[start:]]), motion=motion)
     scene = VideoScene(footage, carry)
     dream = None

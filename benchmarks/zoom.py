@@ -56,7 +56,7 @@ def memory(options: argparse.Namespace) -> Iterator[Figure]:
 
 def governor(options: argparse.Namespace) -> Iterator[Figure]:
     """Make a long zoom from noise and measure whether it keeps its shape and keeps changing."""
-    from renderer.jobs.measures.metrics import measure_film
+    from renderer.measure.metrics import measure_film
 
     look = ["--preset", options.preset] if options.preset else []
     for network in options.networks:

@@ -7,19 +7,28 @@ a link would make us read or write somewhere else.
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import stat
+import time
+from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar
 
 from renderer.errors import BadInput, DiskProblem
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _KERNEL_FOLDERS = ("/proc/", "/sys/", "/dev/")  # Plain by their kind, yet made up while they are read.
+_CLUTTER = ("thumbs.db", "ehthumbs.db", "desktop.ini")  # Of Windows; those of other systems begin with a dot.
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_MOMENT_NS = 100_000_000  # Coarser than the clock of any file system in use.
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
-def open_input(path: Path, *, expected: str) -> BinaryIO:
+def open_input(path: Path, *, expected: str) -> BufferedReader:
     """Open a file that the user named, for reading. A FIFO, a device or a folder is refused at once.
 
     Args:
@@ -113,12 +122,73 @@ def open_own(path: Path, flags: int) -> int:
     return descriptor
 
 
+def expanded(text: str) -> Path:
+    """Return the path that a text means, with `~` and `~name` for homes; where nobody is called so it is a name."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def is_own_folder(path: Path) -> bool:
     """Tell whether there is a folder under this name which is not reached through a link in its last part."""
     try:
         return stat.S_ISDIR(path.lstat().st_mode)
     except (OSError, ValueError):
         return False
+
+
+def exists(path: Path) -> bool:
+    """Tell whether something is there; not where its name cannot be one, for which `Path.exists` may raise."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a folder is there, perhaps behind a link; never raises."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_clutter(name: str) -> bool:
+    """Tell whether a file was left in a folder by the system and not by a person: `._x.png`, `.DS_Store`, `Thumbs.db`.
+
+    Such files are passed over wherever all files of a folder are meant.
+    """
+    return name.startswith(".") or name.lower() in _CLUTTER
+
+
+def once_a_file(function: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
+    """Remember what a function found in a file for as long as the file stays as it is.
+
+    Reading all of a clip or of a store takes time, and several ask for the same. A file that was changed a moment ago
+    is read again each time, since the next change may leave no trace in its times; so are folders.
+
+    Args:
+        function: of a path and of more that can be hashed; what it returns must not be changed.
+    """
+
+    @functools.lru_cache(maxsize=2048)
+    def remembered(path: Path, state: tuple[int, ...], *args: Any, **options: Any) -> T:
+        del state
+        return function(path, *args, **options)
+
+    @functools.wraps(function)
+    def asked(path: Path, *args: P.args, **options: P.kwargs) -> T:
+        state = _state(path)
+        return function(path, *args, **options) if state is None else remembered(path, state, *args, **options)  # type: ignore[arg-type]
+
+    return asked
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """Return what changes with a plain file; None where that cannot be told."""
+    try:
+        name, file = path.lstat(), path.stat()
+    except (OSError, ValueError):
+        return None
+    changed = max(file.st_mtime_ns, file.st_ctime_ns)
+    if not stat.S_ISREG(file.st_mode) or abs(time.time_ns() - changed) < _MOMENT_NS:
+        return None
+    return name.st_ino, name.st_mode, file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
 
 
 def cannot_read(path: Path, error: Exception, *, expected: str) -> BadInput:

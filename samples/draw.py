@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.frame import Frame, Pixels, Size, to_8bit
-from renderer.media.encode import Sound, encode
+from renderer.media.ffmpeg.encode import Sound, encode
 from renderer.media.images import write_image
 
 Plane = NDArray[np.float64]

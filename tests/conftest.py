@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+import collections
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+KNOWN_SKIPS = {
+    "needs real data in shared/ beside the project": "the folder is no part of the project",
+    "needs Chromium (apt-get install chromium)": "a browser is no Python package",
+    "the folder ../shared with real weights is absent": "the same",
+    "needs a user whom permissions hold back": "the tests run as root",
+    "this file system takes only names in UTF-8": "as on a Mac",
+}
+"""Why a test may be skipped where everything of `[test]` is installed: the words of its skip -> why that may be."""
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--only-known-skips", action="store_true", help="fail if a test is skipped for a reason not in KNOWN_SKIPS"
+    )
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Count the skipped tests by their reason."""
+    counted = collections.Counter(map(_reason, terminalreporter.stats.get("skipped", [])))
+    for reason, count in counted.most_common():
+        known = KNOWN_SKIPS.get(reason, "NOT A KNOWN REASON: see KNOWN_SKIPS in tests/conftest.py")
+        terminalreporter.write_line(f"{count} skipped: {reason} ({known})")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    """Fail a run of which tests were left out that nobody knows of."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    unknown = {_reason(report) for report in reporter.stats.get("skipped", [])} - KNOWN_SKIPS.keys()
+    if unknown and exitstatus == pytest.ExitCode.OK and session.config.getoption("--only-known-skips"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _reason(report) -> str:
+    """Return in what words a test, or all of a file, was skipped; those of an expected failure are none."""
+    return report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
 
 
 @pytest.fixture(scope="session")
@@ -24,8 +62,8 @@ def tiny_network():
     import keras
     from keras import layers
 
-    from renderer.dreaming.networks import Network
-    from renderer.dreaming.registry import NetworkSpec
+    from renderer.dreaming.networks.network import Network
+    from renderer.dreaming.networks.registry import NetworkSpec
 
     keras.utils.set_random_seed(7)
     picture = keras.Input((None, None, 3))

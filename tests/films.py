@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from renderer.jobs import defaults
-from renderer.jobs.film import Film
-from renderer.jobs.presets import resolve
-from renderer.jobs.video import video_film
-from renderer.media.ffmpeg import file_url, run
+from renderer.films.film import Film
+from renderer.films.video import video_film
+from renderer.media.ffmpeg.pipes import file_url, run
+from renderer.settings import defaults
+from renderer.settings.presets import resolve
 
 RATE = 12
 SHOT = 4
@@ -67,8 +67,8 @@ def video(network: Path, clip: Path, out: Path, *sets: str, **options) -> Film:
 
 def make_references(folder: str) -> None:
     """Write into a folder a network, a clip, and in `films` what a serial executor makes of them."""
-    from renderer.jobs import runtime
-    from renderer.jobs.workers.executors import Job, Serial
+    from renderer import runtime
+    from renderer.workers.jobs import Job, Serial
 
     runtime.prepare()  # Before anything else uses TensorFlow, as in every command.
     place = Path(folder)

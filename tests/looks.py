@@ -16,15 +16,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from renderer.films.film import Film
+from renderer.films.guides import HEEDED
+from renderer.films.video import VideoFilm
 from renderer.frame import Frame, Size
-from renderer.jobs.defaults import of_command
-from renderer.jobs.film import Film
-from renderer.jobs.guides import HEEDED
-from renderer.jobs.presets import builtin_folder, load_preset, resolve
-from renderer.jobs.video import VideoFilm
 from renderer.media.images import write_image
-from renderer.media.source import noise
+from renderer.media.noise import noise
 from renderer.render.loop import render
+from renderer.settings.defaults import of_command
+from renderer.settings.presets import builtin_folder, load_preset, resolve
 
 NUMBERS = Path(__file__).with_name("looks.json")
 PRESETS = {

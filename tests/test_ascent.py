@@ -3,11 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from dreamers import square
 
-from renderer.dreaming.ascent import Ascent
-from renderer.dreaming.gradients import NORMALISERS, smooth
-from renderer.dreaming.manner import Manner
-from renderer.dreaming.objective import square
+from renderer.dreaming.ascent.ascent import Ascent
+from renderer.dreaming.ascent.gradients import NORMALISERS, smooth
 from renderer.errors import UsageError
 
 NOISE = tf.constant(np.random.default_rng(0).normal(0, 1e-4, (40, 56, 3)).astype(np.float32))
@@ -77,8 +76,3 @@ def test_no_steps_leave_the_picture_alone(tiny_network, picture):
 def test_a_channel_that_the_layer_lacks_is_refused(tiny_network):
     with pytest.raises(UsageError, match="0 to 15"):
         Ascent(tiny_network, square("deep", 16))
-
-
-def test_an_unknown_normaliser_names_the_nearest(tiny_network):
-    with pytest.raises(UsageError, match="'laplacian'"):
-        Ascent(tiny_network, square("deep"), manner=Manner(normalise="laplace"))

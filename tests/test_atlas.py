@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from renderer.dreaming.networks import Network
-from renderer.dreaming.registry import NetworkSpec
+from renderer.dreaming.networks.network import Network
+from renderer.dreaming.networks.registry import NetworkSpec
 from renderer.errors import UsageError
-from renderer.jobs import atlas as module
-from renderer.jobs.atlas import AtlasProgress, atlas, shown, soft_noise, spaced, strongest
+from renderer.inspect import atlas as module
+from renderer.inspect.atlas import AtlasProgress, atlas, shown, soft_noise, spaced, strongest
 from renderer.media.sheets import Section
 
 

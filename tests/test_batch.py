@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,19 +14,19 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from renderer.batch import batch_journal as batchjournal
+from renderer.batch.batch_journal import BatchJournal, batch_folder
+from renderer.batch.batch_plan import open_jobs, plan_batch
+from renderer.batch.run import run_batch
+from renderer.batch.status import read_state
 from renderer.cli.main import app
-from renderer.dreaming.dreamer import Dreamer
+from renderer.dreaming.ascent.dreamer import Dreamer
 from renderer.errors import DiskProblem
-from renderer.jobs.batch import journal as batchjournal
-from renderer.jobs.batch.journal import BatchJournal, batch_folder
-from renderer.jobs.batch.plan import open_jobs, plan_batch
-from renderer.jobs.batch.run import run_batch
-from renderer.jobs.batch.state import read_state
-from renderer.jobs.workers import executors
-from renderer.jobs.workers.executors import Outcome, Serial
-from renderer.media.ffmpeg import FfmpegFailed, file_url, run
+from renderer.media.ffmpeg.pipes import FfmpegFailed, file_url, run
 from renderer.media.images import write_image
-from renderer.media.journal import Journal
+from renderer.media.store.journal import Journal
+from renderer.workers import jobs as worker_jobs
+from renderer.workers.jobs import Outcome, Serial
 
 DEFAULTS = """
 [defaults]
@@ -89,7 +90,7 @@ def sha256(path: Path) -> str:
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
     """A file with a network of five small convolutions, named like those of the bundled one."""
-    from renderer.jobs.runtime import prepare
+    from renderer.runtime import prepare
 
     prepare()  # Before anybody else loads TensorFlow, as the command does.
     import keras
@@ -201,7 +202,7 @@ def test_bad_jobs_stop_no_other_and_end_with_a_sentence_each(batch, picture):
     assert sorted(batch.films()) == ["good.mp4", "other.mp4", "text.mp4", "there.mp4"]
     assert (batch.folder / "there.mp4").read_bytes() == b"mine"
     words = {
-        "missing": "does not exist",
+        "missing": "is not there",
         "look": "nosuch",
         "value": "film.fps",
         "clip": "text.mp4",
@@ -221,9 +222,9 @@ def test_bad_jobs_stop_no_other_and_end_with_a_sentence_each(batch, picture):
         assert word in line
     assert "2 of 15 films are made, 13 failed" in last[-1]
     codes = {name: row["exit_code"] for name, row in batch.rows(code=3).items() if row["event"] == "failed"}
-    clips = {"missing": 4, "clip": 4, "cut": 4}
+    clips = {"missing": 4, "clip": 4, "cut": 4, "corrupt": 4}
     looks = {"look": 2, "value": 2, "there": 2, "ending": 2, "layer": 2, "itself": 2}
-    assert codes == {**clips, **looks, "weights": 5, "corrupt": 5, "inside": 6, "long": 4}
+    assert codes == {**clips, **looks, "weights": 5, "inside": 6, "long": 4}
 
 
 def test_with_fail_fast_the_first_failure_ends_the_batch(batch, dreams):
@@ -252,16 +253,52 @@ def test_only_makes_the_films_that_are_named(batch):
 
 def test_a_dry_run_lists_the_films_and_writes_nothing(batch):
     batch.write('name = "a"', 'name = "b"\npreset = "nosuch"', 'name = "c"\nkind = "still"\noutput = "deep/{name}.png"')
-    done = batch.run("--dry-run")
+    done = batch.run("--dry-run", code=3)
     assert [path.name for path in batch.folder.iterdir()] == ["jobs.toml"]
     a, b, c, total = done.stdout.splitlines()
     assert a.split()[:6] == ["a", "zoom", "2", "frames", "64x48", "waiting"]
     assert "nosuch" in b
     assert "deep/c.png" in c
     assert "2 films to make, 3 frames: about" in total
-    values = [json.loads(line) for line in batch.run("--dry-run", "--json").stdout.splitlines()]
-    assert values[-1]["seconds"] > 0
-    assert values[-1]["peak"] > values[-1]["bytes"] > 0
+    assert "1 of 3 films cannot be made" in done.stderr
+    lines = [json.loads(line) for line in batch.run("--dry-run", "--json", code=3).stdout.splitlines()]
+    (plan,) = (line for line in lines if line["event"] == "plan")
+    assert plan["seconds"] > 0
+    assert plan["peak"] > plan["bytes"] > 0
+    assert plan["failed"] == 1
+
+
+def test_what_cannot_be_made_is_told_at_the_end_and_ends_with_3_in_a_dry_run_a_run_and_its_status(batch):
+    batch.write('name = "b"\npreset = "nosuch"')
+    dry = batch.run("--dry-run", code=3)
+    assert "Everything is made" not in dry.output
+    assert "1 of 1 films cannot be made" in dry.stderr
+    batch.run(code=3)
+    status = CliRunner().invoke(app, ["status", str(batch.file)])
+    assert status.exit_code == 3
+    assert "1 of 1 films failed" in status.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs pipes of Unix")
+def test_all_films_are_made_though_the_reader_of_the_results_has_left(batch, monkeypatch):
+    from renderer.cli.show.streams import open_stream
+    from renderer.cli.show.terminal import Terminal
+
+    batch.write('name = "a"', 'name = "b"\nseed = 2')
+    reader, writer = os.pipe()
+    os.close(reader)
+    gone = open_stream(writer, encoding="utf-8", closes=True)
+    plain = Terminal.result
+
+    def result(self, *lines, **values):
+        with contextlib.redirect_stdout(gone):
+            plain(self, *lines, **values)
+
+    monkeypatch.setattr(Terminal, "result", result)
+    batch.run()
+    assert set(batch.films()) == {"a.mp4", "b.mp4"}
+    assert gone.lost is not None
+    gone.close()
 
 
 def test_an_estimate_counts_what_is_dreamed_before_a_loop_begins(batch):
@@ -373,7 +410,7 @@ def test_a_stop_finishes_the_frame_and_the_same_command_goes_on_to_the_same_byte
 
 DYING = """
 import os, sys
-import renderer.dreaming.dreamer as dreamer
+import renderer.dreaming.ascent.dreamer as dreamer
 from renderer.cli.main import app
 whole, broken = sys.argv[1:]
 app(["batch", whole], standalone_mode=False)
@@ -544,7 +581,7 @@ def test_a_file_that_turns_up_under_a_films_name_while_the_batch_runs_stays_and_
 def failing(monkeypatch, error, *, times):
     """Let the making of film "b" fail some times."""
     left = [times]
-    real = executors.make_film
+    real = worker_jobs.make_film
 
     def make(film, **options):
         if film.out.stem == "b" and left[0]:
@@ -552,7 +589,7 @@ def failing(monkeypatch, error, *, times):
             raise error
         return real(film, **options)
 
-    monkeypatch.setattr(executors, "make_film", make)
+    monkeypatch.setattr(worker_jobs, "make_film", make)
 
 
 PASSING = FfmpegFailed("ffmpeg was killed.", returncode=-9, log="")
@@ -581,7 +618,7 @@ def test_what_can_pass_is_tried_once_more_after_the_others_and_nothing_else_is(b
 def test_a_full_disk_fails_with_its_own_code_and_the_batch_goes_on_once_there_is_room(batch, monkeypatch):
     batch.write('name = "a"', 'name = "b"\nseed = 1')
     with monkeypatch.context() as full:
-        full.setattr("renderer.jobs.outputs.free_bytes", lambda folder: 100)
+        full.setattr("renderer.films.outputs.free_bytes", lambda folder: 100)
         rows = batch.rows(code=3)
     assert {row["exit_code"] for row in rows.values()} == {DiskProblem.exit_code}
     assert {row["attempts"] for row in rows.values()} == {2}

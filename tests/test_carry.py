@@ -4,14 +4,13 @@ import threading
 
 import numpy as np
 import pytest
+from dreamers import carry_of, dreamer_of
 
-from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.octaves import Pyramid
 from renderer.errors import UsageError
 from renderer.motion.flow import Motion
-from renderer.render.carry import CARRIES, FILLING, CarrySettings, FlowCarry, filling, make_carry
-from renderer.render.footage import AHEAD, Footage, Shot
-from renderer.render.layer import Strength, balanced, bands, keep_chroma, stay_visible, strength
+from renderer.render.carry import CARRIES, FILLING, filling
+from renderer.render.dream_layer import Strength, balanced, bands, keep_chroma, stay_visible, strength
+from renderer.render.prefetch import AHEAD, Footage, Shot
 from renderer.render.scenes import VideoScene
 
 HEIGHT, WIDTH = 32, 48
@@ -35,8 +34,8 @@ def shot(index: int, *, motion: Motion | None = None, where=None, cut=False) -> 
     return Shot(index=index, source=frame(index), previous=previous, motion=motion, where=where, cut=cut)
 
 
-def settings(**changes) -> CarrySettings:
-    return CarrySettings(**{"rate": RATE, "level": 0.0, **changes})
+def settings(**changes):
+    return {"rate": RATE, "level": 0.0, **changes}
 
 
 def begun(carry, *, scale: float = 0.1, where=None):
@@ -58,33 +57,28 @@ def test_every_mode_gives_a_canvas_and_goes_on_from_its_state(name):
             dream = carry.settle(now, carried.picture + np.float32(0.01))
         return dream
 
-    whole, stopped, resumed = (make_carry(name, settings(level=1.0, seed=3)) for _ in range(3))
+    whole, stopped, resumed = (carry_of(name, **settings(level=1.0, seed=3)) for _ in range(3))
     expected = through(whole, through(whole, begun(whole), 1), 4)
     half = through(stopped, begun(stopped), 1)
     resumed.restore({key: np.array(value) for key, value in stopped.state().items()})
     np.testing.assert_array_equal(through(resumed, half, 4), expected)
 
 
-def test_an_unknown_mode_is_named():
-    with pytest.raises(UsageError, match="'flow'"):
-        make_carry("flwo", settings())
-
-
 def test_none_dreams_every_frame_alone_and_in_full():
-    carried = make_carry("none", settings()).onto(shot(3), frame(50))
+    carried = carry_of("none", **settings()).onto(shot(3), frame(50))
     np.testing.assert_array_equal(carried.picture, frame(3))
     assert carried.full
 
 
 def test_blend_mixes_the_dream_before_with_the_frame():
-    carried = make_carry("blend", settings(blend=0.25)).onto(shot(3), frame(50))
+    carried = carry_of("blend", **settings(blend=0.25)).onto(shot(3), frame(50))
     np.testing.assert_allclose(carried.picture, 0.75 * frame(50) + 0.25 * frame(3), atol=1e-6)
     assert carried.full
 
 
 def test_the_other_blends_change_their_share_as_deepdreamvideo_does():
     def share(name, index):
-        mixed = make_carry(name, settings(seed=1)).onto(shot(index), frame(50)).picture
+        mixed = carry_of(name, **settings(seed=1)).onto(shot(index), frame(50)).picture
         return float(((mixed - frame(50)) / (frame(index) - frame(50) + 1e-9)).mean())
 
     loop = [round(share("blend-loop", index), 2) for index in range(12)]
@@ -96,7 +90,7 @@ def test_the_other_blends_change_their_share_as_deepdreamvideo_does():
 
 @pytest.mark.parametrize("rate", [12.0, 24.0, 60.0])
 def test_half_of_a_carried_dream_is_gone_after_its_half_life_at_any_rate(rate):
-    carry = FlowCarry(settings(rate=rate, half_life=0.5))
+    carry = carry_of("flow", **settings(rate=rate, half_life=0.5))
     dream = begun(carry)
     before = np.abs(dream - frame(0)).mean()
     for index in range(1, round(rate / 2) + 1):
@@ -108,7 +102,7 @@ def test_half_of_a_carried_dream_is_gone_after_its_half_life_at_any_rate(rate):
 
 
 def test_the_layer_goes_where_the_flow_says_and_is_signed():
-    carry = FlowCarry(settings(half_life=1e3))
+    carry = carry_of("flow", **settings(half_life=1e3))
     dream = begun(carry)
     layer = dream - frame(0)
     assert layer.min() < -0.01
@@ -121,7 +115,7 @@ def test_a_cut_and_the_first_frame_are_dreamed_in_full():
     footage = Footage(
         lambda start: iter([(frame(k), None) for k in range(start, 4)]), cuts=frozenset({2}), motion=no_motion
     )
-    scene = VideoScene(footage, FlowCarry(settings()))
+    scene = VideoScene(footage, carry_of("flow", **settings()))
     full = []
     dream = None
     for index in range(4):
@@ -140,7 +134,7 @@ def no_motion(index, current, previous):
 
 
 def test_what_comes_into_view_begins_bare_then_is_dreamed_on_more_until_it_has_as_much():
-    carry = FlowCarry(settings())
+    carry = carry_of("flow", **settings())
     dream = begun(carry)
     motion = still()
     motion.trust[:, :10] = 0
@@ -167,7 +161,7 @@ def test_what_came_into_view_is_dreamed_on_most_and_what_is_ripe_a_little_less_t
 def test_where_nothing_is_to_be_dreamed_nothing_is_carried():
     where = np.ones((HEIGHT, WIDTH), np.float32)
     where[:, 24:] = 0
-    carry = FlowCarry(settings(level=1.0))
+    carry = carry_of("flow", **settings(level=1.0))
     dream = begun(carry)  # the first frame had no mask: the mask moves in
     carried = carry.onto(shot(1, motion=still(), where=where), dream)
     np.testing.assert_array_equal(carried.picture[:, 24:], frame(1)[:, 24:])
@@ -176,7 +170,7 @@ def test_where_nothing_is_to_be_dreamed_nothing_is_carried():
 
 
 def test_a_layer_does_not_run_away_nor_fade_when_it_is_held():
-    carry = FlowCarry(settings(level=1.0))
+    carry = carry_of("flow", **settings(level=1.0))
     dream = begun(carry)
     start = np.abs(dream - frame(0)).mean()
     for addition in (0.3, 0.0):  # far too much on top, and nothing at all
@@ -284,16 +278,14 @@ def test_what_goes_wrong_while_reading_is_raised_where_the_frame_is_wanted():
 def test_dreaming_heeds_the_map(tiny_network, picture):
     where = np.zeros(picture.shape[:2], np.float32)
     where[:, :24] = 1
-    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=1), first_steps=2, seed=1)
+    dreamer = dreamer_of(tiny_network, octaves=1, first_steps=2, seed=1)
     dream, _ = dreamer(picture, frame=0, seconds=0.0, where=where)
     np.testing.assert_allclose(dream[:, 24:], picture[:, 24:], atol=1e-6)
     assert np.abs(dream[:, :24] - picture[:, :24]).mean() > 0.001
 
 
 def test_a_full_dream_takes_its_steps_at_their_stated_size_at_any_frame(tiny_network, picture):
-    fast, slow = (
-        Dreamer(tiny_network, pyramid=Pyramid(octaves=2), steps=1, first_steps=3, rate=rate) for rate in (12.0, 48.0)
-    )
+    fast, slow = (dreamer_of(tiny_network, octaves=2, steps=1, first_steps=3, rate=rate) for rate in (12.0, 48.0))
     a, b = (d(picture, frame=5, seconds=0.0, full=True)[0] for d in (fast, slow))
     np.testing.assert_array_equal(a, b)
     light, _ = fast(picture, frame=5, seconds=0.0)
@@ -301,6 +293,6 @@ def test_a_full_dream_takes_its_steps_at_their_stated_size_at_any_frame(tiny_net
 
 
 def test_later_frames_can_be_dreamed_on_the_fine_octaves_alone(tiny_network, picture):
-    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=3, ratio=1.3), late_octaves=1)
+    dreamer = dreamer_of(tiny_network, octaves=3, octave_ratio=1.3, late_octaves=1)
     reports = list(dreamer.evolve(picture, frame=1, seconds=0.0))
     assert [report.octave for report in reports] == [len(list(dreamer.evolve(picture, frame=0, seconds=0.0))) - 1]

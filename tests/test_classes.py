@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 
-from renderer.dreaming.classes import class_number, imagenet_names
-from renderer.dreaming.networks import Network, load_network
-from renderer.dreaming.opening import build_application
-from renderer.dreaming.registry import NETWORKS
-from renderer.dreaming.squeezenet import build_squeezenet
+from renderer.dreaming.networks.classes import class_number, imagenet_names
+from renderer.dreaming.networks.loaders import build_application
+from renderer.dreaming.networks.network import Network, load_network
+from renderer.dreaming.networks.registry import NETWORKS
+from renderer.dreaming.networks.squeezenet import build_squeezenet
 from renderer.errors import EnvironmentProblem, UsageError
 
 

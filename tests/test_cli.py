@@ -52,7 +52,7 @@ def test_the_commands_of_the_design_are_there():
 
 @pytest.mark.parametrize(("name", "flag"), FLAGS.items())
 def test_every_flag_stands_for_a_setting_and_tells_its_default(name, flag):
-    from renderer.jobs.settings import Settings, build
+    from renderer.settings.schema import Settings, build
 
     assert flag.text
     plain = Settings().value(flag.key)
@@ -79,12 +79,12 @@ BAD = [
     (["zoom", "-o", "x.mp4", "--seconds", "1", "--frames", "2"], 2, "one of them"),
     (["zoom", "-o", "x.mp4", "--seconds", "80000", "--size", "16000x16000"], 6, "on the disk"),
     (["zoom", "-o", "x.mp4", "--weights", "none.h5"], 5, "none.h5"),
-    (["zoom", "none.png", "-o", "x.mp4"], 4, "does not exist"),
+    (["zoom", "none.png", "-o", "x.mp4"], 4, "is not there"),
     (["zoom", "empty.png", "-o", "x.mp4"], 4, "empty"),
     (["zoom", "text.jpg", "-o", "x.mp4"], 4, "not a picture"),
     (["zoom", "text.jpg", "-o", "text.jpg", "--overwrite"], 2, "is an input"),
     (["still", "-o", "x.mp4"], 2, "like a picture"),
-    (["still", "none.png", "-o", "x.png"], 4, "does not exist"),
+    (["still", "none.png", "-o", "x.png"], 4, "is not there"),
     (["still", "-o", "x.png", "--evolution", "x.png"], 2, "both"),
     (["encode", "none", "-o", "x.mp4"], 4, "does not exist"),
     (["encode", "there.mp4", "-o", "x.mp4"], 4, "--keep-store"),
@@ -128,7 +128,7 @@ def test_a_bug_is_called_one_and_shows_its_traceback_only_with_v(monkeypatch):
     def broken():
         raise KeyError("oops")
 
-    monkeypatch.setattr("renderer.jobs.presets.preset_files", broken)
+    monkeypatch.setattr("renderer.settings.presets.preset_files", broken)
     quiet, loud = run("presets", "list"), run("presets", "list", "-v")
     assert (quiet.exit_code, loud.exit_code) == (1, 1)
     assert "bug" in quiet.stderr

@@ -10,14 +10,14 @@ import pytest
 
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Pixels, Size, from_8bit
-from renderer.jobs.measures.metrics import measure_film
-from renderer.media import film
-from renderer.media.clips import OPENERS, Clip, open_clip
-from renderer.media.encode import encode
-from renderer.media.ffmpeg import file_url, run
+from renderer.measure.metrics import measure_film
+from renderer.media.ffmpeg import decode as film
+from renderer.media.ffmpeg.clips import OPENERS, Clip, open_clip
+from renderer.media.ffmpeg.encode import encode
+from renderer.media.ffmpeg.pipes import file_url, run
+from renderer.media.ffmpeg.probe import probe
 from renderer.media.images import write_image
-from renderer.media.probe import probe
-from renderer.media.store import Store
+from renderer.media.store.store import Store
 
 CODECS = {
     "a.mp4": ["-c:v", "libx264", "-crf", "8"],

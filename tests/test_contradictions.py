@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from renderer.errors import UsageError
+from renderer.films.render_setup import open_dreamer
 from renderer.frame import Size
-from renderer.jobs.parts import open_dreamer
-from renderer.jobs.presets import resolve
-from renderer.jobs.settings import build
-from renderer.jobs.values import scales_of
+from renderer.setting_types import scales_of
+from renderer.settings.presets import resolve
+from renderer.settings.schema import build
 
 
 @pytest.mark.parametrize(

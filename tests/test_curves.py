@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 from renderer.cli.main import app
 from renderer.errors import EnvironmentProblem, UsageError
-from renderer.jobs.curves import MOST_POINTS, curves, draw_curves
-from renderer.jobs.film import Film
-from renderer.jobs.settings import build
+from renderer.films.film import Film
+from renderer.measure.curves import MOST_POINTS, curves, draw_curves
+from renderer.settings.schema import build
 
 
 def film(out, **values):
@@ -44,14 +44,13 @@ def test_a_long_film_is_drawn_through_some_of_its_frames_and_its_last():
 
 
 def test_the_plot_is_written_before_anything_heavy_and_only_with_a_dry_run(tmp_path, monkeypatch):
-    pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
 
     def plan(film, **_):
         assert (tmp_path / "curves.png").exists()
         raise UsageError("planning begins")
 
-    monkeypatch.setattr("renderer.jobs.plan.make_plan", plan)
+    monkeypatch.setattr("renderer.films.plan.make_plan", plan)
     args = ["zoom", "-o", "x.mp4", "--zoom", "1+t/T", "--plot", "curves.png"]
     alone = CliRunner().invoke(app, args)
     assert (alone.exit_code, "--dry-run" in alone.stderr, list(tmp_path.iterdir())) == (2, True, [])
@@ -71,7 +70,7 @@ def test_plan_says_what_a_dry_run_says_and_takes_what_the_command_takes(tmp_path
         asked.append(film)
         raise UsageError("This is enough.")
 
-    monkeypatch.setattr("renderer.jobs.plan.make_plan", plan)
+    monkeypatch.setattr("renderer.films.plan.make_plan", plan)
     args = ["zoom", "-o", str(tmp_path / "x.mp4"), "--preset", "meadow", "--zoom", "2"]
     for command in ([*args, "--dry-run"], ["plan", *args]):
         assert "enough" in CliRunner().invoke(app, command).stderr
@@ -80,7 +79,6 @@ def test_plan_says_what_a_dry_run_says_and_takes_what_the_command_takes(tmp_path
 
 
 def test_a_film_in_which_nothing_changes_is_not_drawn(tmp_path):
-    pytest.importorskip("matplotlib")
     with pytest.raises(UsageError, match="nothing to plot"):
         draw_curves(film(tmp_path / "x.mp4", camera__zoom="2*pi/3"), tmp_path / "curves.png")
     assert list(tmp_path.iterdir()) == []

@@ -9,9 +9,9 @@ import pytest
 
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Size
-from renderer.media.clips import Clip, open_clip
-from renderer.media.cuts import find_cuts, read_cuts, write_cuts
-from renderer.media.ffmpeg import file_url, run
+from renderer.media.ffmpeg.clips import Clip, open_clip
+from renderer.media.ffmpeg.cuts import find_cuts, read_cuts, write_cuts
+from renderer.media.ffmpeg.pipes import file_url, run
 
 # Four shots: still, moving fast, a slow zoom of noise, and bars that scroll.
 SHOTS = [

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dreamers import dreamer_of
 
-from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.octaves import Pyramid, octave_sizes, resize
+from renderer.dreaming.ascent.octaves import octave_sizes, resize
 from renderer.errors import EnvironmentProblem
 from renderer.frame import Size
 
@@ -22,7 +22,7 @@ def test_resizing_to_the_same_size_is_the_frame_itself(picture):
 
 def test_a_dream_is_the_same_each_time_and_differs_by_frame_and_seed(tiny_network, picture):
     def dream(seed, frame):
-        return Dreamer(tiny_network, pyramid=Pyramid(octaves=2), seed=seed)(picture, frame=frame, seconds=0.0)[0]
+        return dreamer_of(tiny_network, octaves=2, seed=seed)(picture, frame=frame, seconds=0.0)[0]
 
     np.testing.assert_array_equal(dream(1, 4), dream(1, 4))
     assert np.abs(dream(1, 4) - dream(1, 5)).max() > 1e-4
@@ -30,19 +30,19 @@ def test_a_dream_is_the_same_each_time_and_differs_by_frame_and_seed(tiny_networ
 
 
 def test_no_steps_give_the_canvas_back(tiny_network, picture):
-    dream, _ = Dreamer(tiny_network, pyramid=Pyramid(octaves=3), steps=0, first_steps=0)(picture, frame=3, seconds=0.0)
+    dream, _ = dreamer_of(tiny_network, octaves=3, steps=0, first_steps=0)(picture, frame=3, seconds=0.0)
     np.testing.assert_allclose(dream, picture, atol=1e-6)
 
 
 def test_the_first_frame_takes_its_own_number_of_steps(tiny_network, picture):
-    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=2), steps=1, first_steps=5)
+    dreamer = dreamer_of(tiny_network, octaves=2, steps=1, first_steps=5)
     assert [len(report.values) for report in dreamer.evolve(picture, frame=0, seconds=0.0)] == [5, 5]
     assert [len(report.values) for report in dreamer.evolve(picture, frame=1, seconds=0.0)] == [1, 1]
 
 
 def test_half_the_rate_takes_steps_of_twice_the_length(tiny_network, picture):
     def change(rate):
-        dream, _ = Dreamer(tiny_network, pyramid=Pyramid(octaves=1), steps=1, rate=rate, step_size=1e-3)(
+        dream, _ = dreamer_of(tiny_network, octaves=1, steps=1, rate=rate, step_size=1e-3)(
             picture, frame=1, seconds=0.0
         )
         return dream - picture
@@ -51,7 +51,7 @@ def test_half_the_rate_takes_steps_of_twice_the_length(tiny_network, picture):
 
 
 def test_strength_is_read_at_the_time_of_the_frame(tiny_network, picture):
-    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=1), strength=lambda seconds: 0.0 if seconds < 1 else 1.0)
+    dreamer = dreamer_of(tiny_network, octaves=1, strength=lambda seconds: 0.0 if seconds < 1 else 1.0)
     still, _ = dreamer(picture, frame=5, seconds=0.5)
     moved, _ = dreamer(picture, frame=5, seconds=1.5)
     np.testing.assert_array_equal(still, picture)
@@ -61,7 +61,7 @@ def test_strength_is_read_at_the_time_of_the_frame(tiny_network, picture):
 @pytest.mark.parametrize("size", [(1, 1), (7, 130), (16, 16)])
 def test_pictures_smaller_than_the_network_sees_are_dreamed_all_the_same(tiny_network, size):
     canvas = np.random.default_rng(0).uniform(0.3, 0.7, (*size, 3)).astype(np.float32)
-    dream, strength = Dreamer(tiny_network)(canvas, frame=0, seconds=0.0)
+    dream, strength = dreamer_of(tiny_network)(canvas, frame=0, seconds=0.0)
     assert dream.shape == canvas.shape
     assert np.isfinite(dream).all()
     assert np.isfinite(strength)
@@ -69,4 +69,4 @@ def test_pictures_smaller_than_the_network_sees_are_dreamed_all_the_same(tiny_ne
 
 def test_values_that_are_not_finite_are_an_error_not_a_black_film(tiny_network, picture):
     with pytest.raises(EnvironmentProblem, match="not finite"):
-        Dreamer(tiny_network)(np.full_like(picture, np.nan), frame=0, seconds=0.0)
+        dreamer_of(tiny_network)(np.full_like(picture, np.nan), frame=0, seconds=0.0)

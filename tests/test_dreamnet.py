@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from renderer.dreaming.distill import Distillation, DistillSettings
-from renderer.dreaming.dreamnet import HEADS, TAPS, StandardisedConvolution, build_dreamnet
-from renderer.dreaming.networks import BUNDLED_WEIGHTS, Network
-from renderer.dreaming.pictures import coloured_noise, training_picture
-from renderer.dreaming.registry import network_spec
+from renderer.dreaming.networks.dreamnet import HEADS, TAPS, StandardisedConvolution, build_dreamnet
+from renderer.dreaming.networks.network import BUNDLED_WEIGHTS, Network
+from renderer.dreaming.networks.registry import network_spec
+from renderer.dreaming.training.distill import Distillation, DistillSettings
+from renderer.dreaming.training.pictures import coloured_noise, training_picture
 
 SETTINGS = DistillSettings(minutes=0.0, size=75, fresh=2, chained=1, chains=4, visits=2)
 

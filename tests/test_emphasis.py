@@ -3,12 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from dreamers import dreamer_of, square
 
-from renderer.dreaming.ascent import Ascent
-from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.emphasis import Drift
-from renderer.dreaming.objective import square
-from renderer.dreaming.octaves import Pyramid
+from renderer.dreaming.ascent.ascent import Ascent
+from renderer.dreaming.objectives.channel_weights import Drift
 
 
 def test_without_variety_all_channels_weigh_alike():
@@ -45,6 +43,6 @@ def test_emphasis_on_one_channel_is_the_objective_of_that_channel(tiny_network, 
 
 
 def test_with_variety_the_dream_depends_on_the_time(tiny_network, picture):
-    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=1), variety=1.0, variety_period=4.0)
+    dreamer = dreamer_of(tiny_network, octaves=1, variety=1.0, variety_period=4.0)
     early, late = (dreamer(picture, frame=3, seconds=seconds)[0] for seconds in (0.0, 5.0))
     assert np.abs(early - late).max() > 1e-3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from PIL import Image
 
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, UsageError
 from renderer.frame import Pixels, Size
-from renderer.media.encode import CODECS, FORMATS, Encoder, check_encode, choose_format, encode, read_recipe
-from renderer.media.ffmpeg import ffmpeg_exe, file_url, run
-from renderer.media.formats import ALIASES, codecs_here
+from renderer.media import files
+from renderer.media.ffmpeg.encode import CODECS, FORMATS, Encoder, check_encode, choose_format, encode, read_recipe
+from renderer.media.ffmpeg.formats import ALIASES, codecs_here
+from renderer.media.ffmpeg.pipes import ffmpeg_exe, file_url, run
 
 CASES = [(kind, codec) for kind, form in FORMATS.items() for codec in form.codecs]
 TAGGED = [(kind, codec) for kind, codec in CASES if CODECS[codec].tagged]
@@ -26,6 +28,7 @@ RATE = Fraction(24)
 RECIPE = {"seed": 3, "text": "a=b;#\\\"'<&>\n\0ü🎈", "nested": {"list": [1, 2.5, None, True, 1e-300]}}
 
 every_film = pytest.mark.parametrize(("kind", "codec"), CASES)
+every_file = pytest.mark.parametrize(("kind", "codec"), [case for case in CASES if case[0] != "folder"])
 
 
 def name_of(folder: Path, kind: str, stem: str = "film") -> Path:
@@ -105,11 +108,9 @@ def test_every_frame_arrives_once_at_its_size_and_looks_like_itself(
     assert names_in(tmp_path) == [out.name]
 
 
-@every_film
+@every_file
 @pytest.mark.parametrize("rate", [Fraction(24), Fraction(24000, 1001), Fraction(60), Fraction(25, 2)])
 def test_frames_are_shown_at_the_exact_rate(tmp_path: Path, kind: str, codec: str, rate: Fraction) -> None:
-    if kind == "folder":
-        pytest.skip("a folder has no clock")
     out = make(name_of(tmp_path, kind), codec, film(count=12), rate=rate)
     shown = times(out)
     most = CODECS[codec].most_rate
@@ -208,10 +209,8 @@ def dying_ffmpeg(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(script))
 
 
-@every_film
+@every_file
 def test_nothing_is_left_when_the_encoder_dies(tmp_path: Path, kind: str, codec: str, dying_ffmpeg: None) -> None:
-    if kind == "folder":
-        pytest.skip("no encoder has a part in it")
     old = name_of(tmp_path, kind, "old")
     old.write_text("what was there")
     for out in (name_of(tmp_path, kind), old):
@@ -244,6 +243,41 @@ def test_a_film_is_replaced_only_on_request_and_only_by_a_whole_one(tmp_path: Pa
     make(out, codec, film(count=4), overwrite=True, progress=lambda _: counts.append(len(decode(out))))
     assert counts == [2] * 4 and len(decode(out)) == 4
     assert names_in(tmp_path) == [out.name]
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("name", ["film.mp4", "pictures"])
+def test_what_appears_under_the_name_while_a_film_is_made_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, links: bool
+) -> None:
+    """Neither before the last look at the name nor after it, on file systems with second names and without."""
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no links here")))
+    out, settle = tmp_path / name, files._settle
+    theirs = out / "theirs.txt" if name == "pictures" else out
+
+    def appear(*_: object) -> None:
+        theirs.parent.mkdir(exist_ok=True)
+        theirs.write_text("theirs")
+
+    for late in (False, True):
+        if late:
+            monkeypatch.setattr(files, "_settle", lambda part: [settle(part), appear()])
+        encoder = Encoder(out, size=Size(64, 48), rate=Fraction(10))
+        with pytest.raises(UsageError, match=r"exists already|holds other files"), encoder:
+            for pixels in film(Size(64, 48), count=3):
+                encoder.write(pixels)
+            if not late:
+                appear()
+        assert theirs.read_text() == "theirs"
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        theirs.unlink()
+        if name == "pictures":
+            out.rmdir()
+    monkeypatch.setattr(files, "_settle", settle)
+    with files.replacing(out, overwrite=False) as part:
+        part.write_text("ours")
+    assert out.read_text() == "ours" and [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_film_can_be_encoded_while_it_is_rendered(tmp_path: Path) -> None:
@@ -363,7 +397,7 @@ def test_the_ffmpeg_in_use_can_write_every_codec_and_one_that_cannot_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert codecs_here() == dict.fromkeys(CODECS, True)
-    monkeypatch.setattr("renderer.media.encode.codecs_here", lambda: dict.fromkeys(CODECS, False))
+    monkeypatch.setattr("renderer.media.ffmpeg.encode.codecs_here", lambda: dict.fromkeys(CODECS, False))
     with pytest.raises(EnvironmentProblem, match="libx264"):
         make(tmp_path / "a.mp4", "h264")
     assert names_in(tmp_path) == []
@@ -389,18 +423,16 @@ def test_what_holds_no_recipe_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(text)
         with pytest.raises(BadInput, match=name):
             read_recipe(tmp_path / name)
-    with pytest.raises(BadInput, match="does not exist"):
+    with pytest.raises(BadInput, match="is not there"):
         read_recipe(tmp_path / "none.mp4")
     with pytest.raises(BadInput, match="no Dreamreel recipe"):
         read_recipe(tmp_path)
 
 
-@every_film
+@every_file
 def test_a_film_cut_off_anywhere_still_gives_its_recipe_or_says_that_it_has_none(
     tmp_path: Path, kind: str, codec: str
 ) -> None:
-    if kind == "folder":
-        pytest.skip("made of whole files")
     whole = make(name_of(tmp_path, kind), codec).read_bytes()
     cut = tmp_path / "cut"
     for part in (0.02, 0.3, 0.7, 0.99):
@@ -409,3 +441,22 @@ def test_a_film_cut_off_anywhere_still_gives_its_recipe_or_says_that_it_has_none
             assert read_recipe(cut) == RECIPE
         except DreamreelError as error:
             assert isinstance(error, BadInput) and "cut" in str(error)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs limits of POSIX")
+@pytest.mark.parametrize("name", ["film.mp4", "film.gif", "pictures"])
+def test_a_limit_on_the_size_of_files_is_a_problem_of_the_disk_and_leaves_nothing(tmp_path: Path, name: str) -> None:
+    """ffmpeg is killed by a signal for it, and Python is told; the limit is lifted again before anything else."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    encoder = Encoder(tmp_path / name, size=Size(128, 96), rate=Fraction(10))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(DiskProblem) as caught, encoder:
+            for pixels in np.random.default_rng(0).integers(0, 256, (60, 96, 128, 3), np.uint8):
+                encoder.write(pixels)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.exit_code == 6 and "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []

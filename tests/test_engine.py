@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import tensorflow as tf
+from dreamers import dreamer_of, square
 
-from renderer.dreaming.ascent import Ascent, without_edges
-from renderer.dreaming.colours import COLOURS
-from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.gradients import CENTRES, SMOOTHERS
-from renderer.dreaming.manner import Manner
-from renderer.dreaming.objective import square
-from renderer.dreaming.octaves import CARRIES, RESAMPLERS, Pyramid, resize
-from renderer.dreaming.optimisers import OPTIMISERS
-from renderer.dreaming.parametrisation import PARAMETRISATIONS
-from renderer.dreaming.regularisers import PENALTIES
-from renderer.dreaming.sight import WholeSight
-from renderer.dreaming.transforms import MOVES, matrices, warp, warp_back
+from renderer.dreaming.ascent.ascent import Ascent, without_edges
+from renderer.dreaming.ascent.colours import COLOURS
+from renderer.dreaming.ascent.gradients import CENTRES, SMOOTHERS
+from renderer.dreaming.ascent.octaves import CARRIES, RESAMPLERS, resize
+from renderer.dreaming.ascent.optimisers import OPTIMISERS
+from renderer.dreaming.ascent.parametrisation import PARAMETRISATIONS
+from renderer.dreaming.ascent.pyramid import Pyramid
+from renderer.dreaming.ascent.transforms import MOVES, matrices, warp, warp_back
+from renderer.dreaming.evaluator import WholeSight
+from renderer.dreaming.objectives.penalties import PENALTIES
+from renderer.dreaming.settings import AscentSettings, OctaveSettings
 from renderer.errors import UsageError
 from renderer.frame import Size
 
 RNG = np.random.default_rng(11)
-PLAIN = Manner()
+PLAIN = AscentSettings()
 LOUD = tf.constant(RNG.normal(0, 1, (33, 40, 3)).astype(np.float32))
 
 
@@ -40,8 +38,8 @@ class Apart(WholeSight):
     in_graph = False
 
 
-def climb(network, picture, *, steps=6, size=0.01, jitter=9, sight=WholeSight, manner=PLAIN, **options):
-    ascent = Ascent(network, square("deep"), manner=manner, sight=sight)
+def climb(network, picture, *, steps=6, size=0.01, jitter=9, sight=WholeSight, settings=PLAIN, graph=None, **options):
+    ascent = Ascent(network, square("deep"), settings=settings, sight=sight, **(graph or {}))
     shifts = np.random.default_rng(0).integers(-jitter, jitter + 1, (steps, 2), dtype=np.int32)
     return ascent, ascent.climb(picture, shifts=shifts, sizes=np.full(steps, size, np.float32), **options)
 
@@ -49,8 +47,8 @@ def climb(network, picture, *, steps=6, size=0.01, jitter=9, sight=WholeSight, m
 @pytest.mark.parametrize("written", PARAMETRISATIONS)
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_every_optimiser_raises_the_objective_whatever_it_climbs_on(tiny_network, picture, name, written):
-    manner = Manner(optimiser=name, parametrisation=written)
-    ascent, climbed = climb(tiny_network, picture, manner=manner)
+    settings = AscentSettings(optimiser=name, parametrisation=written)
+    ascent, climbed = climb(tiny_network, picture, settings=settings)
     assert ascent.value(climbed.picture) > 1.05 * ascent.value(picture)
     assert len(climbed.values) == 6
     assert np.isfinite(climbed.picture).all()
@@ -58,7 +56,7 @@ def test_every_optimiser_raises_the_objective_whatever_it_climbs_on(tiny_network
 
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_a_step_has_its_size_whatever_the_optimiser(tiny_network, picture, name):
-    options = {"steps": 1, "jitter": 0, "manner": Manner(optimiser=name, normalise="rms")}
+    options = {"steps": 1, "jitter": 0, "settings": AscentSettings(optimiser=name, normalise="rms")}
     ascent, climbed = climb(tiny_network, picture, size=0.004, **options)
     assert 0.001 < np.sqrt(np.mean((climbed.picture - picture) ** 2)) < 0.0041
     _, down = climb(tiny_network, picture, size=-0.004, **options)
@@ -68,7 +66,7 @@ def test_a_step_has_its_size_whatever_the_optimiser(tiny_network, picture, name)
 def test_lbfgs_goes_no_further_than_its_steps_would(tiny_network, picture):
     where = np.zeros(picture.shape[:2], np.float32)
     where[8:20, 10:30] = 1
-    _, climbed = climb(tiny_network, picture, manner=Manner(optimiser="lbfgs"), where=where)
+    _, climbed = climb(tiny_network, picture, settings=AscentSettings(optimiser="lbfgs"), where=where)
     moved = np.abs(climbed.picture - picture).max(-1)
     assert moved[where == 0].max() == 0
     assert 0.01 < moved.max() < 0.0601
@@ -76,27 +74,31 @@ def test_lbfgs_goes_no_further_than_its_steps_would(tiny_network, picture):
 
 @pytest.mark.parametrize(("name", "decays"), [("momentum", True), ("adam", True)])
 def test_momentum_remembers_within_a_climb_and_not_beyond(tiny_network, picture, name, decays):
-    still = Manner(optimiser=name, momentum=0.0)
-    _, first = climb(tiny_network, picture, manner=Manner(optimiser=name))
-    _, again = climb(tiny_network, picture, manner=Manner(optimiser=name))
-    _, forgetful = climb(tiny_network, picture, manner=still)
+    still = AscentSettings(optimiser=name, momentum=0.0)
+    _, first = climb(tiny_network, picture, settings=AscentSettings(optimiser=name))
+    _, again = climb(tiny_network, picture, settings=AscentSettings(optimiser=name))
+    _, forgetful = climb(tiny_network, picture, settings=still)
     np.testing.assert_array_equal(first.picture, again.picture)
     assert np.abs(first.picture - forgetful.picture).max() > 1e-3
 
 
-MANNERS = [
-    Manner(),
-    Manner(optimiser="adam", clip=True, border=1),
-    Manner(optimiser="lbfgs", penalties=("variation", "grey")),
-    Manner(parametrisation="waves", turned=True),
-    Manner(smoother="cascade", smoothing=0.5, normalise="std", centre="all", colours="standard", turned=True),
+WAYS = [
+    ({}, {}),
+    ({"optimiser": "adam", "clip": True, "border": 1}, {}),
+    ({"optimiser": "lbfgs"}, {"penalties": ("variation", "grey")}),
+    ({"parametrisation": "waves"}, {"turned": True}),
+    (
+        {"smoother": "cascade", "smoothing": 0.5, "normalise": "std", "centre": "all", "colours": "standard"},
+        {"turned": True},
+    ),
 ]
 
 
-@pytest.mark.parametrize("manner", MANNERS, ids=range(len(MANNERS)))
-def test_a_sight_that_is_no_part_of_a_graph_climbs_just_the_same(tiny_network, picture, manner):
-    turns = matrices({"rotate": 9.0, "flip": 1.0}, keys=(1, 2, 3), steps=6) if manner.turned else None
-    options = {"manner": manner, "turns": turns, "weights": (0.1,) * len(manner.penalties)}
+@pytest.mark.parametrize(("settings", "graph"), WAYS, ids=range(len(WAYS)))
+def test_a_sight_that_is_no_part_of_a_graph_climbs_just_the_same(tiny_network, picture, settings, graph):
+    turns = matrices({"rotate": 9.0, "flip": 1.0}, keys=(1, 2, 3), steps=6) if graph.get("turned") else None
+    weights = (0.1,) * len(graph.get("penalties", ()))
+    options = {"settings": AscentSettings(**settings), "graph": graph, "turns": turns, "weights": weights}
     _, whole = climb(tiny_network, picture, **options)
     _, apart = climb(tiny_network, picture, sight=Apart, **options)
     np.testing.assert_allclose(apart.picture, whole.picture, atol=2e-4)
@@ -129,13 +131,13 @@ def test_every_penalty_is_least_for_flat_grey_and_does_not_grow_with_the_picture
 @pytest.mark.parametrize("name", PENALTIES)
 def test_every_penalty_holds_a_dream_back(tiny_network, picture, name):
     _, free = climb(tiny_network, picture)
-    _, held = climb(tiny_network, picture, manner=Manner(penalties=(name,)), weights=[50.0])
+    _, held = climb(tiny_network, picture, graph={"penalties": (name,)}, weights=[50.0])
     assert float(PENALTIES[name](held.picture)) < float(PENALTIES[name](free.picture))
 
 
 def test_a_penalty_of_weight_zero_changes_nothing(tiny_network, picture):
     _, free = climb(tiny_network, picture)
-    _, held = climb(tiny_network, picture, manner=Manner(penalties=tuple(PENALTIES)), weights=[0.0] * len(PENALTIES))
+    _, held = climb(tiny_network, picture, graph={"penalties": tuple(PENALTIES)}, weights=[0.0] * len(PENALTIES))
     np.testing.assert_allclose(held.picture, free.picture, atol=1e-6)
 
 
@@ -174,8 +176,7 @@ def test_a_mirrored_picture_is_exact_and_no_turn_is_the_picture_itself():
 
 def test_a_turned_step_follows_the_true_gradient(tiny_network, picture):
     turn = matrices({"rotate": 20.0, "scale": 0.2}, keys=(3, 0, 0), steps=1)
-    manner = Manner(turned=True, normalise="none")
-    ascent = Ascent(tiny_network, square("deep"), manner=manner)
+    ascent = Ascent(tiny_network, square("deep"), settings=AscentSettings(normalise="none"), turned=True)
     climbed = ascent.climb(picture, shifts=np.array([[3, -2]], np.int32), sizes=np.ones(1, np.float32), turns=turn)
 
     def value(shown):
@@ -210,7 +211,9 @@ def test_every_parametrisation_gives_the_true_gradient_back(name):
 
 def test_waves_have_no_places_for_a_mask(tiny_network, picture):
     with pytest.raises(UsageError, match="parametrisation"):
-        climb(tiny_network, picture, manner=Manner(parametrisation="waves"), where=np.ones((32, 48), np.float32))
+        climb(
+            tiny_network, picture, settings=AscentSettings(parametrisation="waves"), where=np.ones((32, 48), np.float32)
+        )
 
 
 @pytest.mark.parametrize("name", SMOOTHERS)
@@ -240,7 +243,7 @@ def test_every_centring_takes_off_its_mean(name):
 
 @pytest.mark.parametrize("name", COLOURS)
 def test_steps_in_any_colours_are_as_long_and_still_rise(tiny_network, picture, name):
-    ascent, climbed = climb(tiny_network, picture, steps=3, manner=Manner(colours=name, normalise="rms"))
+    ascent, climbed = climb(tiny_network, picture, steps=3, settings=AscentSettings(colours=name, normalise="rms"))
     assert ascent.value(climbed.picture) > ascent.value(picture)
     if COLOURS[name] is not None:
         assert np.sqrt(np.mean((LOUD.numpy() @ COLOURS[name].T) ** 2)) == pytest.approx(1, rel=0.1)
@@ -258,7 +261,7 @@ def test_every_resampler_keeps_flat_colour_and_takes_frames_and_planes(name):
 
 @pytest.mark.parametrize("carry", CARRIES)
 def test_a_dream_without_steps_is_the_canvas_or_what_is_left_of_it(tiny_network, picture, carry):
-    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=3, carry=carry), first_steps=0)
+    dreamer = dreamer_of(tiny_network, octaves=3, octave_carry=carry, first_steps=0)
     dream, _ = dreamer(picture, frame=0, seconds=0.0)
     if carry == "picture":
         assert 1e-3 < np.abs(dream - picture).max() < 0.3
@@ -268,7 +271,7 @@ def test_a_dream_without_steps_is_the_canvas_or_what_is_left_of_it(tiny_network,
 
 @pytest.mark.parametrize("carry", CARRIES)
 def test_every_carry_hands_the_dream_on(tiny_network, picture, carry):
-    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=2, carry=carry), first_steps=4)
+    dreamer = dreamer_of(tiny_network, octaves=2, octave_carry=carry, first_steps=4)
     first, last = dreamer.evolve(picture, frame=0, seconds=0.0)
     seen = resize(last.picture - picture, first.size)
     below = first.picture - resize(picture, first.size)
@@ -277,27 +280,30 @@ def test_every_carry_hands_the_dream_on(tiny_network, picture, carry):
 
 def test_a_blend_holds_the_dream_to_its_source(tiny_network, picture):
     def change(blend):
-        dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=3), first_steps=4, blend=blend)
+        dreamer = dreamer_of(tiny_network, octaves=3, first_steps=4, octave_blend=blend)
         return np.abs(dreamer(picture, frame=0, seconds=0.0)[0] - picture).mean()
 
     assert change(0.0) > change(0.5) > change(1.0) > 0
 
 
 def test_scales_are_named_one_by_one_or_bounded_by_sides():
+    def pyramid(**settings):
+        return Pyramid(OctaveSettings(**settings))
+
     size = Size(640, 360)
-    assert Pyramid().sizes(size) == [Size(233, 131), Size(327, 184), Size(457, 257), size]
-    assert Pyramid(scales=(0.5, Size(400, 225), 1.0)).sizes(size) == [Size(320, 180), Size(400, 225), size]
-    assert Pyramid(smallest=200).sizes(size) == [Size(457, 257), size]
-    assert Pyramid(largest=500).sizes(size) == [Size(233, 131), Size(327, 184), Size(457, 257)]
-    assert Pyramid(largest=100).sizes(size) == [Size(100, 56)]
-    assert Pyramid(scales=(1.3,)).sizes(size, smallest=80) == [Size(832, 468)]
-    assert Pyramid(scales=(0.01, 0.02)).sizes(size, smallest=80) == [Size(13, 7)]
+    assert pyramid().sizes(size) == [Size(233, 131), Size(327, 184), Size(457, 257), size]
+    assert pyramid(octave_sizes="0.5, 400x225, 1").sizes(size) == [Size(320, 180), Size(400, 225), size]
+    assert pyramid(smallest_side=200).sizes(size) == [Size(457, 257), size]
+    assert pyramid(largest_side=500).sizes(size) == [Size(233, 131), Size(327, 184), Size(457, 257)]
+    assert pyramid(largest_side=100).sizes(size) == [Size(100, 56)]
+    assert pyramid(octave_sizes="1.3").sizes(size, smallest=80) == [Size(832, 468)]
+    assert pyramid(octave_sizes="0.01, 0.02").sizes(size, smallest=80) == [Size(13, 7)]
 
 
 @pytest.mark.parametrize("carry", CARRIES)
-@pytest.mark.parametrize("scales", [(0.5,), (0.5, 0.75), (1.0, 1.5)])
+@pytest.mark.parametrize("scales", ["0.5", "0.5, 0.75", "1, 1.5"])
 def test_a_dream_has_the_size_of_its_canvas_whatever_the_scales(tiny_network, picture, carry, scales):
-    dreamer = Dreamer(tiny_network, pyramid=Pyramid(scales=scales, carry=carry), first_steps=1)
+    dreamer = dreamer_of(tiny_network, octave_sizes=scales, octave_carry=carry, first_steps=1)
     dream, _ = dreamer(picture, frame=0, seconds=0.0)
     assert dream.shape == picture.shape
     assert np.abs(dream - picture).max() > 1e-3
@@ -322,7 +328,7 @@ def test_an_octave_ends_when_it_has_enough(tiny_network, picture):
 
 def test_a_held_picture_stays_within_black_and_white(tiny_network, picture):
     _, free = climb(tiny_network, picture, size=0.2)
-    _, held = climb(tiny_network, picture, size=0.2, manner=Manner(clip=True))
+    _, held = climb(tiny_network, picture, size=0.2, settings=AscentSettings(clip=True))
     assert free.picture.max() > 1
     assert held.picture.min() >= 0
     assert held.picture.max() <= 1
@@ -332,7 +338,7 @@ def test_the_picture_is_blurred_every_few_steps(tiny_network, picture):
     told = []
 
     def dream(**options):
-        dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=1), first_steps=4, **options)
+        dreamer = dreamer_of(tiny_network, octaves=1, first_steps=4, **options)
         return dreamer(picture, frame=0, seconds=0.0, watch=told.append)[0]
 
     sharp, soft, later = dream(), dream(blur=1.0, blur_every=2), dream(blur=1.0, blur_every=5)
@@ -342,13 +348,3 @@ def test_the_picture_is_blurred_every_few_steps(tiny_network, picture):
     assert [(moment.octave, moment.step, moment.steps) for moment in told[:4]] == [
         (0, step, 4) for step in (1, 2, 3, 4)
     ]
-
-
-@pytest.mark.parametrize("name", ["normalise", "smoother", "centre", "colours", "optimiser", "parametrisation"])
-def test_an_unknown_manner_names_what_there_is(tiny_network, name):
-    with pytest.raises(UsageError, match=r"There is no .*'adma'"):
-        Ascent(tiny_network, square("deep"), manner=replace(Manner(), **{name: "adma"}))
-    with pytest.raises(UsageError, match=r"There is no penalty.*'variation'"):
-        Ascent(tiny_network, square("deep"), manner=Manner(penalties=("variatoin",)))
-    with pytest.raises(UsageError, match="octave"):
-        Pyramid(carry="pictures")

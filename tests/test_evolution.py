@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from renderer.errors import UsageError
+from renderer.films.still import Recorder, Shot, Still, draw_evolution, dream_here
 from renderer.frame import Size
-from renderer.jobs.presets import resolve
-from renderer.jobs.still import Recorder, Shot, Still, draw_evolution, dream_here
 from renderer.media.chart import BRIGHT, FAINT, chart
+from renderer.settings.presets import resolve
 
 
 class Quiet:
@@ -18,7 +18,7 @@ class Quiet:
 
 
 def dream(tmp_path, monkeypatch, network, *sets, evolution=True):
-    monkeypatch.setattr("renderer.dreaming.networks.shared_network", lambda *_, **__: network)
+    monkeypatch.setattr("renderer.dreaming.networks.network.shared_network", lambda *_, **__: network)
     sets = ["film.size=48x32", "dream.octaves=2", "dream.octave_ratio=1.4", "dream.layers=deep", *sets]
     still = Still(
         settings=resolve(sets=sets).settings,
@@ -50,7 +50,7 @@ def test_a_dream_without_steps_has_nothing_to_show(tmp_path, monkeypatch, tiny_n
 
 def test_fewer_steps_than_pictures_in_a_row_are_all_shown():
     recorder = Recorder(columns=6)
-    from renderer.dreaming.dreamer import Moment
+    from renderer.dreaming.ascent.dreamer import Moment
 
     for step in (1, 2, 3):
         recorder(Moment(octave=1, step=step, steps=3, picture=np.zeros((4, 4, 3), np.float32), value=step))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,9 +21,12 @@ import pytest
 from films import SHOT, Batch, sha256
 
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
-from renderer.jobs.workers import cluster, executors, remote
-from renderer.jobs.workers.executors import Job, Serial, open_executor
-from renderer.jobs.workers.processes import Processes, gpus, open_processes
+from renderer.workers import dask_cluster as cluster
+from renderer.workers import distributed as remote
+from renderer.workers import jobs as worker_jobs
+from renderer.workers.executors import open_executor
+from renderer.workers.jobs import Job, Serial
+from renderer.workers.processes import Processes, gpus, open_processes
 
 TESTS = Path(__file__).parent
 
@@ -66,16 +71,24 @@ def serial():
 
 
 @pytest.fixture(scope="module")
-def two():
-    """Two worker processes, for all tests of this module."""
-    with open_executor("process:2") as executor:
-        yield executor
+def two(tmp_path_factory):
+    """Two worker processes, for all tests of this module; nothing of theirs is left in the temporary folder."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        with open_executor("process:2") as executor:
+            with patch.context() as briefly:
+                briefly.setattr(tempfile, "tempdir", str(folder))
+                executor.staff.start()
+            yield executor
+    assert list(folder.iterdir()) == []
 
 
 @pytest.fixture(scope="module")
 def dask():
     """Two workers of a Dask cluster of its own, which share no folder that we know of."""
-    distributed = pytest.importorskip("distributed", reason="needs the extra [distributed]")
+    import distributed
+
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
         address = local.scheduler_address.removeprefix("tcp://")
         with open_executor(f"dask://{address}") as executor:
@@ -119,14 +132,14 @@ def test_a_film_that_fails_stops_no_other(request, name, network, tmp_path):
 
 
 def test_a_bug_in_one_film_is_told_as_one_and_stops_no_other(serial, network, tmp_path, monkeypatch):
-    real = executors.make_film
+    real = worker_jobs.make_film
 
     def sometimes(film, **options):
         if film.out.name == "bug.mp4":
             raise ZeroDivisionError("by nothing")
         return real(film, **options)
 
-    monkeypatch.setattr(executors, "make_film", sometimes)
+    monkeypatch.setattr(worker_jobs, "make_film", sometimes)
     names = ["bug.mp4", "fine.mp4"]
     outcomes, _ = make(serial, *(films.zoom(network, tmp_path / name) for name in names))
     assert "bug in Dreamreel: ZeroDivisionError: by nothing" in str(outcomes["bug.mp4"].error)
@@ -176,7 +189,7 @@ def test_a_stop_keeps_what_is_there_and_begins_no_other_film(request, name, netw
 def test_films_one_after_another_load_their_network_once_and_leave_nothing_behind(
     serial, network, tmp_path, monkeypatch
 ):
-    from renderer.dreaming import networks
+    from renderer.dreaming.networks.network import network as networks
 
     loaded, real = [], networks.load_network
     monkeypatch.setattr(networks, "load_network", lambda *args, **options: loaded.append(1) or real(*args, **options))
@@ -220,7 +233,7 @@ def test_a_worker_killed_in_the_middle_is_replaced_and_the_film_has_the_same_byt
     outcomes, _ = make(executor, films.zoom(network, tmp_path / "long.mp4", frames=films.LONG), listener=listener)
     assert killed
     assert outcomes["long.mp4"].error is None
-    assert any(re.search("A worker was (killed|lost).*long.mp4", note) for note in listener.notes)
+    assert any(re.search("A worker (was killed|at tcp.* was lost).*long.mp4", note) for note in listener.notes)
     assert sha256(tmp_path / "long.mp4") == sha256(made / "films" / "long.mp4")
     assert not any(alive(number) for number in killed)
 
@@ -251,7 +264,7 @@ def test_workers_share_no_session_with_the_terminal(two, network, tmp_path):
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     code = """
-        from renderer.jobs.workers.executors import open_executor
+        from renderer.workers.executors import open_executor
         executor = open_executor("process:2")
         executor.staff.start()
         print(*executor.staff.process_ids(), executor.staff._folder, flush=True)
@@ -285,8 +298,121 @@ def test_a_block_leaves_no_process_thread_or_temporary_file(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
+LIAR = """
+import os, struct, sys, time
+
+def send(data, length=None):
+    os.write(1, struct.pack("!Q", len(data) if length is None else length) + data)
+
+send(b"ready 0 ")
+os.read(0, 1)
+%s
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ("send(b'x', length=1 << 60)", "far too long"),
+        ("send(b'hello')", "no message"),
+        ("send(b'hello there you')", "no message"),
+        ("send(b'answer x ')", "no message"),
+        ("send(b'frame 0 frame')", "no answer"),
+        ("send(b'answer 999999999 ')", "answered with nothing"),
+        ("""send(b'answer 999999999 Failure [{"kind": "BadInput", "message": "x"}]')""", "not asked"),
+        ("", "said nothing for 0.2 seconds"),
+    ],
+)
+def test_a_process_that_talks_nonsense_or_nothing_is_ended_and_named(says, words, network, tmp_path, monkeypatch):
+    from renderer.workers import processes
+
+    monkeypatch.setattr(processes, "_BOOT", LIAR % says)
+    monkeypatch.setattr(processes, "_LOOK", 0.05)
+    if not says:
+        monkeypatch.setattr(processes, "SILENCE_SECONDS", 0.2)
+    with open_executor("process:1") as executor:
+        outcomes, _ = make(executor, films.zoom(network, tmp_path / "a.mp4"))
+    error = outcomes["a.mp4"].error
+    assert isinstance(error, EnvironmentProblem)
+    assert re.search(rf"one in process \d+ .*{words}.*, the other in process \d+ .*{words}", str(error))
+
+
+def test_a_process_that_is_stopped_by_somebody_is_given_up_and_the_film_has_the_same_bytes(
+    two, made, network, tmp_path, monkeypatch
+):
+    from renderer.workers import processes
+
+    monkeypatch.setattr(processes, "SILENCE_SECONDS", 40.0)
+    stopped = []
+
+    def stop(report):
+        if not stopped:
+            stopped.extend(at_work(two))
+            os.kill(stopped[0], signal.SIGSTOP)
+            for worker in two.staff._running:  # As if it had been silent for a while.
+                worker.looks += 38 * (worker.process.pid == stopped[0])
+
+    outcomes, listener = make(two, films.zoom(network, tmp_path / "zoom.mp4"), listener=Batch(stop))
+    assert outcomes["zoom.mp4"].error is None
+    assert any("said nothing for 40 seconds" in note for note in listener.notes)
+    assert sha256(tmp_path / "zoom.mp4") == sha256(made / "films" / "zoom.mp4")
+
+
+def test_dask_workers_that_talk_nonsense_are_named(dask, network, tmp_path, monkeypatch):
+    def nothing(data, topic, token):
+        return None
+
+    monkeypatch.setattr(cluster, "perform", nothing)
+    with open_executor(f"dask://{dask.staff.address}") as executor:
+        outcomes, _ = make(executor, films.zoom(network, tmp_path / "a.mp4"))
+    error = outcomes["a.mp4"].error
+    assert isinstance(error, EnvironmentProblem)
+    named = r"at tcp://127.0.0.1:\d+ answered with nothing"
+    assert re.search(rf"one {named}, the other {named}|The one {named}", str(error))
+
+
+@pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 64])
+def test_a_server_that_is_no_scheduler_is_given_up_in_the_stated_seconds(greeting, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        calls = []
+
+        def serve():
+            with contextlib.suppress(OSError):
+                while True:
+                    calls.append(server.accept()[0])
+                    calls[-1].sendall(greeting)
+
+        threading.Thread(target=serve, daemon=True).start()
+        began = time.monotonic()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with open_executor(f"dask://{address}") as executor, pytest.raises(EnvironmentProblem, match=address):
+            next(executor.run([], listener=Batch()))
+        assert time.monotonic() - began < 10
+        for call in calls:
+            call.close()
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads sockets in /proc")
+def test_nothing_of_ours_listens_beyond_this_machine(two, dask):
+    listening = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":  # Listening.
+                listening[fields[9]] = fields[1].partition(":")[0]
+    ours = [os.getpid(), *two.staff.process_ids(), *dask.staff.client.run(os.getpid).values()]
+    found = set()
+    for number in ours:
+        for descriptor in Path(f"/proc/{number}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(listening.get(str(descriptor.readlink()).removeprefix("socket:[").rstrip("]")))
+    assert found - {None} <= {"0100007F", "0" * 24 + "01000000"}
+
+
 def test_workers_that_cannot_even_start_end_in_a_sentence(network, tmp_path, monkeypatch):
-    from renderer.jobs.workers import processes
+    from renderer.workers import processes
 
     monkeypatch.setattr(processes, "_BOOT", "raise SystemExit('no such thing here')")
     with open_executor("process:2") as executor:
@@ -324,7 +450,6 @@ def test_without_dask_a_sentence_names_the_extra(monkeypatch):
 
 
 def test_a_scheduler_that_is_not_there_ends_in_a_sentence(network, tmp_path, monkeypatch):
-    pytest.importorskip("distributed", reason="needs the extra [distributed]")
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     with open_executor("dask://127.0.0.1:9") as executor, pytest.raises(EnvironmentProblem, match=r"127\.0\.0\.1:9"):
         make(executor, films.zoom(network, tmp_path / "a.mp4"))
@@ -341,7 +466,7 @@ def test_each_worker_has_a_gpu_of_its_own_where_there_are_some(monkeypatch):
 
 
 def test_nothing_heavy_is_loaded_by_whoever_only_hands_out_work():
-    code = "import sys; from renderer.jobs.workers import processes, remote, staffed; print(*sys.modules)"
+    code = "import sys; from renderer.workers import distributed, pool, processes; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TESTS.parent)
     assert not set(done.stdout.split()) & {"tensorflow", "keras", "distributed"}
 

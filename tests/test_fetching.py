@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.server
 import os
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from renderer.dreaming.fetching import MIRROR, WeightsFile, cache_folder, fetch, is_whole
+from renderer.dreaming.networks import download as fetching
+from renderer.dreaming.networks.download import MIRROR, WeightsFile, cache_folder, fetch, is_whole
 from renderer.errors import EnvironmentProblem
 
 GOOD = bytes(range(256)) * 40
@@ -28,6 +31,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if manner == "absent":
             self.send_error(404)
             return
+        if manner.startswith("drip"):
+            self._drip(head=manner == "drip-head")
+            return
         body = b"something else" if manner == "wrong" else GOOD
         self.send_response(200)
         if manner == "chunked-cut":
@@ -40,6 +46,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.wfile.write(body[: len(body) // 3] if manner == "cut" else body)
 
+    def _drip(self, *, head: bool) -> None:
+        """Send a byte now and then, for as long as somebody listens."""
+        self.wfile.write(b"HTTP/1.0 200 OK\r\n" + (b"X: " if head else b"\r\n"))
+        with contextlib.suppress(OSError):
+            while not self.server.over.wait(0.03):
+                self.wfile.write(b"x")
+
     def log_message(self, *args) -> None:
         pass
 
@@ -47,13 +60,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server(monkeypatch, tmp_path) -> Iterator[http.server.ThreadingHTTPServer]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.manners, running.asked = ["good"], []
+        running.manners, running.asked, running.over = ["good"], [], threading.Event()
         running.address = f"http://127.0.0.1:{running.server_port}"
         thread = threading.Thread(target=partial(running.serve_forever, poll_interval=0.01), daemon=True)
         thread.start()
         monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
         monkeypatch.delenv(MIRROR, raising=False)
         yield running
+        running.over.set()
         running.shutdown()
         thread.join()
 
@@ -108,6 +122,24 @@ def test_without_a_connection_the_message_says_which_file_goes_where(file, monke
     ) as caught:
         fetch(file)
     assert MIRROR in str(caught.value)
+    assert lying_there() == []
+
+
+@pytest.mark.parametrize("manner", ["drip", "drip-head"])
+def test_a_server_that_drips_is_given_up(server, file, monkeypatch, manner):
+    monkeypatch.setattr(fetching, "PATIENCE", 0.1)
+    server.manners = [manner]
+    began = time.monotonic()
+    with pytest.raises(EnvironmentProblem, match=r"too slowly|sent nothing"):
+        fetch(file)
+    assert time.monotonic() - began < 5
+    assert lying_there() == []
+
+
+def test_a_server_that_never_ends_does_not_fill_the_disk(server, file, monkeypatch):
+    monkeypatch.setattr(fetching, "LARGEST", 5000)
+    with pytest.raises(EnvironmentProblem, match="more than 5,000 bytes"):
+        fetch(file)
     assert lying_there() == []
 
 

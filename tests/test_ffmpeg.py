@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +16,9 @@ import pytest
 
 from renderer.errors import DiskProblem, EnvironmentProblem
 from renderer.frame import Pixels, Size
-from renderer.media import ffmpeg
-from renderer.media.ffmpeg import FfmpegFailed, PipeReader, PipeWriter, ffmpeg_exe, file_url, run
+from renderer.media.ffmpeg import pipes as ffmpeg
+from renderer.media.ffmpeg import process
+from renderer.media.ffmpeg.pipes import FfmpegFailed, PipeReader, PipeWriter, ffmpeg_exe, file_url, run
 
 RATE = Fraction(24000, 1001)
 LOSSLESS = ["-c:v", "ffv1", "-pix_fmt", "bgr0", "-slices", "4", "-f", "matroska"]
@@ -244,3 +246,97 @@ def test_pipes_leave_neither_threads_nor_descriptors_behind(tmp_path: Path) -> N
     for number in range(1, 6):
         round_trip(number)
     assert (threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))) == before
+
+
+# --- an ffmpeg that misbehaves ---------------------------------------------------------------------------------------
+
+SIZE = Size(8, 8)
+
+
+@pytest.fixture
+def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Puts a script in the place of ffmpeg, which writes the number of what it starts into a file `child`."""
+    monkeypatch.setattr(process, "IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(process, "_GRACE", 0.2)
+    monkeypatch.setattr(ffmpeg, "_HELD", 0.2)
+    real = ffmpeg_exe()
+
+    def place(body: str, *, version: bool = True) -> None:
+        path = tmp_path / "ffmpeg"
+        usual = f'case "$*" in *-version*) exec {real} "$@";; esac\n' if version else ""
+        path.write_text(f"#!/bin/sh\n{usual}{body}\n")
+        path.chmod(0o755)
+        process._check_version.cache_clear()
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(path))
+
+    return place
+
+
+def is_gone(folder: Path) -> bool:
+    """Whether what the script started has ended (a zombie has)."""
+    number = (folder / "child").read_text().strip()
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state == "Z"
+
+
+@posix
+@pytest.mark.parametrize("body", ["yes ffmpeg version", "sleep 100 & echo $! > {folder}/child; wait", "exit 3"])
+def test_an_ffmpeg_that_never_says_its_version_is_refused_at_once(tmp_path: Path, misbehaving, body: str) -> None:
+    misbehaving(body.format(folder=tmp_path), version=False)
+    with pytest.raises(EnvironmentProblem, match=r"does not run .*(wrote more than|did not finish|exit code 3)"):
+        ffmpeg_exe()
+    assert "child" not in body or is_gone(tmp_path)
+
+
+@posix
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize("way", ["run", "read", "write"])
+def test_what_holds_the_pipes_of_an_ffmpeg_that_ended_is_not_waited_for(
+    tmp_path: Path, misbehaving, way: str, escaped: bool
+) -> None:
+    """Neither a child of its own nor one in a session of its own, which nobody but the test can end."""
+    if escaped and not Path("/usr/bin/setsid").exists():
+        pytest.skip("needs setsid")
+    misbehaving(f"{'setsid ' if escaped else ''}sleep 20 <&0 & echo $! > {tmp_path}/child; echo hello; exit 0")
+    began = time.monotonic()
+    if way == "run":
+        assert run(["-i", "x"]).stdout == b"hello\n"
+    elif way == "read":
+        with pytest.raises(FfmpegFailed, match=r"ended inside frame|0 frames"):
+            list(PipeReader(["-i", "x"], size=SIZE, frames=2))
+    else:
+        with pytest.raises(FfmpegFailed), PipeWriter([], size=Size(512, 512), rate=RATE) as writer:
+            for pixels in noise(Size(512, 512), 60):
+                writer.write(pixels)
+    assert time.monotonic() - began < 5
+    if escaped:
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+    else:
+        assert is_gone(tmp_path)
+
+
+@posix
+@pytest.mark.parametrize("way", ["run", "read", "write", "close"])
+def test_an_ffmpeg_that_does_nothing_is_given_up_with_all_that_it_started(
+    tmp_path: Path, misbehaving, way: str
+) -> None:
+    misbehaving(f"sleep 100 & echo $! > {tmp_path}/child; wait")
+    with pytest.raises(FfmpegFailed, match="and was stopped"):
+        if way == "run":
+            run(["-i", "x"])
+        elif way == "read":
+            list(PipeReader(["-i", "x"], size=SIZE))
+        else:
+            with PipeWriter([], size=Size(512, 512), rate=RATE) as writer:
+                for pixels in noise(Size(512, 512), 60 if way == "write" else 1):
+                    writer.write(pixels)
+    assert is_gone(tmp_path)
+
+
+@posix
+def test_an_ffmpeg_at_work_is_not_given_up_because_nothing_comes_of_it(misbehaving) -> None:
+    misbehaving("n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done; echo done")
+    assert run(["-i", "x"]).stdout == b"done\n"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from renderer.errors import BadInput
-from renderer.files import check_input, is_own_folder, open_own, read_input, read_own
+from renderer.files import check_input, is_own_folder, once_a_file, open_own, read_input, read_own
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs FIFOs and links")
 
@@ -74,3 +75,40 @@ def test_a_folder_behind_a_link_is_not_ours(tmp_path):
     assert is_own_folder(tmp_path / "real")
     assert not is_own_folder(tmp_path / "link")
     assert not is_own_folder(tmp_path / "none")
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Let some seconds pass: what was just written is no longer new."""
+    now = time.time_ns
+    monkeypatch.setattr("renderer.files.time.time_ns", lambda: now() + 5_000_000_000)
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path, later):
+    path, reads = tmp_path / "input", []
+
+    @once_a_file
+    def content(path: Path, *, more: str = "") -> bytes:
+        reads.append(path)
+        return path.read_bytes()
+
+    path.write_bytes(b"one")
+    assert [content(path), content(path), content(path, more="x")] == [b"one"] * 3
+    assert len(reads) == 2
+    path.write_bytes(b"two")  # Of the same length.
+    assert content(path) == b"two"
+    (tmp_path / "other").write_bytes(b"six")
+    (tmp_path / "other").replace(path)
+    assert content(path) == b"six"
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        content(path)
+
+
+def test_a_file_that_was_just_written_is_read_again(tmp_path):
+    reads = []
+    read = once_a_file(lambda path: reads.append(path))
+    (tmp_path / "input").write_bytes(b"one")
+    os.utime(tmp_path / "input")
+    read(tmp_path / "input"), read(tmp_path / "input")
+    assert len(reads) == 2

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
+import time
+from collections import Counter
 
 import pytest
 from films import Listening
 
+from renderer import runtime
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
+from renderer.films.film import Film
+from renderer.films.make import make_film
+from renderer.films.recipe import parse_recipe
+from renderer.films.replay import Encoding, encode_again, film_from_recipe
 from renderer.frame import Size
-from renderer.jobs import runtime
-from renderer.jobs.again import Encoding, encode_again, film_from_recipe
-from renderer.jobs.film import Film, make_film
-from renderer.jobs.presets import resolve
-from renderer.jobs.recipe import parse_recipe
-from renderer.media.encode import read_recipe
+from renderer.media.ffmpeg.encode import read_recipe
+from renderer.media.images import write_image
+from renderer.settings.presets import resolve
 
 FRAMES = 4
 
@@ -61,6 +66,31 @@ def test_a_film_that_was_stopped_goes_on_to_the_same_bytes(tmp_path, whole):
     result, listening = make(film(out))
     assert (result.resumed_at, listening.frames) == (3, [3])
     assert sha256(out) == sha256(whole)
+
+
+def test_a_film_that_goes_on_reads_its_store_its_picture_and_its_weights_once(tmp_path, picture, monkeypatch):
+    write_image(picture, tmp_path / "seed.png")
+    made = film(tmp_path / "film.mp4", picture=tmp_path / "seed.png")
+    with pytest.raises(Interrupted):
+        make(made, stop_after=3)
+    store = [path for path in made.folder.iterdir() if path.suffix in (".mkv", ".npz")]
+    for path in (*store, tmp_path / "seed.png"):  # What this process knows of them is forgotten.
+        os.utime(path, (time.time() - 60, time.time() - 60))
+    digested, real = Counter(), hashlib.file_digest
+    sizes = {path.stat().st_ino: path.stat().st_size for path in store}
+
+    def counted(file, kind):
+        inode = os.fstat(file.fileno()).st_ino
+        digested[inode] += 1
+        return real(file, kind)
+
+    monkeypatch.setattr("renderer.files._MOMENT_NS", 0)
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    with pytest.raises(Interrupted):
+        make(made, stop_after=0)
+    assert sum(sizes.values()) * 0.5 < sum(digested[inode] * size for inode, size in sizes.items())
+    assert sum(digested[inode] * size for inode, size in sizes.items()) <= 1.05 * sum(sizes.values())
+    assert digested[(tmp_path / "seed.png").stat().st_ino] == 1
 
 
 def test_frames_so_far_make_a_film_and_the_rest_goes_on_afterwards(tmp_path):
@@ -159,7 +189,7 @@ def test_a_stop_while_encoding_leaves_no_film_and_renders_nothing_twice(tmp_path
 
 
 def test_a_still_is_dreamed_and_shows_how_it_came_about(tmp_path, picture):
-    from renderer.jobs.still import Still, make_still
+    from renderer.films.still import Still, make_still
     from renderer.media.images import read_image, write_image
 
     image = tmp_path / "start.png"
@@ -175,7 +205,7 @@ def test_a_still_is_dreamed_and_shows_how_it_came_about(tmp_path, picture):
 
 
 def test_a_dry_run_measures_and_writes_nothing(tmp_path):
-    from renderer.jobs.plan import make_plan
+    from renderer.films.plan import make_plan
 
     plan = make_plan(film(tmp_path / "film.mp4"), listener=Listening())
     assert (plan.frames, plan.octaves[-1]) == (FRAMES, Size(64, 48))

@@ -18,24 +18,24 @@ import pytest
 from films import Listening, sha256
 from typer.testing import CliRunner
 
+from renderer.batch.jobfile import read_jobs
 from renderer.cli.main import app
 from renderer.errors import BadInput, UsageError
+from renderer.films import guides as guides_module
+from renderer.films.guides import Moving, OnePicture, Reference, check_guides, open_guides
+from renderer.films.local_renderer import Maker
+from renderer.films.make import make_film
+from renderer.films.recipe import SAY_WHERE
 from renderer.frame import Size
-from renderer.jobs import guides as guides_module
-from renderer.jobs.batch.jobfile import read_jobs
-from renderer.jobs.film import make_film
-from renderer.jobs.guides import Moving, OnePicture, Reference, check_guides, open_guides
-from renderer.jobs.mistakes import options
-from renderer.jobs.recipe import SAY_WHERE
-from renderer.jobs.rendering import Maker
-from renderer.jobs.settings import FILES, build, fields, files_of, flatten, pixel_key, with_files
-from renderer.jobs.workers.content import describe, pieces
-from renderer.jobs.workers.units import Desk, Missing, Opening, Stretch, Stretched, script_of
-from renderer.media.clips import open_clip
-from renderer.media.encode import read_recipe
-from renderer.media.ffmpeg import file_url, run
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.encode import read_recipe
+from renderer.media.ffmpeg.pipes import file_url, run
 from renderer.media.images import read_image, write_image
 from renderer.motion.schedule import parse
+from renderer.settings.messages import options
+from renderer.settings.schema import FILES, build, fields, files_of, flatten, pixel_key, with_files
+from renderer.workers.inputs import describe, pieces
+from renderer.workers.tasks import Desk, Missing, Opening, Stretch, Stretched, script_of
 
 RATE = 12
 LEADS = ("dream.objective=guide", "dream.layers=parts")
@@ -103,7 +103,7 @@ def test_files_can_be_moved_all_at_once():
 
 
 def test_the_objectives_that_heed_a_guide_are_those_that_read_one():
-    from renderer.dreaming.kinds import KINDS
+    from renderer.dreaming.objectives.objective_terms import KINDS
 
     for name, kinds in guides_module.HEEDED.items():
         assert {kind for kind, entry in KINDS.items() if entry.reference and entry.reference.picture == name} == {
@@ -326,9 +326,9 @@ import films
 from renderer.render import loop
 loop.COMMIT_SECONDS = 0.0
 network, out, guide, last = sys.argv[1:]
-from renderer.jobs import runtime
+from renderer import runtime
 runtime.prepare()
-from renderer.jobs.film import make_film
+from renderer.films.make import make_film
 def on_frame(report):
     if report.index == int(last):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -583,14 +583,14 @@ def test_a_film_that_another_one_takes_as_its_guide_is_noticed(tmp_path):
 
 
 def test_a_look_read_from_a_film_finds_its_guide_from_anywhere(whole, guide):
-    from renderer.jobs.looks import look_of
+    from renderer.inspect.preset_files import look_of
 
     assert look_of(whole).values["guide.picture"] == str(guide.absolute())
 
 
 def test_a_preset_made_from_flags_finds_the_guide_from_anywhere(tmp_path, monkeypatch):
-    from renderer.jobs.looks import new_preset
-    from renderer.jobs.presets import load_preset, resolve
+    from renderer.inspect.preset_files import new_preset
+    from renderer.settings.presets import load_preset, resolve
 
     monkeypatch.chdir(tmp_path)
     path = new_preset("mossy", resolve(sets=["guide.picture=moss.png"]), folder=tmp_path / "looks")
@@ -598,7 +598,7 @@ def test_a_preset_made_from_flags_finds_the_guide_from_anywhere(tmp_path, monkey
 
 
 def test_a_preset_names_a_guide_beside_itself(tmp_path, guide):
-    from renderer.jobs.presets import load_preset
+    from renderer.settings.presets import load_preset
 
     (tmp_path / "look.toml").write_text('[guide]\npicture = "moss.png"\n')
     assert load_preset(str(tmp_path / "look.toml")).values["guide.picture"] == str(tmp_path / "moss.png")
@@ -672,7 +672,7 @@ def test_a_still_in_a_batch_takes_a_mask_and_its_key_knows_it(tmp_path, start):
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (["--mask", "none.png"], 4, "none.png does not exist"),
+        (["--mask", "none.png"], 4, "none.png is not there"),
         (["--box", "0.5,0,0.9,1"], 2, "area.box"),
         (["--feather", "2"], 2, "area.feather"),
     ],

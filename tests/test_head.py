@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from renderer.dreaming.dreamnet import TAPS, StandardisedConvolution, build_dreamnet
-from renderer.dreaming.head import OFFSET, HeadDistillation, HeadSettings, aim, class_map, scores
-from renderer.dreaming.networks import Network, load_network
-from renderer.dreaming.registry import network_spec
-from renderer.dreaming.squeezenet import build_squeezenet
+from renderer.dreaming.networks.dreamnet import TAPS, StandardisedConvolution, build_dreamnet
+from renderer.dreaming.networks.network import Network, load_network
+from renderer.dreaming.networks.registry import network_spec
+from renderer.dreaming.networks.squeezenet import build_squeezenet
+from renderer.dreaming.training.head import OFFSET, HeadDistillation, HeadSettings, aim, class_map, scores
 from renderer.errors import UsageError
 
 SETTINGS = HeadSettings(minutes=0.0, size=75, fresh=2, remembered=1, chained=2, chains=3, ending=1.0, memory=2)

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms
 
 from renderer.errors import BadInput, DiskProblem, UsageError
 from renderer.frame import Pixels
-from renderer.media.encode import read_recipe
+from renderer.media.ffmpeg.encode import read_recipe
 from renderer.media.images import WRITERS, read_image, write_image
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -157,7 +157,7 @@ def refused(path: Path) -> str:
 
 
 def test_missing_empty_text_and_folder_are_named(tmp_path: Path) -> None:
-    assert "does not exist" in refused(tmp_path / "none.png")
+    assert "is not there" in refused(tmp_path / "none.png")
     assert "folder" in refused(tmp_path)
     (tmp_path / "empty.png").touch()
     assert "empty" in refused(tmp_path / "empty.png")
@@ -170,7 +170,7 @@ def test_missing_empty_text_and_folder_are_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_a_named_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    assert "regular file" in refused(tmp_path / "pipe.png")
+    assert "is a pipe" in refused(tmp_path / "pipe.png")
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "webp", "gif", "tif", "bmp"])

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from renderer.batch.conflicts import check_apart
+from renderer.batch.jobfile import _KEYS, read_jobs
+from renderer.batch.patterns import fill, plain
 from renderer.errors import BadInput, UsageError
-from renderer.jobs.batch.clashes import check_apart
-from renderer.jobs.batch.jobfile import _KEYS, read_jobs
-from renderer.jobs.batch.patterns import fill, plain
-from renderer.jobs.presets import preset_files
+from renderer.settings.presets import preset_files
 
 LOOK = min(preset_files())
 

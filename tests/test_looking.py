@@ -12,13 +12,13 @@ from keras import layers
 from typer.testing import CliRunner
 
 from renderer.cli.main import app
-from renderer.dreaming.fetching import MIRROR
-from renderer.dreaming.networks import Network, load_network
-from renderer.dreaming.registry import NETWORKS
+from renderer.dreaming.networks.download import MIRROR
+from renderer.dreaming.networks.network import Network, load_network
+from renderer.dreaming.networks.registry import NETWORKS
 from renderer.errors import BadInput, UsageError
-from renderer.jobs.classify import classify
-from renderer.jobs.filters import enlarged, filter_sheet, first_filters
-from renderer.jobs.neighbours import similar, similarities
+from renderer.inspect.classify import classify
+from renderer.inspect.filters import enlarged, filter_sheet, first_filters
+from renderer.inspect.nearest_images import similar, similarities
 from renderer.media.images import read_image, write_image
 
 COLOURS = {"red": (0.9, 0.1, 0.1), "green": (0.1, 0.9, 0.1), "blue": (0.1, 0.1, 0.9)}

@@ -4,13 +4,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from dreamers import dreamer_of, governor_of, moving_camera
 
-from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.octaves import Pyramid
-from renderer.dreaming.tone import Governor, Tone
+from renderer.dreaming.governor import Tone
 from renderer.frame import Size
-from renderer.media.store import Store
-from renderer.motion.camera import Camera
+from renderer.media.store.store import Store
 from renderer.render.loop import render
 from renderer.render.scenes import StillScene, ZoomScene
 
@@ -23,9 +21,9 @@ def film(tiny_network, picture):
     """Render the test film into a folder; stop after the given frames."""
 
     def make(folder, *, stop_after=(), start=picture):
-        scene = ZoomScene(start=start, camera=Camera(zoom=1.5, rotate=20.0), edges="mirror", rate=float(RATE))
-        dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=2), steps=1, first_steps=2, rate=float(RATE))
-        governor = Governor(target=Tone(0.45, 0.2, 0.4, 0.05), rate=float(RATE))
+        scene = ZoomScene(start=start, camera=moving_camera(zoom=1.5, rotate=20.0), edges="mirror", rate=float(RATE))
+        dreamer = dreamer_of(tiny_network, octaves=2, steps=1, first_steps=2, rate=float(RATE))
+        governor = governor_of(Tone(0.45, 0.2, 0.4, 0.05), rate=float(RATE))
         seen = []
         with Store.open(folder, size=Size.of(start), rate=RATE, pixel_key="k", meta={}) as store:
             finished = render(

@@ -11,17 +11,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from dreamers import moving_camera
 
-from renderer.errors import BadInput, EnvironmentProblem, UsageError
+from renderer.errors import BadInput, UsageError
 from renderer.frame import Pixels, Size
-from renderer.jobs.measures.measuring import Look, Subject
-from renderer.jobs.measures.metrics import METRICS, Clipped, HueChange, Tone, measure_film
-from renderer.jobs.measures.similarity import SelfSimilarity, ssim, unzoom
-from renderer.jobs.settings import build
-from renderer.media.encode import encode
-from renderer.media.ffmpeg import file_url
-from renderer.media.ffmpeg import run as ffmpeg
+from renderer.measure.measuring import Look, Subject
+from renderer.measure.metrics import METRICS, Clipped, HueChange, Tone, measure_film
+from renderer.measure.similarity import SelfSimilarity, ssim, unzoom
+from renderer.media.ffmpeg.encode import encode
+from renderer.media.ffmpeg.pipes import file_url
+from renderer.media.ffmpeg.pipes import run as ffmpeg
 from renderer.motion.camera import Camera
+from renderer.settings.schema import build
 
 SIZE = Size(64, 48)
 RATE = Fraction(4)
@@ -111,7 +112,7 @@ def zoom_into(world: np.ndarray, camera: Camera, seconds: float) -> np.ndarray:
 
 @pytest.mark.parametrize("moves", [{"zoom": 1.3}, {"zoom": 1.2, "rotate": 15.0}, {"zoom": 1.0, "pan_x": 0.1}])
 def test_a_later_frame_is_brought_back_onto_the_earlier(moves: dict[str, float]) -> None:
-    camera = Camera(**moves, wander=0.1)
+    camera = moving_camera(**moves, wander=0.1)
     world = grain(5, Size(512, 384), scale=64)
     early, late = zoom_into(world, camera, 0.5), zoom_into(world, camera, 2.0)
     seen, mask = unzoom(late, camera, earlier_at=0.5, later_at=2.0)
@@ -121,7 +122,7 @@ def test_a_later_frame_is_brought_back_onto_the_earlier(moves: dict[str, float])
 
 
 def test_a_ramp_is_brought_back_to_a_twentieth_of_a_pixel() -> None:
-    camera = Camera(zoom=3.0)
+    camera = moving_camera(zoom=3.0)
     ramp = np.tile(np.arange(64, dtype=np.float32) / 64, (48, 1))
     seen, mask = unzoom(ramp, camera, earlier_at=0.0, later_at=1.0)
     inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
@@ -130,7 +131,7 @@ def test_a_ramp_is_brought_back_to_a_twentieth_of_a_pixel() -> None:
 
 
 def test_a_film_that_only_zooms_is_similar_and_one_that_changes_is_not() -> None:
-    camera = Camera(zoom=1.15)
+    camera = moving_camera(zoom=1.15)
     world = grain(6, Size(512, 384), scale=48)
     frames = 24
     still = run(
@@ -143,7 +144,9 @@ def test_a_film_that_only_zooms_is_similar_and_one_that_changes_is_not() -> None
 
 
 def test_frames_that_share_too_little_are_not_compared() -> None:
-    found = run(SelfSimilarity(subject(16, camera=Camera(zoom=20.0))), [grey(grain(index)) for index in range(16)])
+    found = run(
+        SelfSimilarity(subject(16, camera=moving_camera(zoom=20.0))), [grey(grain(index)) for index in range(16)]
+    )
     assert found["median"] is None and found["pairs"]
     assert "share too little" in SelfSimilarity.lines(found)[0]
 
@@ -232,7 +235,7 @@ def test_every_metric_takes_the_shortest_films_and_gives_json_and_lines(name: st
 
 def recipe(**values: object) -> dict:
     settings = {"film.size": str(SIZE), "film.fps": "4", "film.frames": 12, "camera.zoom": 1.1, "camera.wander": 0.0}
-    from renderer.jobs.settings import flatten
+    from renderer.settings.schema import flatten
 
     return {
         "dreamreel": "0",
@@ -352,16 +355,12 @@ def test_sound_that_comes_late_is_told_to_the_millisecond(tmp_path: Path) -> Non
     assert found["end"] == pytest.approx(0.25, abs=0.002)
 
 
-def test_a_plot_is_drawn_or_asks_for_what_it_needs(tmp_path: Path) -> None:
-    from renderer.jobs.plot import check_plot, draw_plot
+def test_a_plot_is_drawn_and_replaces_no_file(tmp_path: Path) -> None:
+    from renderer.measure.plot import check_plot, draw_plot
 
     film, out = tmp_path / "film.mp4", tmp_path / "plot.png"
     encode(iter(moving(8)), film, size=SIZE, rate=RATE, threads=1)
-    try:
-        check_plot(out)
-    except EnvironmentProblem as error:
-        assert "dreamreel[plot]" in str(error)
-        pytest.skip("needs matplotlib")
+    check_plot(out)
     draw_plot(measure_film(film, source=film), out)
     assert out.read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(UsageError):

@@ -2,16 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dreamers import dreamer_of
 
-from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.emphasis import RANKS, Rank
-from renderer.dreaming.mix import added, class_mix, cycled, parse_mix
-from renderer.dreaming.objective import Objective, Term
-from renderer.dreaming.octaves import Pyramid
-from renderer.dreaming.over_time import value_at
+from renderer.dreaming.objectives.channel_weights import RANKS, Rank
+from renderer.dreaming.objectives.objective import Objective, Term
+from renderer.dreaming.objectives.objective_spec import added, class_mix, cycled, parse_mix
 from renderer.errors import UsageError
-from renderer.jobs.parts import open_dreamer
-from renderer.jobs.settings import build
+from renderer.films.render_setup import open_dreamer
+from renderer.settings.schema import build
+from renderer.time_value import value_at
 
 
 def test_a_mix_reads_kinds_layers_channels_ranks_and_places():
@@ -116,14 +115,14 @@ def test_ranks_choose_by_how_channels_answer():
 
 def test_a_rank_that_leaves_no_channels_is_refused(tiny_network):
     with pytest.raises(UsageError, match="16 channels: ignore16 leaves none"):
-        Dreamer(tiny_network, layers={"deep:ignore16": 1.0})
+        dreamer_of(tiny_network, layers={"deep:ignore16": 1.0})
 
 
 def test_ranks_follow_the_canvas(tiny_network, picture):
     """The strongest channel of a canvas is dreamed as that channel is by its number."""
-    dreamer = Dreamer(tiny_network, layers={"deep:strongest1": 1.0}, pyramid=Pyramid(octaves=1), jitter=0)
+    dreamer = dreamer_of(tiny_network, layers={"deep:strongest1": 1.0}, octaves=1, jitter=0)
     number = int(dreamer.ascents[0].sight.look(picture)["deep"].numpy().mean((0, 1, 2)).argmax())
-    by_number = Dreamer(tiny_network, layers={f"deep:{number}": 1.0}, pyramid=Pyramid(octaves=1), jitter=0)
+    by_number = dreamer_of(tiny_network, layers={f"deep:{number}": 1.0}, octaves=1, jitter=0)
     ranked, numbered = (one(picture, frame=0, seconds=0.0)[0] for one in (dreamer, by_number))
     np.testing.assert_array_equal(ranked, numbered)
     assert dreamer.ascents[0]._step is by_number.ascents[0]._step  # which channels is no part of the graph
@@ -131,19 +130,20 @@ def test_ranks_follow_the_canvas(tiny_network, picture):
 
 def test_each_octave_dreams_its_own_layers(tiny_network, picture):
     """Coarse to fine, the last one for the rest; the finest alone is what the finest layers give."""
-    pyramid = Pyramid(octaves=3, ratio=1.3)
-    layers = [{"shallow": 1.0}, {"middle": 1.0}]
-    dreamer = Dreamer(tiny_network, octave_layers=layers, pyramid=pyramid, jitter=0)
+    layers, scales = [{"shallow": 1.0}, {"middle": 1.0}], {"octaves": 3, "octave_ratio": 1.3}
+    dreamer = dreamer_of(tiny_network, octave_layers="shallow; middle", **scales, jitter=0)
     values = [report.values[0] for report in dreamer.evolve(picture, frame=0, seconds=0.0)]
-    shallow, middle = (Dreamer(tiny_network, layers=mix, pyramid=pyramid, jitter=0) for mix in layers)
+    shallow, middle = (dreamer_of(tiny_network, layers=mix, **scales, jitter=0) for mix in layers)
     first = next(shallow.evolve(picture, frame=0, seconds=0.0))
     assert values[0] == first.values[0] != next(middle.evolve(picture, frame=0, seconds=0.0)).values[0]
     assert len(dreamer.ascents) == 2
     # A frame too small for the coarsest octave begins with the layers of the next.
-    small = Dreamer(tiny_network, octave_layers=layers, pyramid=Pyramid(octaves=3, ratio=1.3, smallest=22), jitter=0)
+    small = dreamer_of(
+        tiny_network, octave_layers="shallow; middle", octaves=3, octave_ratio=1.3, smallest_side=22, jitter=0
+    )
     assert next(small.evolve(picture, frame=0, seconds=0.0)).values[0] == pytest.approx(
         next(
-            Dreamer(tiny_network, layers=layers[1], pyramid=Pyramid(octaves=2, ratio=1.3), jitter=0).evolve(
+            dreamer_of(tiny_network, layers=layers[1], octaves=2, octave_ratio=1.3, jitter=0).evolve(
                 picture, frame=0, seconds=0.0
             )
         ).values[0],
@@ -152,7 +152,7 @@ def test_each_octave_dreams_its_own_layers(tiny_network, picture):
 
 
 def test_layers_are_dreamed_on_every_octave_beside_its_own(tiny_network):
-    dreamer = Dreamer(tiny_network, layers={"content@picture": 0.5}, octave_layers=[{"shallow": 1.0}, {"deep": 1.0}])
+    dreamer = dreamer_of(tiny_network, layers={"content@picture": 0.5}, octave_layers="shallow; deep")
     assert [one.objective.layers for one in dreamer.ascents] == [("picture", "shallow"), ("picture", "deep")]
 
 

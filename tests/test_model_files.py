@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from renderer.dreaming.networks import Network, load_network
-from renderer.dreaming.preprocessing import PREPROCESSING, preprocessing
-from renderer.dreaming.squeezenet import prepare
+from renderer.batch.jobfile import read_jobs
+from renderer.dreaming.networks.network import Network, load_network
+from renderer.dreaming.networks.preprocessing import PREPROCESSING, preprocessing
+from renderer.dreaming.networks.squeezenet import prepare
 from renderer.errors import BadInput, DreamreelError, EnvironmentProblem, UsageError
-from renderer.jobs.batch.jobfile import read_jobs
-from renderer.jobs.presets import load_preset
-from renderer.jobs.settings import build, flatten, pixel_key
+from renderer.settings.presets import load_preset
+from renderer.settings.schema import build, flatten, pixel_key
 
 
 def body(side: int | None = None, *, channels: int = 3):
@@ -51,9 +56,8 @@ def photo() -> np.ndarray:
     return np.random.default_rng(0).random((1, 32, 32, 3), np.float32)
 
 
-@pytest.mark.parametrize("ending", [".keras", ".h5"])
-def test_a_model_file_is_a_network_with_layers_of_its_own(tmp_path, ending):
-    network = opened(saved(keras.Model(*body()), tmp_path / f"mine{ending}"))
+def test_a_model_file_is_a_network_with_layers_of_its_own(tmp_path):
+    network = opened(saved(keras.Model(*body()), tmp_path / "mine.keras"))
     assert [info.name for info in network.layers()] == ["low", "high"]
     assert network.spec.layers == ("low", "high")
     assert network.spec.mix == {"high": 1.0}
@@ -171,6 +175,97 @@ def _lambda(path: Path) -> None:
     saved(keras.Model(picture, layers.Lambda(lambda x: x * 2)(picture)), path)
 
 
+def _plain_model(path: Path) -> None:
+    saved(keras.Model(*body()), path)
+
+
+def _rewritten(path: Path, member: str, data: bytes | None, *, add: bool = False) -> None:
+    """Save a model, and put something else into its archive, or beside what is in it."""
+    whole = saved(keras.Model(*body(8)), path.with_name("whole.keras"))
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            if add or not name.startswith(member.partition(".npz")[0]):
+                new.writestr(name, old.read(name))
+        new.writestr(member, data)
+    whole.unlink()
+
+
+def _config(path: Path, layer: dict) -> None:
+    """Write an archive whose model has this layer, which no saved model has."""
+    whole = saved(keras.Model(*body(8)), path.with_name("whole.keras"))
+    with zipfile.ZipFile(whole) as old:
+        config = json.loads(old.read("config.json"))
+    whole.unlink()
+    before = config["config"]["layers"][-1]
+    config["config"]["layers"].append({**before, "name": layer["config"]["name"], **layer})
+    _rewritten(path, "config.json", json.dumps(config).encode())
+
+
+def _gadget(path: Path) -> None:
+    call = {"module": "builtins", "class_name": "function", "config": "system", "registered_name": "function"}
+    config = {"name": "act", "activation": {**call, "module": "os"}}
+    _config(path, {"class_name": "Activation", "module": "keras.layers", "config": config})
+
+
+def _vocabulary(path: Path) -> None:
+    config = {"name": "look", "vocabulary": str(Path(__file__))}
+    _config(path, {"class_name": "StringLookup", "module": "keras.layers", "config": config})
+
+
+class Told:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+def _pickle(path: Path) -> None:
+    stream = io.BytesIO()
+    objects = np.array([{"0": Told(path.with_name("told"))}], dtype=object)
+    np.savez(stream, **dict.fromkeys(("layers/low/vars", "layers/conv2d/vars", "layers/conv2d_1/vars"), objects))
+    _rewritten(path, "model.weights.npz", stream.getvalue())
+
+
+def _more_in_it(path: Path) -> None:
+    _rewritten(path, "assets/words.txt", b"more", add=True)
+
+
+def _up_and_away(path: Path) -> None:
+    _rewritten(path, "../../model.weights.h5", b"up", add=True)
+
+
+def _bomb(path: Path) -> None:
+    _rewritten(path, "metadata.json", bytes(80 << 20))
+
+
+def _hdf5(write) -> bytes:
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        write(file)
+    return stream.getvalue()
+
+
+def _shape_bomb(path: Path) -> None:
+    data = _hdf5(lambda file: file.create_dataset("layers/low/vars/0", (1 << 20, 1 << 12), "f4", chunks=(64, 64)))
+    _rewritten(path, "model.weights.h5", data)
+
+
+def _elsewhere(path: Path) -> None:
+    _rewritten(path, "model.weights.h5", _hdf5(lambda file: file.update({"a": h5py.ExternalLink("/etc/x", "/")})))
+
+
+def _huge_layer(path: Path) -> None:
+    _config(path, {"class_name": "Conv2D", "module": "keras.layers", "config": {"name": "big", "filters": 10**9}})
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+    (path / "config.json").write_text("{}")
+
+
 def _flat(path: Path) -> None:
     picture = keras.Input((8, 8, 3))
     saved(keras.Model(picture, layers.LSTM(2)(layers.Reshape((64, 3))(picture))), path)
@@ -185,6 +280,18 @@ BAD = [
     (_grey, "mine.keras", "3"),
     (_two, "mine.keras", "one picture"),
     (_lambda, "mine.keras", "Lambda"),
+    (_lambda, "mine.h5", "can hold programs"),
+    (_plain_model, "mine.h5", "can hold programs"),
+    (_gadget, "mine.keras", "no Keras model"),
+    (_vocabulary, "mine.keras", "no Keras model"),
+    (_pickle, "mine.keras", "no Keras model"),
+    (_more_in_it, "mine.keras", "beside the model"),
+    (_up_and_away, "mine.keras", "beside the model"),
+    (_bomb, "mine.keras", "fill memory"),
+    (_shape_bomb, "mine.keras", "fill memory"),
+    (_huge_layer, "mine.keras", "fill memory"),
+    (_elsewhere, "mine.keras", "reads other data"),
+    (_folder, "mine.keras", "is a folder"),
     (_flat, "mine.keras", "8x8 alone"),
 ]
 
@@ -197,6 +304,35 @@ def test_a_file_that_cannot_dream_says_why_in_a_sentence(tmp_path, make, name, w
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+    assert not (tmp_path / "told").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_weights_that_are_no_plain_files_or_read_others_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.keras")
+    for name in ("file", "dreamnet", "vgg16", "squeezenet"):
+        for path in (tmp_path / "pipe.keras", Path("/proc/self/environ"), Path("/dev/zero")):
+            if path.exists():
+                with pytest.raises(BadInput, match=path.name):
+                    load_network(name, weights=path, preprocess="unit")
+    (tmp_path / "far.weights.h5").write_bytes(_hdf5(lambda file: file.update({"a": h5py.SoftLink("/b")})))
+    with pytest.raises(BadInput, match="reads other data"):
+        load_network("vgg16", weights=tmp_path / "far.weights.h5")
+
+
+def test_no_squeezenet_is_built_larger_than_its_file(tmp_path):
+    for name, arrays in {
+        "many": {"conv10/bias": np.zeros(10**6, np.float32)},
+        "none": {"conv10/bias": np.float32(3)},
+        "words": {"conv1/kernel": np.full((7, 7, 3, 96), "x")},
+    }.items():
+        np.savez(tmp_path / f"{name}.npz", **arrays)
+        with pytest.raises(EnvironmentProblem, match=name):
+            load_network("squeezenet", weights=tmp_path / f"{name}.npz")
+    np.savez(tmp_path / "told.npz", **{"conv10/bias": np.array([Told(tmp_path / "told")], dtype=object)})
+    with pytest.raises(EnvironmentProblem, match=r"told\.npz"):
+        load_network("squeezenet", weights=tmp_path / "told.npz")
+    assert not (tmp_path / "told").exists()
 
 
 def test_a_layer_that_keras_does_not_know_is_refused(tmp_path, monkeypatch):

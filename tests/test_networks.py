@@ -7,16 +7,16 @@ import keras
 import numpy as np
 import pytest
 
-from renderer.dreaming.fetching import weights_file
-from renderer.dreaming.folding import rebuild
-from renderer.dreaming.maps import list_maps, smallest_side
-from renderer.dreaming.networks import Network, load_network
-from renderer.dreaming.opening import OPENERS, build_application
-from renderer.dreaming.preprocessing import preprocessing
-from renderer.dreaming.registry import NETWORKS
-from renderer.dreaming.squeezenet import build_squeezenet
-from renderer.dreaming.surgery import open_up
-from renderer.errors import EnvironmentProblem, UsageError
+from renderer.dreaming.networks.download import weights_file
+from renderer.dreaming.networks.feature_maps import list_maps, smallest_side
+from renderer.dreaming.networks.fold_batch_norm import rebuild
+from renderer.dreaming.networks.loaders import OPENERS, build_application
+from renderer.dreaming.networks.model_rewrite import open_up
+from renderer.dreaming.networks.network import Network, load_network
+from renderer.dreaming.networks.preprocessing import preprocessing
+from renderer.dreaming.networks.registry import NETWORKS
+from renderer.dreaming.networks.squeezenet import build_squeezenet
+from renderer.errors import BadInput, EnvironmentProblem, UsageError
 
 LARGER = re.compile(
     "vgg19|resnet1|inception_resnet|densenet(169|201)|mobilenet_v3_large|efficientnet_(b[1-7]|v2_(b[1-3]|.$))|convnext_[^t]"
@@ -185,7 +185,7 @@ def test_weights_that_are_missing_or_do_not_fit_say_which_file(tmp_path):
         load_network("vgg16", weights=wrong)
     text = tmp_path / "text.keras"
     text.write_text("no model")
-    with pytest.raises(EnvironmentProblem, match=r"text\.keras"):
+    with pytest.raises(BadInput, match=r"text\.keras"):
         load_network("dreamnet", weights=text)
 
 

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from renderer.dreaming.ascent import Ascent
-from renderer.dreaming.kinds import KINDS
-from renderer.dreaming.manner import Manner
-from renderer.dreaming.mix import parse_mix
-from renderer.dreaming.objective import Objective, Term, mean, square
-from renderer.dreaming.references import Aims, Leaders
-from renderer.dreaming.sight import WholeSight
+from renderer.dreaming.ascent.ascent import Ascent
+from renderer.dreaming.evaluator import WholeSight
+from renderer.dreaming.objectives.objective import Objective, Term
+from renderer.dreaming.objectives.objective_spec import parse_mix
+from renderer.dreaming.objectives.objective_terms import KINDS
+from renderer.dreaming.objectives.references import Aims, Leaders
+from renderer.dreaming.settings import AscentSettings
 
 ACTIVATIONS = {
     "a": tf.random.stateless_normal((1, 3, 4, 5), (1, 2)),
@@ -28,7 +28,7 @@ def other():
 
 def climber(network, mix, kind, canvas, other):
     """An ascent, and what it heeds on a canvas where the other picture leads."""
-    ascent = Ascent(network, parse_mix(mix, kind=kind), manner=Manner(normalise="std"))
+    ascent = Ascent(network, parse_mix(mix, kind=kind), settings=AscentSettings(normalise="std"))
     leaders = Leaders(guide=lambda seconds: other, style=lambda seconds: other)
     return ascent, Aims(ascent.objective, ascent.sight, leaders=leaders)(canvas)
 
@@ -37,8 +37,8 @@ def value(ascent, picture, aim):
     return float(ascent.gradient(tf.constant(picture), aim)[0])
 
 
-def test_objectives_add_subtract_and_scale_as_numbers_do():
-    objective = 0.2 * square("a", 1) + 3 * mean("b") - mean("a")
+def test_the_terms_of_a_mix_are_weighed_and_added():
+    objective = parse_mix({"square@a:1": 0.2, "b": 3.0, "a": -1.0}, kind="mean")
     found = objective(ACTIVATIONS, objective.aim({"a": 5, "b": 6}))
     a, b = ACTIVATIONS["a"].numpy(), ACTIVATIONS["b"].numpy()
     np.testing.assert_allclose(found, 0.2 * (a[..., 1] ** 2).mean() + 3 * b.mean() - a.mean(), rtol=1e-5)
@@ -113,7 +113,7 @@ def test_guides_of_any_size_are_matched_in_pieces(monkeypatch):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(1, 9, 11, 5)).astype(np.float32), rng.normal(size=(13, 5)).astype(np.float32)
     whole = KINDS["guide"].judge(tf.constant(x), tf.ones(5), tf.constant(y))
-    monkeypatch.setattr("renderer.dreaming.kinds.MATCHES_AT_ONCE", 64)
+    monkeypatch.setattr("renderer.dreaming.objectives.objective_terms.MATCHES_AT_ONCE", 64)
     pieces = KINDS["guide"].judge(tf.constant(x), tf.ones(5), tf.constant(y))
     assert float(pieces) == pytest.approx(float(whole), rel=1e-6)
 

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dreamers import carry_of, dreamer_of, governor_of
 
-from renderer.dreaming.ascent import Ascent
-from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.emphasis import Drift
-from renderer.dreaming.mix import parse_mix
-from renderer.dreaming.objective import Objective, Term, mean
-from renderer.dreaming.octaves import Pyramid
-from renderer.dreaming.tone import Governor, Tone, measure
+from renderer.dreaming.ascent.ascent import Ascent
+from renderer.dreaming.governor import Tone, measure
+from renderer.dreaming.objectives.channel_weights import Drift
+from renderer.dreaming.objectives.objective_spec import parse_mix
 from renderer.errors import UsageError
-from renderer.jobs.parts import assemble
-from renderer.jobs.settings import build
+from renderer.films.render_setup import assemble
 from renderer.motion.flow import Motion
-from renderer.render.carry import CarrySettings, make_carry
-from renderer.render.footage import Shot
+from renderer.render.prefetch import Shot
+from renderer.settings.schema import build
 
 CROSSING = {"deep": lambda seconds: 1 - seconds, "middle:2": lambda seconds: seconds}
 
 
 def dream(network, picture, *, seconds, **options):
-    dreamer = Dreamer(network, pyramid=Pyramid(octaves=2), rate=24.0, **options)
+    dreamer = dreamer_of(network, octaves=2, rate=24.0, **options)
     return dreamer(picture, frame=3, seconds=seconds)[0], dreamer
 
 
 def test_a_mix_goes_over_from_one_objective_to_another_with_one_trace(tiny_network, picture):
-    dreamer = Dreamer(tiny_network, pyramid=Pyramid(octaves=2), rate=24.0, layers=CROSSING)
+    dreamer = dreamer_of(tiny_network, octaves=2, rate=24.0, layers=CROSSING)
     for seconds, mix in ((0.0, {"deep": 1.0, "middle:2": 0.0}), (1.0, {"deep": 0.0, "middle:2": 1.0})):
         alone, _ = dream(tiny_network, picture, seconds=seconds, layers=mix)
         np.testing.assert_array_equal(dreamer(picture, frame=3, seconds=seconds)[0], alone)
@@ -38,9 +35,9 @@ def test_a_mix_goes_over_from_one_objective_to_another_with_one_trace(tiny_netwo
     assert dreamer.ascents[-1]._step.experimental_get_tracing_count() == 1
 
 
-def test_objectives_over_time_add_and_scale_as_others_do():
-    sum_ = 0.5 * (Objective((Term("mean", "a", weight=lambda t: t),)) - 3 * mean("b"))
-    np.testing.assert_allclose(sum_.weights(4.0), [2.0, -1.5])
+def test_weights_over_time_are_those_of_their_moment():
+    mix = parse_mix({"a": lambda t: 0.5 * t, "b": -1.5}, kind="mean")
+    np.testing.assert_allclose(mix.weights(4.0), [2.0, -1.5])
 
 
 def test_an_ascent_alone_takes_the_weights_of_the_beginning(tiny_network, picture):
@@ -66,20 +63,20 @@ def test_channels_drift_as_far_as_their_time_says():
 def test_the_governor_aims_at_what_its_time_says_and_lets_go_at_an_amount_of_0(picture):
     start = measure(picture)
     dark, bright = Tone(0.2, 0.2, 0.4, 0.05), Tone(0.7, 0.2, 0.4, 0.05)
-    crossing = Governor(target=lambda t: dark if t < 1 else bright, memory=0.0, rate=1.0)
+    crossing = governor_of(dark, luma=lambda t: 0.2 if t < 1 else 0.7, memory=0.0, rate=1.0)
     np.testing.assert_array_equal(
-        crossing(picture, start, frame=2), Governor(target=bright, memory=0.0, rate=1.0)(picture, start, frame=2)
+        crossing(picture, start, frame=2), governor_of(bright, memory=0.0, rate=1.0)(picture, start, frame=2)
     )
     assert crossing.wanted(start, 0.5) == dark
-    fading = Governor(target=dark, amount=lambda t: max(0.0, 1 - t), rate=1.0)
+    fading = governor_of(dark, amount=lambda t: max(0.0, 1 - t), rate=1.0)
     assert fading(picture, start, frame=1) is picture
     assert fading(picture, start, frame=0) is not picture
 
 
 def test_noise_fades_as_its_time_says(picture):
     start = measure(picture)
-    quiet = Governor(target=start, memory=0.0, noise=lambda t: 0.1 if t < 1 else 0.0, rate=1.0)
-    silent = Governor(target=start, memory=0.0, noise=0.0, rate=1.0)
+    quiet = governor_of(start, memory=0.0, noise=lambda t: 0.1 if t < 1 else 0.0, rate=1.0)
+    silent = governor_of(start, memory=0.0, noise=0.0, rate=1.0)
     np.testing.assert_array_equal(quiet(picture, start, frame=1), silent(picture, start, frame=1))
     assert np.abs(quiet(picture, start, frame=0) - silent(picture, start, frame=0)).max() > 0.01
 
@@ -89,7 +86,7 @@ def shot(picture, index):
 
 
 def test_a_blend_has_the_share_of_its_time(picture):
-    carry = make_carry("blend", CarrySettings(rate=10.0, blend=lambda t: t))
+    carry = carry_of("blend", rate=10.0, blend=lambda t: t)
     dreamed = picture + 0.1
     np.testing.assert_allclose(carry.onto(shot(picture, 0), dreamed).picture, dreamed, atol=1e-6)
     np.testing.assert_allclose(carry.onto(shot(picture, 5), dreamed).picture, picture + 0.05, atol=1e-6)
@@ -98,7 +95,7 @@ def test_a_blend_has_the_share_of_its_time(picture):
 @pytest.mark.parametrize(("index", "half_life"), [(1, 0.1), (20, 4.0)])
 def test_a_carried_dream_fades_with_the_half_life_of_its_time(picture, index, half_life):
     flow = Motion(np.zeros((*picture.shape[:2], 2), np.float32), np.ones(picture.shape[:2], np.float32))
-    carry = make_carry("flow", CarrySettings(rate=10.0, level=0.0, half_life=lambda t: 0.1 if t < 1 else 4.0))
+    carry = carry_of("flow", rate=10.0, level=0.0, half_life=lambda t: 0.1 if t < 1 else 4.0)
     carry.settle(shot(picture, index - 1), picture + 0.1)
     moving = Shot(index=index, source=picture, previous=picture, motion=flow, where=None, cut=False)
     kept = carry.onto(moving, picture + 0.1).picture - picture
@@ -107,7 +104,7 @@ def test_a_carried_dream_fades_with_the_half_life_of_its_time(picture, index, ha
 
 def test_a_carried_dream_is_held_to_the_level_of_its_time(picture):
     def strength(level):
-        carry = make_carry("flow", CarrySettings(rate=10.0, level=level))
+        carry = carry_of("flow", rate=10.0, level=level)
         rng = np.random.default_rng(0)
         layer = rng.normal(0, 0.1, picture.shape).astype(np.float32)
         carry.settle(shot(picture, 0), picture + layer)
@@ -140,9 +137,10 @@ def test_a_film_reads_every_value_over_time_from_its_settings():
     canvas = np.random.default_rng(0).uniform(0.2, 0.9, (48, 64, 3)).astype(np.float32)
     parts = assemble(settings, canvas)
     np.testing.assert_allclose(parts.dreamer.objective.weights(1.5), [0.25, 3.0])
-    assert parts.dreamer.step_size(1.5) == pytest.approx(0.015)
+    assert settings.over_time_in("dream")["step_size"](1.5) == pytest.approx(0.015)
     assert parts.dreamer.drift.amount(1.0) == 0.5
     start = measure(canvas)
     wanted = parts.governor.wanted(start, 1.0)
-    assert (wanted.contrast, parts.governor.amount(1.0), parts.governor.noise(1.5)) == (start.contrast, 0.5, 0.2)
+    held = settings.over_time_in("governor")
+    assert (wanted.contrast, held["amount"](1.0), held["noise"](1.5)) == (start.contrast, 0.5, 0.2)
     assert wanted.luma == pytest.approx(0.4 + 2**-0.5 * (start.luma - 0.4))

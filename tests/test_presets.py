@@ -8,14 +8,15 @@ from typer.testing import CliRunner
 
 from renderer.cli.main import app
 from renderer.errors import BadInput, DreamreelError, UsageError
+from renderer.films.film import Film
+from renderer.films.still import Still, make_still
+from renderer.films.video import VideoFilm
 from renderer.frame import Size
-from renderer.jobs import defaults, presets, toml
-from renderer.jobs.film import Film
-from renderer.jobs.looks import check_preset, describe, look_of, new_preset
-from renderer.jobs.presets import COMMANDS, builtin_folder, load_preset, preset_files, resolve
-from renderer.jobs.still import Still, make_still
-from renderer.jobs.video import VideoFilm
-from renderer.media.encode import encode
+from renderer.inspect.preset_files import check_preset, describe, look_of, new_preset
+from renderer.media.ffmpeg.encode import encode
+from renderer.settings import defaults, presets
+from renderer.settings import document as toml
+from renderer.settings.presets import COMMANDS, builtin_folder, load_preset, preset_files, resolve
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +120,7 @@ def test_a_file_that_is_no_text_or_too_large_is_no_preset(tmp_path):
     binary.write_bytes(b"\xff\xfe\x00")
     large.write_bytes(b"#" * (toml.MAX_BYTES + 1))
     for path in (binary, large):
-        with pytest.raises(BadInput, match="no preset"):
+        with pytest.raises(BadInput, match=r"no preset|too large for a preset"):
             load_preset(str(path))
 
 
@@ -259,13 +260,14 @@ def film_made_with(folder: Path, kind: str, *sets: str) -> tuple[Path, presets.R
     """Write a file with the recipe of a film, without dreaming it."""
     import numpy as np
 
-    from renderer.jobs.recipe import write_recipe
+    from renderer.films.recipe import write_recipe
 
     made = resolve(sets=["film.size=32x16", *sets], defaults=defaults.of_command(kind))
+    inputs = {"clip": (folder / "clip.mp4", "0" * 64)} if kind == VideoFilm.kind else {}
     recipe = write_recipe(
         made.settings,
         kind=kind,
-        inputs={},
+        inputs=inputs,
         facts={},
         weights_sha256="",
         environment={"dreamreel": "0"},

@@ -13,10 +13,11 @@ import pytest
 
 from renderer.errors import BadInput
 from renderer.frame import Size
-from renderer.media.clips import open_clip
-from renderer.media.ffmpeg import file_url, run
-from renderer.media.probe import ClipInfo, _channels, _depth, filters_here, probe, read_tracks
-from renderer.media.timing import STANDARD_RATES, read_packets, timing_of
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.pipes import file_url, run
+from renderer.media.ffmpeg.probe import ClipInfo, _channels, filters_here, probe, read_tracks
+from renderer.media.ffmpeg.showinfo import depth_of
+from renderer.media.ffmpeg.timing import STANDARD_RATES, read_packets, timing_of
 
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
 
@@ -184,9 +185,9 @@ def test_rates_are_exact_in_every_container(tmp_path: Path, rate: str, name: str
     assert info.frames == round(4 * Fraction(rate))
 
 
-def packets(times: list[int], *, tick: str, length: int) -> str:
+def packets(times: list[int], *, tick: str, length: int) -> bytes:
     head = f"#tb 0: {tick}\n#codec_id 0: h264\n#dimensions 0: 64x48\n"
-    return head + "".join(f"0, {at}, {at}, {length}, 9, 0x0\n" for at in times)
+    return (head + "".join(f"0, {at}, {at}, {length}, 9, 0x0\n" for at in times)).encode()
 
 
 @pytest.mark.parametrize("rate", STANDARD_RATES)
@@ -219,8 +220,8 @@ def test_a_rate_that_the_container_only_claims_is_not_believed() -> None:
 
 
 def test_a_list_without_packets_is_no_film() -> None:
-    assert read_packets("#tb 0: 1/25\n#codec_id 0: h264\n") is None
-    assert read_packets("") is None
+    assert read_packets(b"#tb 0: 1/25\n#codec_id 0: h264\n") is None
+    assert read_packets(b"") is None
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_a_list_without_packets_is_no_film() -> None:
     ],
 )
 def test_depths_are_read_off_pixel_formats(form: str, depth: int) -> None:
-    assert _depth(form) == depth
+    assert depth_of(form) == depth
 
 
 @pytest.mark.parametrize(
@@ -244,8 +245,8 @@ def test_channels_are_counted(layout: str, channels: int) -> None:
 
 
 def test_tracks_are_read_from_a_list_and_unknown_ones_named_so() -> None:
-    text = "#tb 0: 1/25\n#media_type 0: video\n#codec_id 0: h264\n#media_type 1: audio\n#codec_id 1: unknown\n"
-    sounds, subtitles = read_tracks(text + "#channel_layout_name 1: mono\n")
+    text = b"#tb 0: 1/25\n#media_type 0: video\n#codec_id 0: h264\n#media_type 1: audio\n#codec_id 1: unknown\n"
+    sounds, subtitles = read_tracks(text + b"#channel_layout_name 1: mono\n")
     assert [(track.codec, track.channels) for track in sounds] == [("unknown", 1)] and subtitles == ()
 
 

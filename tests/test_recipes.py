@@ -13,10 +13,10 @@ import scipy.ndimage
 import tensorflow as tf
 from keras import layers
 
-from renderer.dreaming.networks import Network
-from renderer.dreaming.registry import NetworkSpec
-from renderer.jobs.parts import open_dreamer
-from renderer.jobs.presets import resolve
+from renderer.dreaming.networks.network import Network
+from renderer.dreaming.networks.registry import NetworkSpec
+from renderer.films.render_setup import open_dreamer
+from renderer.settings.presets import resolve
 
 STEPS = 3
 TUTORIAL, KERAS = (51, 51), (112, 100)
@@ -42,7 +42,7 @@ def network():
 @pytest.fixture
 def dreamer_of(monkeypatch, network):
     """Make the dreamer of a preset, with the small network in place of its own."""
-    monkeypatch.setattr("renderer.dreaming.networks.shared_network", lambda *_, **__: network)
+    monkeypatch.setattr("renderer.dreaming.networks.network.shared_network", lambda *_, **__: network)
 
     def make(preset, mix, *sets):
         wanted = [f"dream.first_steps={STEPS}", f"dream.layers={mix}", *sets]

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from renderer.cli.main import app
 from renderer.errors import UsageError
-from renderer.jobs.presets import builtin_folder, load_preset, resolve
-from renderer.jobs.reference import entries, reference, schema
-from renderer.jobs.settings import Settings, build, flatten, keys
-from renderer.jobs.toml import Document
+from renderer.settings.document import Document
+from renderer.settings.presets import builtin_folder, load_preset, resolve
+from renderer.settings.reference import entries, reference, schema
+from renderer.settings.schema import Settings, build, flatten, keys
 
 PAGE = Path(__file__).parents[1] / "docs" / "settings.md"
 VALIDATOR = Draft202012Validator(schema())

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dreamers import dreamer_of
 
-from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.mix import parse_mix
-from renderer.dreaming.octaves import Pyramid
-from renderer.dreaming.references import Aims, Leaders, covering
-from renderer.dreaming.sight import WholeSight
+from renderer.dreaming.evaluator import WholeSight
+from renderer.dreaming.objectives.objective_spec import parse_mix
+from renderer.dreaming.objectives.references import Aims, Leaders, covering
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Size
 
@@ -68,7 +67,7 @@ def test_what_is_compared_with_the_canvas_is_of_this_octave(tiny_network, pictur
 def test_leaders_that_lack_or_lead_nothing_are_refused(tiny_network, mix, leaders, what):
     given = Leaders(**{name: lambda seconds: guide_of(32, 32) for name in leaders})
     with pytest.raises(UsageError, match=what):
-        Dreamer(tiny_network, layers=mix, leaders=given)
+        dreamer_of(tiny_network, layers=mix, leaders=given)
 
 
 def test_a_guide_too_small_for_the_network_is_refused(tiny_network, picture):
@@ -92,11 +91,11 @@ def test_covering_fills_the_size_and_keeps_the_middle():
 @pytest.mark.parametrize("kind", ["guide", "style"])
 def test_a_led_dream_comes_nearer_to_what_leads_it(tiny_network, picture, kind):
     guide = guide_of(32, 48, seed=4)
-    dreamer = Dreamer(
+    dreamer = dreamer_of(
         tiny_network,
         layers={f"{kind}@deep": 1.0},
         leaders=Leaders(**{kind: lambda seconds: guide}),
-        pyramid=Pyramid(octaves=2),
+        octaves=2,
         step_size=0.004,
     )
     dream, _ = dreamer(picture, frame=0, seconds=0.0)
@@ -105,7 +104,7 @@ def test_a_led_dream_comes_nearer_to_what_leads_it(tiny_network, picture, kind):
 
 
 def test_content_holds_to_the_source_and_not_to_what_is_carried_onto_it(tiny_network, picture):
-    dreamer = Dreamer(tiny_network, layers={"content@picture": 1.0}, pyramid=Pyramid(octaves=1), jitter=0)
+    dreamer = dreamer_of(tiny_network, layers={"content@picture": 1.0}, octaves=1, jitter=0)
     carried = picture + np.float32(0.1)
     held, _ = dreamer(carried, frame=0, seconds=0.0)
     led, _ = dreamer(carried, frame=0, seconds=0.0, source=picture)

@@ -20,22 +20,23 @@ from films import save_tiny_network
 from PIL import Image
 from typer.testing import CliRunner
 
+from renderer.batch import film_summary as exhibit
+from renderer.batch import report
+from renderer.batch.batch_journal import BatchJournal
+from renderer.batch.film_summary import middle
+from renderer.batch.report import BatchReport, render_report, write_report
+from renderer.batch.status import Row, read_state
 from renderer.cli.main import app
 from renderer.errors import BadInput, DiskProblem, Interrupted, UsageError
+from renderer.films.first_frame import file_sha256
+from renderer.films.recipe import parse_recipe, write_recipe
+from renderer.films.render_setup import camera_of
 from renderer.frame import Size
-from renderer.jobs.batch import exhibit, report
-from renderer.jobs.batch.exhibit import middle
-from renderer.jobs.batch.journal import BatchJournal
-from renderer.jobs.batch.report import BatchReport, render_report, write_report
-from renderer.jobs.batch.state import Row, read_state
-from renderer.jobs.measures.figures import measure_briefly
-from renderer.jobs.parts import camera_of
-from renderer.jobs.presets import resolve
-from renderer.jobs.recipe import parse_recipe, write_recipe
-from renderer.jobs.start import file_sha256
-from renderer.media.encode import encode
+from renderer.measure.figures import measure_briefly
+from renderer.media.ffmpeg.encode import encode
 from renderer.media.images import write_image
 from renderer.media.recipe import read_recipe
+from renderer.settings.presets import resolve
 
 SIZE = Size(96, 64)
 RATE = 12
@@ -511,7 +512,7 @@ def test_many_films_that_end_at_once_do_not_write_the_page_each_time(tmp_path, m
 def tiny_batch(tmp_path_factory):
     """A jobs file of a zoom and a film that cannot be made."""
     folder = tmp_path_factory.mktemp("tiny")
-    from renderer.jobs.runtime import prepare
+    from renderer.runtime import prepare
 
     prepare()
     weights = save_tiny_network(folder / "tiny.keras")
@@ -546,7 +547,8 @@ def test_a_batch_writes_its_page_and_status_writes_it_again(tiny_batch):
     assert "seed" in text
     path.unlink()
     done = CliRunner().invoke(app, ["status", str(tiny_batch), "--report", "--json"])
-    assert json.loads(done.stdout.splitlines()[-1]) == {"event": "report", "path": str(path)}
+    assert json.loads(done.stdout.splitlines()[-2]) == {"event": "report", "path": str(path)}
+    assert done.exit_code == 3
     assert "1 of 2 films are made, 1 failed." in path.read_text()
     one = read_state(tiny_batch).rows[0]
     CliRunner().invoke(app, ["batch", str(tiny_batch / "jobs.toml"), "--only", "two"])

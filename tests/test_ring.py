@@ -9,28 +9,27 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from dreamers import dreamer_of, governor_of, moving_camera
 from typer.testing import CliRunner
 
-from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.emphasis import Drift
-from renderer.dreaming.octaves import Pyramid
-from renderer.dreaming.tone import Governor, Tone, measure
+from renderer.dreaming.governor import Tone, measure
+from renderer.dreaming.objectives.channel_weights import Drift
 from renderer.errors import Interrupted, UsageError
+from renderer.films.film import Film
+from renderer.films.make import make_film
+from renderer.films.render_setup import camera_of
+from renderer.films.replay import Encoding, film_from_recipe
+from renderer.films.video import video_film
 from renderer.frame import Size, to_8bit
-from renderer.jobs.again import Encoding, film_from_recipe
-from renderer.jobs.film import Film, make_film
-from renderer.jobs.parts import camera_of
-from renderer.jobs.presets import resolve
-from renderer.jobs.settings import build
-from renderer.jobs.video import video_film
-from renderer.media.clips import open_clip
-from renderer.media.encode import encode
-from renderer.media.store import Store
-from renderer.motion.camera import Camera
-from renderer.motion.ring import Ring
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.encode import encode
+from renderer.media.store.store import Store
+from renderer.motion.loops import Ring
 from renderer.render.loop import render
-from renderer.render.ring import RingScene, inside
+from renderer.render.loop_scene import RingScene, inside
 from renderer.render.scenes import ZoomScene
+from renderer.settings.presets import resolve
+from renderer.settings.schema import build
 
 RATE = Fraction(12)
 RING = Ring(frames=24, seam=10, run_up=8, rate=RATE)
@@ -113,7 +112,7 @@ def test_the_journey_is_the_same_at_any_rate():
 
 
 def test_the_camera_wanders_back_to_where_it_began():
-    camera = Camera(zoom=1.5, rotate=10.0, wander=0.3, wander_period=3.0, seed=4, around=2.0)
+    camera = moving_camera(zoom=1.5, rotate=10.0, wander=0.3, wander_period=3.0, seed=4, around=2.0)
     centres = np.array([camera.centre(t) for t in np.arange(0, 2, 0.05)])
     assert np.ptp(centres, axis=0).min() > 0.05
     assert np.abs(centres - 0.5).max() <= 0.3
@@ -140,7 +139,7 @@ def test_channels_come_and_go_whole_times_and_as_often_as_without():
 
 
 def test_a_pictures_own_tone_comes_back(picture):
-    governor = Governor(target=Tone(0.9, 0.2, 0.4, 0.05), memory=1.0, half_life=0.01, rate=12.0, noise=0.0)
+    governor = governor_of(Tone(0.9, 0.2, 0.4, 0.05), memory=1.0, half_life=0.01, rate=12.0, noise=0.0)
     tone = Tone(0.2, 0.2, 0.4, 0.05)
     far, near = (measure(governor(picture, tone, frame=20, age=age)).luma for age in (100.0, 0.0))
     assert far > near + 0.3
@@ -151,7 +150,7 @@ def test_a_pictures_own_tone_comes_back(picture):
 
 def test_what_it_is_led_into_is_small_when_the_camera_zooms_in():
     size = Size(96, 64)
-    way = Camera(zoom=2.0).matrix(1.0, 0.0, size=size)  # what fills the frame in a second
+    way = moving_camera(zoom=2.0).matrix(1.0, 0.0, size=size)  # what fills the frame in a second
     share = inside(way, size)
     assert (share[17:47, 25:71] == 1).all()
     assert not share[:8].any()
@@ -161,14 +160,16 @@ def test_what_it_is_led_into_is_small_when_the_camera_zooms_in():
 
 def test_a_camera_that_turns_sees_it_at_the_side():
     size = Size(96, 64)
-    share = inside(Camera(turn_x=40.0).matrix(1.0, 0.0, size=size), size)
+    share = inside(moving_camera(turn_x=40.0).matrix(1.0, 0.0, size=size), size)
     assert (share[20:44, -10:] == 1).all()
     assert not share[:, :40].any()
 
 
 def scene(picture, ring=RING, **camera):
     moves = {"zoom": 1.5, "wander": 0.1, "seed": 2, **camera}
-    zoom = ZoomScene(start=picture, camera=Camera(**moves, around=ring.seconds), edges="mirror", rate=float(ring.rate))
+    zoom = ZoomScene(
+        start=picture, camera=moving_camera(**moves, around=ring.seconds), edges="mirror", rate=float(ring.rate)
+    )
     return RingScene(zoom, ring, seed=2)
 
 
@@ -193,9 +194,9 @@ class Kept:
 
 
 def dream(scene, tiny_network, store, *, frames, stop_after=10**9):
-    dreamer = Dreamer(
+    dreamer = dreamer_of(
         tiny_network,
-        pyramid=Pyramid(octaves=2),
+        octaves=2,
         steps=1,
         first_steps=4,
         rate=12.0,
@@ -203,7 +204,7 @@ def dream(scene, tiny_network, store, *, frames, stop_after=10**9):
         around=RING.seconds,
         step_size=0.03,
     )
-    governor = Governor(target=Tone(0.45, 0.2, 0.4, 0.05), rate=12.0)
+    governor = governor_of(Tone(0.45, 0.2, 0.4, 0.05), rate=12.0)
     seen = []
     done = render(
         scene,
@@ -373,7 +374,7 @@ def test_the_flag_makes_a_loop(tmp_path, monkeypatch):
         asked.append(film.settings.film.loop)
         raise UsageError("enough")
 
-    monkeypatch.setattr("renderer.jobs.film.make_film", note)
+    monkeypatch.setattr("renderer.films.make.make_film", note)
     for flags in ([], ["--loop"]):
         CliRunner().invoke(app, ["zoom", "-o", str(tmp_path / "a.mp4"), *flags])
     assert asked == [False, True]

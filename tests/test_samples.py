@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from renderer.batch.jobfile import read_jobs
 from renderer.frame import Size
-from renderer.jobs.batch.jobfile import read_jobs
-from renderer.media.clips import open_clip
-from renderer.media.cuts import find_cuts
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.cuts import find_cuts
 from renderer.media.images import read_image
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"

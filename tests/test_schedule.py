@@ -192,9 +192,42 @@ def test_a_film_without_time_is_refused(seconds: float, rate: Fraction) -> None:
         read(1.0, seconds=seconds, rate=rate)
 
 
+def test_deforum_strings_know_what_numexpr_knows() -> None:
+    for text, value in {
+        "0:(s)": 9.0,
+        "0:((t>3) & (t<20) | (t==0))": 1.0,
+        "0:(~(t>3))": 0.0,
+        "0:(5 & 6)": 4.0,
+        "0:(-t % 7)": -5.0,
+        "0:(where(t > 0, 1/t, 0))": 1 / 12,
+        "0:(arctan2(t, 12) + sinh(0) + cosh(0) + arctanh(0))": math.pi / 4 + 1,
+        "0:(fmod(-t, 7) + trunc(1.7) + expm1(0) + log1p(0))": -4.0,
+        "0:(3 < t < 20)": 1.0,
+        '"0": ("1.5"), "24": ("2.5")': 2.0,
+    }.items():
+        schedule = parse(text, seconds=4.0, rate=Fraction(24), seed=9)
+        assert math.isclose(schedule(0.5), value), text
+        assert pickle.loads(pickle.dumps(schedule))(0.5) == schedule(0.5)
+
+
+def test_what_is_not_understood_is_named_with_its_place_and_a_long_string_is_cut() -> None:
+    for text, said in {
+        "0:(1), 9:(frac(t))": "unknown function 'frac' at character 11",
+        "0:(1.5 & t)": "whole numbers, not 1.5",
+        "0:(1 << t)": "'1 << t', which is not allowed in an expression at character 4",
+        "s * 2": "unknown name 's'",
+        ",".join(f"{frame}:(1)" for frame in range(1000)) + ", 7:(x)": "unknown name 'x' at character",
+    }.items():
+        with pytest.raises(UsageError) as refusal:
+            read(text)
+        assert said in str(refusal.value)
+        assert len(str(refusal.value)) < 400
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_gives_a_number(name: str) -> None:
-    numbers = ", ".join(["0.5", "0.25", "0.75"][: FUNCTIONS[name].least])
+    first = "1.5" if name == "arccosh" else "0.5"
+    numbers = ", ".join([first, "0.25", "0.75"][: FUNCTIONS[name].least])
     assert math.isfinite(Formula(f"{name}({numbers})", names=())())
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from renderer.errors import UsageError
 from renderer.frame import Size
-from renderer.jobs.mistakes import allowed
-from renderer.jobs.settings import Settings, build, encode_key, examine, fields, flatten, keys, pixel_key
-from renderer.jobs.values import Within
+from renderer.setting_types import Within
+from renderer.settings.messages import allowed
+from renderer.settings.schema import Settings, build, encode_key, examine, fields, flatten, keys, pixel_key
 
 
 def test_the_defaults_are_a_film_of_6_seconds_at_640x360_and_24_frames_a_second():
@@ -228,7 +228,7 @@ def test_any_value_is_either_taken_or_refused_in_a_sentence_that_names_the_setti
 
 
 def test_choices_are_those_that_the_code_below_knows():
-    from renderer.media.source import NOISES
+    from renderer.media.noise import NOISES
     from renderer.motion.resample import EDGES
 
     known = fields()
@@ -237,8 +237,8 @@ def test_choices_are_those_that_the_code_below_knows():
 
 
 def test_ways_of_normalising_and_objectives_are_those_that_the_dreamer_knows():
-    from renderer.dreaming.gradients import NORMALISERS
-    from renderer.dreaming.kinds import KINDS
+    from renderer.dreaming.ascent.gradients import NORMALISERS
+    from renderer.dreaming.objectives.objective_terms import KINDS
 
     known = fields()
     assert set(allowed(known["dream.normalise"]).removeprefix("one of ").split(", ")) == set(NORMALISERS)

@@ -12,11 +12,11 @@ import pytest
 
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Pixels, Size
-from renderer.media.clips import open_clip
-from renderer.media.encode import FORMATS, Encoder, encode, read_recipe
-from renderer.media.ffmpeg import file_url, run
-from renderer.media.probe import probe
-from renderer.media.sound import HOMES, Sound
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.encode import FORMATS, Encoder, choose_format, encode, read_recipe
+from renderer.media.ffmpeg.pipes import file_url, run
+from renderer.media.ffmpeg.probe import probe
+from renderer.media.ffmpeg.sound import HOMES, Sound, SoundPlan, plan_sound
 
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
 SAMPLES = 48_000
@@ -307,6 +307,130 @@ def test_a_film_without_sound_stays_without(tmp_path: Path) -> None:
     assert open_clip(source).sound is None
     assert again(source, tmp_path / "out.mp4", sound=Sound(source=source)) == ()
     assert probe(tmp_path / "out.mp4").sounds == ()
+
+
+# --- sound that cannot be kept as it is ------------------------------------------------------------------------------
+
+
+def spread(path: Path, layout: str, *options: str) -> Path:
+    """A short film whose sound has these channels."""
+    pictures = [*LAVFI, "testsrc2=s=48x32:r=24:d=0.3"]
+    noise = [*LAVFI, f"anoisesrc=a=0.3:d=0.3,pan={layout}|c0=c0|c1=c0"]
+    return make(path, *pictures, *noise, *X264, *(options or ("-c:a", "pcm_s16le")))
+
+
+def planned(source: Path, out: Path) -> SoundPlan:
+    return plan_sound(Sound(source=source), choose_format(out)[0], out=out)
+
+
+def test_channels_that_an_encoder_does_not_take_are_mixed_down_and_said_before_the_film_is_made(tmp_path: Path) -> None:
+    ambisonic = ("-c:a", "libopus", "-mapping_family", "2")
+    cases = [
+        *(("5.1.4", "in.mov", "out.mp4", 6), ("9.1.6", "in.mkv", "out.webm", 8), ("5.1.2", "in.mov", "out.webm", 6)),
+        *(("cube", "in.mov", "out.mp4", 4), ("4.0", "in.mov", "out.webm", 5), ("3.1", "in.mov", "out.webm", 3)),
+        *(("binaural", "in.mov", "out.mp4", 2), ("13C", "in.mkv", "out.mp4", 2), ("22.2", "in.mkv", "out.mp4", 8)),
+        ("ambisonic 1", "in.mkv", "out.webm", 2),
+    ]
+    for layout, name, out, channels in cases:
+        source = spread(tmp_path / name, layout, *(ambisonic if layout.startswith("ambi") else ()))
+        if layout.startswith("ambi"):
+            out = "out.mov"  # Its encoder, too, takes named places alone.
+        notes = planned(source, tmp_path / out).notes
+        assert any("mixed down from" in note for note in notes) == (layout not in ("4.0", "binaural")), (layout, notes)
+        if layout in ("5.1.4", "22.2", "13C", "ambisonic 1"):
+            assert again(source, tmp_path / out) == notes
+            assert [track.channels for track in probe(tmp_path / out).sounds] == [channels]
+            assert np.abs(heard(tmp_path / out)).max() > 0.01
+
+
+def test_a_track_that_is_empty_or_that_nothing_here_can_decode_is_left_out_with_a_note(tmp_path: Path) -> None:
+    good = many(tmp_path / "good.mkv", "-c:a", "flac", "-c:s", "subrip").read_bytes()
+    for old, new in ((b"A_FLAC", b"A_XYZQ"), (b"A_FLAC", b"A_MLP\0")):
+        source = tmp_path / "strange.mkv"
+        source.write_bytes(good.replace(old, new, 1))
+        notes = planned(source, tmp_path / "out.mp4").notes
+        assert any("lacks sound of its source: track 0" in note for note in notes), notes
+        assert again(source, tmp_path / "out.mp4", sound=Sound(source=source)) == notes
+        assert len(probe(tmp_path / "out.mp4").sounds) == 1
+        source.write_bytes(good.replace(old, new))
+        assert any("has no sound" in note for note in planned(source, tmp_path / "out.mp4").notes)
+
+
+def broken(path: Path) -> Path:
+    """A stream of which some packets of the sound are lost and some damaged."""
+    pictures = [*LAVFI, "testsrc2=s=160x96:r=25:d=2", *LAVFI, "anoisesrc=a=0.3:d=2:seed=1"]
+    data = bytearray(make(path, *pictures, "-c:v", "mpeg2video", "-c:a", "aac", "-f", "mpegts").read_bytes())
+    sound = [at for at in range(0, len(data), 188) if (data[at + 1] & 0x1F, data[at + 2]) == (1, 1)]
+    for count, at in enumerate(sound[: len(sound) // 2]):
+        if count % 7 == 3:
+            data[at + 20 : at + 180] = b"\xff" * 160
+        if count % 11 == 5:
+            data[at + 3] ^= 5
+    path.write_bytes(data)
+    return path
+
+
+def test_broken_packets_of_sound_are_left_out_and_cost_neither_the_film_nor_the_rest(tmp_path: Path) -> None:
+    source = broken(tmp_path / "broken.ts")
+    for out in ("out.mp4", "out.webm"):
+        notes = planned(source, tmp_path / out).notes
+        assert any(note.startswith(f"The sound of {source} is damaged in places") for note in notes), notes
+        clip = open_clip(source)
+        encode(noise(10, clip.size), tmp_path / out, size=clip.size, rate=clip.rate, sound=Sound(source=source))
+        assert len(heard(tmp_path / out)) / SAMPLES == pytest.approx(2, abs=0.2)
+
+
+def test_sound_of_cameras_and_recorders_that_cannot_be_kept_costs_no_film(shared: Path, tmp_path: Path) -> None:
+    for name, out, told in (
+        ("bad.ts", "out.mov", "damaged in places"),
+        ("ch10.mov", "out.webm", "mixed down from 10 channels to 5.1"),
+        ("empty_audio_pid.ts", "out.mp4", "lacks sound of its source: track 1"),
+    ):
+        source, size = shared / "cases" / name, Size(64, 48)
+        assert any(told in note for note in planned(source, tmp_path / out).notes)
+        encode(noise(5, size), tmp_path / out, size=size, rate=Fraction(25), sound=Sound(source=source))
+        assert len(probe(tmp_path / out).sounds) == 1
+
+
+# --- subtitles that are not plain ------------------------------------------------------------------------------------
+
+
+def captions(path: Path) -> str:
+    return run(["-i", file_url(path), "-map", "0:s:0", "-f", "srt", "pipe:1"]).stdout.decode()
+
+
+def with_words(path: Path, words: Path, codec: str) -> Path:
+    pictures = [*LAVFI, "testsrc2=s=48x32:r=24:d=2"]
+    return make(path, *pictures, "-i", file_url(words), "-map", "0", "-map", "1", *X264, "-c:s", codec)
+
+
+def test_subtitles_in_latin_letters_of_an_older_code_are_read_and_said(tmp_path: Path) -> None:
+    words = tmp_path / "words.srt"
+    words.write_text("1\n00:00:00,300 --> 00:00:00,900\nCafe#\n\n2\n00:00:01,200 --> 00:00:01,800\nplain é\n\nx\n")
+    source = with_words(tmp_path / "in.mkv", words, "subrip")
+    assert planned(source, tmp_path / "out.mp4").notes == ()
+    source.write_bytes(source.read_bytes().replace(b"Cafe#", b"Caf\xe9!"))
+    for out in ("out.mp4", "out.webm"):
+        for part in ({}, {"end": 1.5}):
+            notes = again(source, tmp_path / out, **part)
+            assert len(notes) == 1 and "read as Windows-1252" in notes[0]
+            text = captions(tmp_path / out)
+            assert "Café!" in text and "plain é" in text
+
+
+def test_the_commands_of_a_drawing_in_subtitles_are_not_shown_as_text(tmp_path: Path) -> None:
+    words = tmp_path / "words.ass"
+    lines = [r"{\an7\p1}m 0 0 l 100 0{\p0}", r"{\pos(1,2)\i1}Hello{\i0}, world{\p4}m 5 5{\p0} end", r"{\p2}b 9 9"]
+    dialogue = [f"Dialogue: 0,0:00:00.{n}0,0:00:00.{n}9,Default,,0,0,0,,{line}" for n, line in enumerate(lines, 1)]
+    words.write_text(
+        "[Script Info]\nScriptType: v4.00+\n\n[Events]\nFormat: Layer, Start, End, Style, Name, MarginL, MarginR,"
+        " MarginV, Effect, Text\n" + "\n".join(dialogue)
+    )
+    source = with_words(tmp_path / "in.mkv", words, "ass")
+    for out in ("out.mp4", "out.webm"):
+        assert again(source, tmp_path / out) == ()
+        text = captions(tmp_path / out)
+        assert "Hello" in text and "world end" in text and not re.search(r"[mbl] \d", text), text
 
 
 # --- whole or not at all ---------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ import pytest
 
 from renderer.errors import UsageError
 from renderer.frame import Size
-from renderer.media import source
-from renderer.media.source import NOISES, grey, noise
+from renderer.media import noise as source
+from renderer.media.noise import NOISES, grey, noise
 
 SIZE = Size(160, 90)
 

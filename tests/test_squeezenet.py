@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from renderer.dreaming.squeezenet import build_squeezenet, features, load_squeezenet, prepare
-from renderer.errors import EnvironmentProblem
+from renderer.dreaming.networks.squeezenet import build_squeezenet, features, load_squeezenet, prepare
+from renderer.errors import BadInput, EnvironmentProblem
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
 WEIGHTS = SHARED / "weights" / "squeezenet_v1.0_imagenet.npz"
@@ -40,7 +40,7 @@ def test_weights_that_do_not_fit_are_refused_by_name(tmp_path):
     with pytest.raises(EnvironmentProblem, match="fire3_squeeze1x1/bias holds shape"):
         load_squeezenet(tmp_path / "w.npz")
     (tmp_path / "text.npz").write_text("no weights here")
-    with pytest.raises(EnvironmentProblem, match=r"text\.npz"):
+    with pytest.raises(BadInput, match=r"text\.npz"):
         load_squeezenet(tmp_path / "text.npz")
     with pytest.raises(EnvironmentProblem, match="does not exist"):
         load_squeezenet(tmp_path / "nowhere.npz")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from renderer.films.first_frame import fit
 from renderer.frame import Size
-from renderer.jobs.start import fit
 
 
 @pytest.mark.parametrize("how", ["cover", "contain", "stretch"])

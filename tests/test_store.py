@@ -16,10 +16,11 @@ import pytest
 
 from renderer.errors import BadInput, DiskProblem
 from renderer.frame import Frame, Pixels, Size, to_8bit
-from renderer.media import disk, ledger
-from renderer.media.ffmpeg import FfmpegFailed
-from renderer.media.journal import Journal
-from renderer.media.store import OtherFilmError, Store, StoreBusyError
+from renderer.media import disk
+from renderer.media.ffmpeg.pipes import FfmpegFailed
+from renderer.media.store import store_format as ledger
+from renderer.media.store.journal import Journal
+from renderer.media.store.store import OtherFilmError, Store, StoreBusyError
 
 SIZE = Size(32, 24)
 RATE = Fraction(24000, 1001)
@@ -178,7 +179,8 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 import test_store as t
-from renderer.media import checkpoint, disk, journal, segments, store
+from renderer.media.store import checkpoint, journal, segments, store
+from renderer.media import disk
 
 folder, point, at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
@@ -452,9 +454,10 @@ def test_a_lost_line_in_the_middle_ends_the_film_there(film: Path) -> None:
 
 
 def line(kind: str, first: int, frames: int) -> dict[str, Any]:
-    fields = {"length": 1, "sha256": "", "state_length": 1, "state_sha256": ""}
+    fields = {"length": 1000, "sha256": "", "state_length": 1, "state_sha256": ""}
     if kind == "segment":
-        return {"kind": kind, "key": "film", "name": f"{first}+{frames}", "first": first, "frames": frames, **fields}
+        name = f"{first:08}-{frames:08}"
+        return {"kind": kind, "key": "film", "name": name, "first": first, "frames": frames, **fields}
     return {"kind": kind, "key": "film", "frames": frames}
 
 
@@ -471,7 +474,7 @@ def line(kind: str, first: int, frames: int) -> dict[str, Any]:
     ],
 )
 def test_what_the_lines_of_a_journal_mean_together(lines: list[dict[str, Any]], left: list[str]) -> None:
-    assert [segment.name for segment in ledger.replay(lines, key="film")[0]] == left
+    assert [f"{segment.first}+{segment.frames}" for segment in ledger.replay(lines, key="film")[0]] == left
 
 
 @pytest.mark.parametrize(

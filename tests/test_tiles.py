@@ -6,23 +6,24 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from dreamers import dreamer_of
 from keras import layers, ops
 
-from renderer.dreaming.dreamer import Dreamer
-from renderer.dreaming.fitting import choose, least_budget
-from renderer.dreaming.folding import Folded
-from renderer.dreaming.mix import parse_mix
-from renderer.dreaming.networks import Network
-from renderer.dreaming.reach import WINDOWS, Reach, Seen, Span, nodes_between, walk
-from renderer.dreaming.registry import NetworkSpec
-from renderer.dreaming.sight import PICTURE, WholeSight
-from renderer.dreaming.tiles import TiledSight, Tiles, TooLittle
-from renderer.dreaming.tiling import Anatomy
+from renderer import runtime
+from renderer.dreaming.evaluator import PICTURE, WholeSight
+from renderer.dreaming.networks.fold_batch_norm import Folded
+from renderer.dreaming.networks.network import Network
+from renderer.dreaming.networks.registry import NetworkSpec
+from renderer.dreaming.objectives.objective_spec import parse_mix
+from renderer.dreaming.tiles.receptive_field import WINDOWS, Reach, Seen, Span, nodes_between, walk
+from renderer.dreaming.tiles.tile_search import choose, least_budget
+from renderer.dreaming.tiles.tiled_evaluator import TiledSight, Tiles, TooLittle
+from renderer.dreaming.tiles.tiling import Anatomy
 from renderer.errors import UsageError
+from renderer.films import render_setup as parts
+from renderer.films.first_frame import own_size
 from renderer.frame import Size
-from renderer.jobs import memory, runtime
-from renderer.jobs.settings import build, flatten
-from renderer.jobs.start import own_size
+from renderer.settings.schema import build, flatten
 
 SIZES = [(61, 47), (80, 50)]
 
@@ -197,7 +198,7 @@ def test_a_dream_in_tiles_is_the_dream_of_the_whole(tiny_network, picture):
     least = least_budget(Anatomy(tiny_network.cut(["deep"]), itemsize=4), Size.of(picture))
     tiles = Tiles(size=Size.of(picture), memory=int(1.05 * least))
     dreams = [
-        Dreamer(tiny_network, layers={"deep": 1.0}, first_steps=3, sight=sight)(picture, frame=0, seconds=0.0)[0]
+        dreamer_of(tiny_network, layers={"deep": 1.0}, first_steps=3, sight=sight)(picture, frame=0, seconds=0.0)[0]
         for sight in (WholeSight, tiles)
     ]
     assert np.abs(dreams[0] - picture).max() > 0.01
@@ -363,16 +364,16 @@ def test_a_named_memory_lets_a_picture_keep_its_own_size():
 
 def test_small_films_are_looked_at_whole_without_a_word(monkeypatch):
     monkeypatch.setattr(runtime, "memory_total", lambda: 8 * 10**9)
-    assert memory.sight_of(build({"film.size": "640x360"}), kind="zoom") is WholeSight
+    assert parts.sight_of(build({"film.size": "640x360"}), kind="zoom") is WholeSight
 
 
 def test_large_films_get_half_of_the_machine_whatever_is_free(monkeypatch):
     monkeypatch.setattr(runtime, "memory_total", lambda: 24 * 10**9 + 12345)
     monkeypatch.setattr(runtime, "memory_available", lambda: 10**9)
     large = build({"film.size": "3840x2160"})
-    assert memory.sight_of(large, kind="still").memory == 12 * 10**9
+    assert parts.sight_of(large, kind="still").memory == 12 * 10**9
     monkeypatch.setattr(runtime, "memory_total", lambda: 24 * 10**9 + 54321)
-    assert memory.sight_of(large, kind="still").memory == 12 * 10**9
+    assert parts.sight_of(large, kind="still").memory == 12 * 10**9
 
 
 def test_the_mix_of_a_preset_is_the_same_in_tiles(networks):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from renderer.jobs.toml import Document, from_value, line_of, lines, to_value
+from renderer.settings.document import Document, from_value, line_of, lines, to_value
 
 TEXT = '''# A comment with [brackets] and a = 1
 extends = "x" # after it = 2

@@ -5,8 +5,9 @@ from dataclasses import asdict
 import cv2
 import numpy as np
 import pytest
+from dreamers import governor_of
 
-from renderer.dreaming.tone import HEADROOM, Governor, Tone, measure, shoulder
+from renderer.dreaming.governor import HEADROOM, Governor, Tone, measure, shoulder
 
 TARGET = Tone(luma=0.45, contrast=0.2, saturation=0.4, sharpness=0.05)
 
@@ -27,7 +28,7 @@ def garish() -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["luma", "contrast", "saturation", "sharpness"])
 def test_every_part_of_the_tone_comes_near_its_target(garish, name):
-    settled = measure(film(Governor(target=TARGET, noise=0), garish, seconds=12, push=lambda x: x))
+    settled = measure(film(governor_of(TARGET, noise=0), garish, seconds=12, push=lambda x: x))
     assert getattr(settled, name) == pytest.approx(getattr(TARGET, name), rel=0.12)
 
 
@@ -35,15 +36,15 @@ def test_a_dream_that_grows_without_end_is_held(garish):
     def push(canvas):
         return canvas + 0.05 * (canvas - canvas.mean())
 
-    first = measure(film(Governor(target=TARGET, memory=0.0), garish, seconds=4, push=push))
-    later = measure(film(Governor(target=TARGET, memory=0.0), garish, seconds=12, push=push))
+    first = measure(film(governor_of(TARGET, memory=0.0), garish, seconds=4, push=push))
+    later = measure(film(governor_of(TARGET, memory=0.0), garish, seconds=12, push=push))
     assert later.contrast == pytest.approx(first.contrast, rel=0.05)
     assert later.luma == pytest.approx(first.luma, rel=0.05)
 
 
 def test_the_pace_depends_on_time_not_on_frames(garish):
     def settled(rate):
-        return measure(film(Governor(target=TARGET, rate=rate, noise=0), garish, seconds=0.5, push=lambda x: x))
+        return measure(film(governor_of(TARGET, rate=rate, noise=0), garish, seconds=0.5, push=lambda x: x))
 
     slow, fast = settled(12.0), settled(48.0)
     assert fast.contrast == pytest.approx(slow.contrast, rel=0.05)
@@ -51,15 +52,15 @@ def test_the_pace_depends_on_time_not_on_frames(garish):
 
 
 def test_a_seed_picture_keeps_its_own_tone_at_first():
-    governor = Governor(target=TARGET)
+    governor = governor_of(TARGET)
     start = Tone(0.8, 0.05, 0.1, 0.01)
     assert asdict(governor.wanted(start, 0.0)) == pytest.approx(asdict(start))
     assert governor.wanted(start, 60.0).luma == pytest.approx(TARGET.luma, abs=1e-3)
-    assert Governor(target=TARGET, memory=0.0).wanted(start, 0.0) == TARGET
+    assert governor_of(TARGET, memory=0.0).wanted(start, 0.0) == TARGET
 
 
 def test_without_a_target_frames_stay_as_they_are(garish):
-    assert Governor(target=None)(garish, measure(garish), frame=3) is garish
+    assert governor_of(TARGET, amount=0.0)(garish, measure(garish), frame=3) is garish
 
 
 def test_the_shoulder_leaves_the_middle_alone_and_never_reaches_the_ends():
@@ -74,7 +75,7 @@ def test_the_shoulder_leaves_the_middle_alone_and_never_reaches_the_ends():
 
 def test_noise_is_keyed_by_seed_and_frame(garish):
     def governed(seed, frame):
-        return Governor(target=TARGET, noise=0.05, seed=seed)(garish, measure(garish), frame=frame)
+        return governor_of(TARGET, noise=0.05, seed=seed)(garish, measure(garish), frame=frame)
 
     np.testing.assert_array_equal(governed(1, 2), governed(1, 2))
     assert np.abs(governed(1, 2) - governed(1, 3)).max() > 1e-4
@@ -83,5 +84,5 @@ def test_noise_is_keyed_by_seed_and_frame(garish):
 
 def test_a_flat_picture_stays_finite():
     flat = np.zeros((8, 8, 3), np.float32)
-    governed = Governor(target=TARGET)(flat, measure(flat), frame=0)
+    governed = governor_of(TARGET)(flat, measure(flat), frame=0)
     assert np.isfinite(governed).all()

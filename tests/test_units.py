@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import itertools
+import os
+import pickle
+import re
 import threading
+from unittest.mock import Mock
 
 import films
 import numpy as np
@@ -12,18 +18,21 @@ import pytest
 from films import SHOT, Batch, Listening, sha256
 
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, Interrupted, UsageError
-from renderer.jobs.film import make_film
-from renderer.jobs.rendering import Maker
-from renderer.jobs.still import Still, make_still
-from renderer.jobs.workers import remote
-from renderer.jobs.workers.content import Cache, describe, pieces
-from renderer.jobs.workers.crew import Crew
-from renderer.jobs.workers.executors import Job
-from renderer.jobs.workers.staffed import Staffed
-from renderer.jobs.workers.units import Desk, Failure, Missing, Opening, Stretch, script_of
-from renderer.media.ffmpeg import FfmpegFailed
+from renderer.films.local_renderer import Maker
+from renderer.films.make import make_film
+from renderer.films.still import Dreamt, Still, make_still
+from renderer.frame import Size
+from renderer.media.ffmpeg.pipes import FfmpegFailed
 from renderer.media.images import write_image
-from renderer.media.store import Store
+from renderer.media.store.segments import Recorder
+from renderer.media.store.store import Store
+from renderer.workers import distributed as remote
+from renderer.workers.answers import NonsenseError, pack, unpack
+from renderer.workers.inputs import Cache, describe, pieces
+from renderer.workers.jobs import Job
+from renderer.workers.pool import Staffed
+from renderer.workers.scheduler import Crew, Order
+from renderer.workers.tasks import Desk, Failure, Missing, Opening, Stretch, script_of
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +61,7 @@ def small_lanes(monkeypatch):
 
 
 class Neighbour:
-    """A worker in a thread of this process; `dies` says of an order whether it dies of it."""
+    """A worker in a thread of this process; `dies` says of an order whether it dies of it, `says` what it answers."""
 
     numbers = itertools.count()
 
@@ -86,7 +95,11 @@ class Neighbour:
             )
             self.staff.performed.append(order.unit)
             self.staff.turn.notify_all()
-        self.crew.answered(self, order.number, answer)
+        try:
+            self.crew.answered(self, order.number, unpack(self.staff.says(order.unit, answer)))
+        except NonsenseError as error:
+            self.crew.lost(self, f"in {self.desk.folder.name} {error}", nonsense=True)
+            self.crew.joined(Neighbour(self.staff))
 
 
 class Neighbours:
@@ -94,8 +107,8 @@ class Neighbours:
 
     shared, workers = True, 2
 
-    def __init__(self, folder, *, dies=lambda unit: False):
-        self.crew, self.folder, self.dies = Crew(), folder, dies
+    def __init__(self, folder, *, dies=lambda unit: False, says=lambda unit, answer: pack(answer)):
+        self.crew, self.folder, self.dies, self.says = Crew(), folder, dies, says
         self.turn, self.done, self.performed = threading.Condition(), [], []
 
     def start(self):
@@ -293,6 +306,140 @@ def test_workers_that_would_make_other_pixels_are_refused(network, tmp_path):
     assert "numpy: 1.0 there" in answer.message
 
 
+def resealed(stretched, **changes):
+    """An answer whose first segment has other bytes, and hashes that fit them."""
+    changes |= {f"{name}_sha256": hashlib.sha256(changes[name]).hexdigest() for name in changes if name != "frames"}
+    return dataclasses.replace(stretched, segments=(dataclasses.replace(stretched.segments[0], **changes),))
+
+
+def other_film(tmp_path):
+    """A segment of a frame of another size."""
+    recorder = Recorder(tmp_path, size=Size(48, 64), first=0, state=None)
+    recorder.append(np.full((64, 48, 3), 0.5, np.float32))
+    recorder.commit({"dream": np.full((64, 48, 3), 0.5, np.float32)})
+    return recorder.sealed[0]
+
+
+def bomb():
+    """A megabyte of state in a kilobyte."""
+    held = io.BytesIO()
+    np.savez_compressed(held, dream=np.zeros((48, 64, 96), np.float32))
+    return held.getvalue()
+
+
+class Harmful:
+    """What runs code when it is unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("a pickle of a worker was opened",)
+
+
+def lies_over(folder):
+    """Words of a complaint -> what a worker says instead of its answer."""
+    other = other_film(folder)
+    passwd = {"weights": ["../../../../../etc/passwd"]}
+    return [
+        ("with nothing", lambda true: b""),
+        ("with a NoneType|with nothing", lambda true: None),
+        ("bytes that are no answer", lambda true: pickle.dumps(Harmful())),
+        ("damaged Stretched", lambda true: pack(true)[:-20]),
+        ("damaged Failure", lambda true: b'Failure [{"kind": 7}]'),
+        ("with a Progress", lambda true: pack(true.last)),
+        ("with nothing", lambda true: pack(dataclasses.replace(true, segments=(), last=None))),
+        ("an end where there is none", lambda true: pack(dataclasses.replace(true, ended=True))),
+        ("2 frames|frames that are not 2", lambda true: pack(resealed(true, frames=2))),
+        ("999 frames", lambda true: pack(resealed(true, frames=999))),
+        ("damaged on their way", lambda true: pack(spoiled(true))),
+        ("not 1 of 64x48", lambda true: pack(resealed(true, movie=b"#EXTM3U\nfile:///etc/passwd\n"))),
+        ("not 1 of 64x48", lambda true: pack(resealed(true, movie=true.segments[0].movie[:-2000]))),
+        ("not 1 of 64x48|no film can go on", lambda true: pack(resealed(true, movie=other.movie, state=other.state))),
+        ("no film can go on", lambda true: pack(resealed(true, state=b"no state"))),
+        ("no film can go on", lambda true: pack(resealed(true, state=other.state))),
+        ("no film can go on", lambda true: pack(resealed(true, state=bomb()))),
+        ("a frame that it did not make", lambda true: pack(moved(true))),
+        ("files that the film does not have", lambda true: pack(Missing(files=passwd))),
+        ("files that the film does not have", lambda true: pack(Missing(files={"shadow": ["content"]}))),
+        ("asked for no file", lambda true: pack(Missing(files={}))),
+        ("without saying why", lambda true: pack(Failure(kind="bug", message="x"))),
+        ("without saying why", lambda true: pack(Failure(kind="Interrupted", message="Stopped."))),
+    ]
+
+
+def spoiled(true):
+    (sealed,) = true.segments
+    return dataclasses.replace(true, segments=(dataclasses.replace(sealed, movie=sealed.movie + b"!"),))
+
+
+def moved(true):
+    return dataclasses.replace(true, last=dataclasses.replace(true.last, index=10**9))
+
+
+def test_whatever_a_worker_says_instead_of_its_answer_costs_the_unit_and_never_the_film(network, tmp_path):
+    lies = lies_over(tmp_path)
+    told = set()
+
+    def says(unit, answer):
+        if not isinstance(unit, Stretch) or unit.first in told:
+            return pack(answer)
+        told.add(unit.first)
+        return lies[unit.first][1](answer)
+
+    there = films.zoom(network, tmp_path / "there.mp4", frames=len(lies))
+    here = films.zoom(network, tmp_path / "here.mp4", frames=len(lies))
+    outcomes, listener = make(Neighbours(tmp_path, says=says), there)
+    assert outcomes["there.mp4"].error is None
+    assert len(told) == len(lies)
+    for number, (words, _) in enumerate(lies):
+        pattern = rf"A worker in desk-\d+ .*({words}).* at frames {number} to"
+        assert any(re.search(pattern, note) for note in listener.notes), words
+    make_film(here, listener=Listening())
+    assert sha256(here.out) == sha256(there.out)
+
+
+def test_workers_of_whom_none_says_anything_of_use_are_named_in_the_sentence_that_ends_the_film(network, tmp_path):
+    image = tmp_path / "start.png"
+    write_image(np.full((32, 48, 3), 0.5, np.float32), image)
+    film = films.zoom(network, tmp_path / "film.mp4")
+    still = Still(settings=film.settings, out=tmp_path / "still.png", picture=image)
+
+    def says(unit, answer):
+        if isinstance(answer, Dreamt):
+            return pack(dataclasses.replace(answer, picture=answer.picture[1:]))
+        return pack(answer) if isinstance(unit, Opening) else b""
+
+    outcomes, _ = make(Neighbours(tmp_path, says=says), film, still)
+    for name, words in (("film.mp4", "with nothing"), ("still.png", "another picture")):
+        error = outcomes[name].error
+        assert isinstance(error, EnvironmentProblem)
+        assert re.search(rf"2 workers .*one in desk-\d+ .*{words}.*the other in desk-\d+ .*{words}", str(error))
+
+
+def test_an_answer_that_nobody_asked_for_is_no_answer(network, tmp_path):
+    script = script_of(films.zoom(network, tmp_path / "x.mp4"), shared=True)
+    crew, answers = Crew(), []
+    hand = Mock(spec=("begin", "stop"))
+    order = Order(
+        unit=Opening(script=script), label="x", rank=(0,), heard=lambda _: None, answered=lambda it: answers.append(it)
+    )
+    crew.joined(hand)
+    failure = Failure(kind="BadInput", message="It is empty.")
+    with pytest.raises(NonsenseError, match="not asked"):
+        crew.answered(hand, order.number, failure)
+    crew.submit(order)
+    with pytest.raises(NonsenseError, match="not asked"):
+        crew.answered(hand, order.number + 1, failure)
+    crew.answered(hand, order.number, failure)
+    with pytest.raises(NonsenseError, match="not asked"):
+        crew.answered(hand, order.number, failure)
+    assert answers == [failure]
+
+
+def test_names_that_are_not_utf8_travel_too():
+    name = os.fsdecode(b"caf\xe9.png")
+    assert unpack(pack(Missing(files={"clip": [name]}))).files == {"clip": [name]}
+    assert unpack(pack(Failure(kind="BadInput", message=f"{name} is empty."))).message == "caf\\udce9.png is empty."
+
+
 def perform_sending_what_is_missing(desk, unit):
     """As a worker and its employer would: ask, send, ask again. Returns what was asked for, and the answer."""
     answer = desk.perform(unit, tell=lambda _: None)
@@ -324,7 +471,7 @@ def test_what_a_worker_says_of_an_input_has_the_name_that_the_user_knows(network
 
 
 def test_content_arrives_in_pieces_and_is_checked(tmp_path, monkeypatch):
-    from renderer.jobs.workers import content
+    from renderer.workers import inputs as content
 
     monkeypatch.setattr(content, "PIECE", 1000)
     folder = tmp_path / "pictures"
@@ -388,9 +535,6 @@ def test_failures_travel_as_words(error, kind, passing, words):
 
 
 def test_segments_damaged_on_their_way_are_noticed(tmp_path):
-    from renderer.frame import Size
-    from renderer.media.segments import Recorder
-
     recorder = Recorder(tmp_path, size=Size(16, 16), first=5, state=None)
     frame = np.full((16, 16, 3), 0.5, np.float32)
     recorder.append(frame)

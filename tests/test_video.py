@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,18 +13,20 @@ from typer.testing import CliRunner
 
 from renderer.cli.main import app
 from renderer.errors import BadInput, Interrupted, UsageError
+from renderer.films.first_frame import shrunk
+from renderer.films.make import make_film
+from renderer.films.masks import Masks
+from renderer.films.recipe import parse_recipe
+from renderer.films.replay import Encoding, film_from_recipe
+from renderer.films.video import VideoFilm, pictures, video_film
 from renderer.frame import Size
-from renderer.jobs import defaults
-from renderer.jobs.film import make_film
-from renderer.jobs.masks import Masks
-from renderer.jobs.presets import resolve
-from renderer.jobs.recipe import parse_recipe
-from renderer.jobs.start import shrunk
-from renderer.jobs.video import VideoFilm, pictures, video_film
-from renderer.media.clips import open_clip
-from renderer.media.encode import read_recipe
-from renderer.media.ffmpeg import file_url, run
+from renderer.media.ffmpeg import process
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.encode import read_recipe
+from renderer.media.ffmpeg.pipes import FfmpegFailed, ffmpeg_exe, file_url, run
 from renderer.media.images import write_image
+from renderer.settings import defaults
+from renderer.settings.presets import resolve
 
 FRAMES = 6
 RATE = 12
@@ -172,6 +175,93 @@ def test_frames_of_a_kept_store_are_encoded_again_with_the_sound(clip, tmp_path)
     done = CliRunner().invoke(app, ["encode", str(out), "-o", str(other), "-q"])
     assert done.exit_code == 0, done.stderr
     assert open_clip(other).sound is not None
+
+
+def invoke(*args):
+    return CliRunner().invoke(app, list(map(str, args)))
+
+
+def sounds(path):
+    return [track.codec for track in open_clip(path).source.info.sounds]
+
+
+def test_the_sound_of_a_kept_film_is_found_from_any_folder_and_never_lost_in_silence(clip, tmp_path, monkeypatch):
+    """By the path as it was given, meant from where the film was made; another file under that name is passed over."""
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    for folder in (project / "clips", project / "out", elsewhere / "clips"):
+        folder.mkdir(parents=True)
+    (project / "clips" / "one.mp4").write_bytes(clip.read_bytes())
+    make_clip(elsewhere / "clips" / "one.mp4", source=f"testsrc=s=96x64:r={RATE}:d=0.5")
+    monkeypatch.chdir(project)
+    make(film(Path("clips/one.mp4"), Path("out/dream.mp4"), keep_store=True))
+    monkeypatch.chdir(elsewhere)
+    made, work = project / "out" / "dream.mp4", project / "out" / ".dream.mp4.dreamreel"
+    assert invoke("encode", work, "-o", "again.mp4").exit_code == 0 and sounds(elsewhere / "again.mp4") == ["aac"]
+    assert invoke("encode", made, "-o", "none.mp4", "--no-sound").exit_code == 0 and not sounds(elsewhere / "none.mp4")
+    assert film_from_recipe(made, Path("x.mp4"), encoding=Encoding())[0].clip == project / "clips" / "one.mp4"
+    moved = (project / "clips" / "one.mp4").rename(tmp_path / "moved.mp4")
+    lost = invoke("encode", made, "-o", "lost.mp4")
+    assert lost.exit_code == 4 and not (elsewhere / "lost.mp4").exists()
+    assert "--clip" in lost.output and "--no-sound" in lost.output
+    assert invoke("encode", made, "-o", "lost.mp4", "--clip", moved).exit_code == 0
+    assert sounds(elsewhere / "lost.mp4") == ["aac"]
+
+
+def test_sound_that_cannot_be_kept_is_said_when_the_film_is_planned(tmp_path):
+    clip, spread = make_clip(tmp_path / "in.mov"), ["-af", "pan=5.1.4|c0=c0|c9=c0", "-c:a", "pcm_s16le"]
+    run(["-i", file_url(clip), "-c:v", "copy", *spread, file_url(tmp_path / "ten.mov")])
+    out, jobs = tmp_path / "out.mp4", tmp_path / "jobs.toml"
+    jobs.write_text('[[job]]\nname = "one"\nkind = "video"\ninput = "ten.mov"\noutput = "out.mp4"\n')
+    told = "the sound is mixed down from 10 channels to 5.1"
+    for command in (
+        ["video", tmp_path / "ten.mov", "-o", out, "--dry-run"],
+        ["plan", "video", tmp_path / "ten.mov", "-o", out],
+    ):
+        shown = invoke(*command, *FLAGS)
+        assert shown.exit_code == 0 and told in shown.output, shown.output
+    shown = invoke("batch", jobs, "--dry-run")
+    assert told in shown.output, shown.output
+    shown = invoke("video", tmp_path / "ten.mov", "-o", out, *FLAGS)
+    assert shown.exit_code == 0 and shown.output.count(told) == 1
+    assert "mixed" not in invoke("video", tmp_path / "ten.mov", "-o", out, "--overwrite", "--no-sound", *FLAGS).output
+    assert sounds(out) == []
+
+
+@pytest.mark.parametrize("meant", ["*framecrc*", "*showinfo*", "*rgb24*pipe:1*"])
+def test_a_clip_is_not_blamed_for_an_ffmpeg_that_stalls_or_is_killed(tmp_path, monkeypatch, clip, meant):
+    real = ffmpeg_exe()
+    monkeypatch.setattr(process, "IDLE_SECONDS", 0.3)
+    for trouble, told in (("sleep 100 & wait", "was stopped"), ("kill -9 $$", "SIGKILL")):
+        script = tmp_path / "ffmpeg"
+        script.write_text(f'#!/bin/sh\ncase "$*" in {meant}) {trouble};; esac\nexec {real} "$@"\n')
+        script.chmod(0o755)
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(script))
+        with pytest.raises(FfmpegFailed, match=told):
+            list(open_clip(clip).frames())
+
+
+@pytest.mark.parametrize("stage", ["encode", "read", "dream"])
+def test_an_ffmpeg_that_dies_once_costs_no_film_and_one_that_always_does_is_named(tmp_path, monkeypatch, clip, stage):
+    """While frames are encoded, while the store is read for it, and while dreams are written into the store."""
+    real = ffmpeg_exe()
+    meant = {"encode": "*rawvideo*libx264*", "read": "*segment-*rawvideo*", "dream": "*rawvideo*magicyuv*"}[stage]
+    script = tmp_path / "ffmpeg"
+    mark = tmp_path / "died"
+    script.write_text(
+        f'#!/bin/sh\ncase "$*" in {meant}) if [ ! -e {mark} ]; then touch {mark}; kill -9 $$; fi;; esac\n'
+        f'exec {real} "$@"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(script))
+    out = tmp_path / "dream.mp4"
+    result, listening = make(film(clip, out))
+    assert result.frames == FRAMES and mark.exists()
+    assert stage == "read" or any("SIGKILL" in note and "Once more" in note for note in listening.notes)
+    script.write_text(script.read_text().replace(f"touch {mark}; ", ""))
+    mark.unlink()
+    shown = invoke("video", clip, "-o", tmp_path / "never.mp4", *FLAGS)
+    assert shown.exit_code == 5 and "ffmpeg was killed by signal SIGKILL" in shown.output
+    assert not (tmp_path / "never.mp4").exists()
 
 
 @pytest.mark.parametrize("mode", ["none", "blend", "blend-loop", "blend-random"])

@@ -13,11 +13,12 @@ import typer
 
 from renderer.cli.making import Making
 from renderer.cli.options import command
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
+from renderer.errors import shown
 
 if TYPE_CHECKING:
-    from renderer.jobs.batch.plan import BatchOptions, Planned
-    from renderer.jobs.batch.state import BatchState, Row
+    from renderer.batch.batch_plan import BatchOptions, Planned
+    from renderer.batch.status import BatchState, Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ def add(app: typer.Typer) -> None:
 
         Stop it whenever you like: the same command goes on where it stopped, and makes nothing twice.
         """
-        from renderer.jobs.batch.plan import BatchOptions
+        from renderer.batch.batch_plan import BatchOptions
 
         options = BatchOptions(only=tuple(running.only or ()), **making.options())
         if dry_run:
@@ -80,7 +81,7 @@ def add(app: typer.Typer) -> None:
         ] = False,
     ) -> None:
         """Show how a batch stands: what is made, at work, failed, waiting; while it runs and afterwards."""
-        from renderer.jobs.batch.state import read_state
+        from renderer.batch.status import read_state
 
         state = read_state(where)
         if terminal.json:
@@ -94,15 +95,16 @@ def add(app: typer.Typer) -> None:
         terminal.result(text, event="batch", folder=str(state.folder), **times, counts=state.counts())
         if report:
             _write_report(terminal, state)
+        _check_failed(state.counts()["failed"], len(state.rows), "failed; `dreamreel batch` tries them once more")
 
 
 def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: BatchOptions, running: Running) -> None:
-    from renderer.cli.progress import BatchProgress
-    from renderer.jobs.batch.journal import BatchJournal, batch_folder
-    from renderer.jobs.batch.plan import open_jobs, plan_batch
-    from renderer.jobs.batch.report import BatchReport
-    from renderer.jobs.batch.run import run_batch
-    from renderer.jobs.workers.executors import open_executor
+    from renderer.batch.batch_journal import BatchJournal, batch_folder
+    from renderer.batch.batch_plan import open_jobs, plan_batch
+    from renderer.batch.report import BatchReport
+    from renderer.batch.run import run_batch
+    from renderer.cli.show.progress import BatchProgress
+    from renderer.workers.executors import open_executor
 
     began = time.monotonic()
     jobs = open_jobs(path, output_dir=output_dir)
@@ -145,8 +147,8 @@ def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: Batch
 
 
 def _write_report(terminal: Terminal, state: BatchState) -> None:
-    from renderer.jobs.batch.exhibit import show
-    from renderer.jobs.batch.report import write_report
+    from renderer.batch.film_summary import show
+    from renderer.batch.report import write_report
 
     made = [row for row in state.rows if row.state == "done"]
     terminal.stage("looking at the films")
@@ -158,9 +160,9 @@ def _write_report(terminal: Terminal, state: BatchState) -> None:
 
 
 def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: BatchOptions) -> None:
-    from renderer.jobs.batch.estimate import estimate
-    from renderer.jobs.batch.journal import Records, batch_folder
-    from renderer.jobs.batch.plan import open_jobs, plan_batch
+    from renderer.batch.batch_journal import Records, batch_folder
+    from renderer.batch.batch_plan import open_jobs, plan_batch
+    from renderer.batch.estimate import estimate
 
     jobs = open_jobs(path, output_dir=output_dir)
     base = (output_dir or jobs.folder).absolute()
@@ -173,9 +175,13 @@ def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: B
     else:
         for line in table([_plan_cells(one, base) for one in planned]):
             terminal.result(line)
+    for one in planned:
+        for note in one.notes:
+            terminal.note(f"{one.row.name}: {note}")
     found = estimate(planned, listener=terminal)
+    failed = sum(one.error is not None for one in planned)
     terminal.result(
-        found.text(),
+        found.text() if found.films or not failed else "Nothing else is left to make.",
         event="plan",
         films=found.films,
         frames=found.frames,
@@ -183,7 +189,16 @@ def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: B
         bytes=found.bytes,
         peak=found.peak,
         measured=found.measured,
+        failed=failed,
     )
+    _check_failed(failed, len(planned), "cannot be made")
+
+
+def _check_failed(failed: int, films: int, what: str) -> None:
+    from renderer.errors import JobsFailed
+
+    if failed:
+        raise JobsFailed(f"{failed} of {films} films {what}.")
 
 
 def _counting(terminal: Terminal) -> Callable[[int, int], None]:
@@ -200,7 +215,7 @@ def _tell_problems(terminal: Terminal, planned: Sequence[Planned]) -> None:
 
 
 def _tell_film(terminal: Terminal, row: Row) -> None:
-    from renderer.jobs.outputs import size_text, span
+    from renderer.films.outputs import size_text, span
 
     length = f", {row.seconds:.4g} s" if row.fps else ""
     made = "made before" if row.earlier else f"made in {span(row.took or 0.0)}"
@@ -211,7 +226,7 @@ def _tell_film(terminal: Terminal, row: Row) -> None:
 def _finish(terminal: Terminal, rows: Sequence[Row], *, films: int, took: float) -> None:
     """Tell the failures and the sum, and end with the exit code that belongs to them."""
     from renderer.errors import Interrupted, JobsFailed
-    from renderer.jobs.outputs import span
+    from renderer.films.outputs import span
 
     made = [row for row in rows if row.state == "done"]
     failed = [row for row in rows if row.state == "failed"]
@@ -238,8 +253,8 @@ def _finish(terminal: Terminal, rows: Sequence[Row], *, films: int, took: float)
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:
     """Lay cells out in columns, two spaces apart; the last one is as long as it is."""
-    held = [list(map(str, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*held, strict=True)]
+    held = [[shown(str(cell)) for cell in row] for row in rows]
+    widths = [min(80, max(map(len, column))) for column in zip(*held, strict=True)]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in held]
 
 
@@ -252,11 +267,11 @@ def _plan_cells(one: Planned, base: Path) -> list[str]:
 
 def _planned_values(one: Planned) -> dict[str, Any]:
     error = {} if one.error is None else {"error": str(one.error), "exit_code": one.error.exit_code}
-    return {**one.row.values(), "priority": one.priority, **error}
+    return {**one.row.values(), "priority": one.priority, "notes": list(one.notes), **error}
 
 
 def _status_cells(row: Row, state: BatchState) -> list[str]:
-    from renderer.jobs.outputs import size_text, span
+    from renderer.films.outputs import size_text, span
 
     if row.state == "failed":
         last = row.error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from renderer.cli.options import command
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 
 
 def add(app: typer.Typer) -> None:
@@ -14,7 +14,7 @@ def add(app: typer.Typer) -> None:
     @command(app)
     def doctor(terminal: Terminal) -> None:
         """Show what this machine has: versions, device, ffmpeg and its codecs, caches, room."""
-        from renderer.jobs.doctor import examine
+        from renderer.inspect.doctor import examine
 
         terminal.stage("looking around")
         findings = examine()

@@ -8,8 +8,12 @@ from typing import Annotated
 import typer
 
 from renderer.cli.making import Making
-from renderer.cli.options import ENCODE_FLAGS, Given, Out, Overwrite, command
-from renderer.cli.terminal import Terminal
+from renderer.cli.options import ENCODE_FLAGS, Given, NoSound, Out, Overwrite, command
+from renderer.cli.show.terminal import Terminal
+
+Clip = Annotated[
+    Path | None, typer.Option("--clip", metavar="FILE", help="The video it was made from, if it has moved.")
+]
 
 
 def add(app: typer.Typer) -> None:
@@ -24,16 +28,24 @@ def encode(
     film: Annotated[Path, typer.Argument(metavar="FILM", help="A film with a kept store, or a work folder.")],
     *,
     out: Out,
+    clip: Clip = None,
+    no_sound: NoSound = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a film from the frames that are there: of a kept store, or of one that is not finished yet."""
     chosen = given.resolve().settings.encode
-    from renderer.jobs.again import Encoding, encode_again
+    from renderer.films.replay import Encoding, encode_again
 
-    encoding = Encoding(codec=chosen.codec, quality=chosen.quality)
+    encoding = Encoding(codec=chosen.codec, quality=chosen.quality, sound=False if no_sound else None)
     terminal.stopper.graceful = True
     result = encode_again(
-        film, out, encoding=encoding, overwrite=overwrite, listener=terminal, should_stop=terminal.stopper
+        film,
+        out,
+        encoding=encoding,
+        clip=clip,
+        overwrite=overwrite,
+        listener=terminal,
+        should_stop=terminal.stopper,
     )
     terminal.film(result)
 
@@ -47,9 +59,7 @@ def replay(
     image: Annotated[
         Path | None, typer.Option("--image", metavar="FILE", help="The picture it began with, if it has moved.")
     ] = None,
-    clip: Annotated[
-        Path | None, typer.Option("--clip", metavar="FILE", help="The video it was made from, if it has moved.")
-    ] = None,
+    clip: Clip = None,
     mask: Annotated[Path | None, typer.Option("--mask", metavar="FILE", help="Its mask, if it has moved.")] = None,
     cuts: Annotated[
         Path | None, typer.Option("--cuts", metavar="FILE", help="Its list of cuts, if it has moved.")
@@ -62,13 +72,14 @@ def replay(
         Path | None, typer.Option("--second-guide", metavar="FILE", help="Its second guide, if it has moved.")
     ] = None,
     style: Annotated[Path | None, typer.Option("--style", metavar="FILE", help="Its style, if it has moved.")] = None,
+    no_sound: NoSound = False,
     making: Making,
 ) -> None:
     """Render a film again from the recipe inside it."""
     chosen = given.resolve().settings.encode
-    from renderer.jobs.again import Encoding, film_from_recipe
-    from renderer.jobs.film import make_film
-    from renderer.jobs.still import Still, make_still
+    from renderer.films.make import make_film
+    from renderer.films.replay import Encoding, film_from_recipe
+    from renderer.films.still import Still, make_still
 
     again, recipe = film_from_recipe(
         film,
@@ -83,7 +94,7 @@ def replay(
             "second guide": second_guide,
             "style": style,
         },
-        encoding=Encoding(codec=chosen.codec, quality=chosen.quality),
+        encoding=Encoding(codec=chosen.codec, quality=chosen.quality, sound=False if no_sound else None),
         **making.options(),
     )
     if isinstance(again, Still):
@@ -91,7 +102,7 @@ def replay(
         terminal.result(f"{done.path}: {done.size}", event="still", path=str(done.path))
         return
     result = make_film(again, listener=terminal, should_stop=terminal.stopper)
-    from renderer.jobs.runtime import differences
+    from renderer.runtime import differences
 
     if changed := differences(recipe.environment):
         terminal.note(f"Made then with something else ({'; '.join(changed)}): frames may differ in fine detail.")

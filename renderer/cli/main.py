@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from renderer import __version__
 from renderer.cli import batch, doctor, films, metrics, networks, plan, presets, still, video, zoom
+from renderer.cli.show.streams import check_results, open_streams
+from renderer.errors import DreamreelError
 
 app = typer.Typer(
     name="dreamreel",
@@ -42,4 +45,14 @@ for group in (zoom, video, still, plan, batch, films, metrics, presets, networks
 
 def main() -> None:
     """Run the command line; the entry point of the `dreamreel` command."""
-    app()
+    open_streams()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code:
+            raise
+    try:
+        check_results()
+    except DreamreelError as error:
+        print(f"dreamreel: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

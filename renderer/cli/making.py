@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from renderer.cli.options import AllowEnvChange, DryRun, KeepStore, Overwrite, Restart, WorkDir
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 from renderer.errors import UsageError
 
 if TYPE_CHECKING:
-    from renderer.jobs.film import Film
+    from renderer.films.film import Film
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +51,16 @@ def make_or_plan(film: Film, planning: Planning, *, terminal: Terminal) -> None:
     if planning.plot is not None:
         if not planning.dry_run:
             raise UsageError("--plot draws what a film would be; give it together with --dry-run.")
-        from renderer.jobs.curves import draw_curves
+        from renderer.measure.curves import draw_curves
 
         draw_curves(film, planning.plot)
         terminal.note(f"{planning.plot}: what changes over the film.")
     if planning.dry_run:
-        from renderer.jobs.plan import make_plan
+        from renderer.films.plan import make_plan
 
         plan = make_plan(film, listener=terminal)
-        terminal.result(plan.text(), event="plan", **plan.values())
+        terminal.result(*plan.text().splitlines(), event="plan", **plan.values())
         return
-    from renderer.jobs.film import make_film
+    from renderer.films.make import make_film
 
     terminal.film(make_film(film, listener=terminal, should_stop=terminal.stopper))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from renderer.cli.options import command
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 
 
 def add(app: typer.Typer) -> None:
@@ -38,10 +38,10 @@ def add(app: typer.Typer) -> None:
 
         With --source also how steady it is beside the video it was made from. With --json every pair's value.
         """
-        from renderer.jobs.measures.metrics import measure_film
+        from renderer.measure.metrics import measure_film
 
         if plot is not None:
-            from renderer.jobs.plot import check_plot, draw_plot
+            from renderer.measure.plot import check_plot, draw_plot
 
             check_plot(plot, overwrite=overwrite)
         terminal.stage(f"measuring {film.name}")
@@ -49,5 +49,5 @@ def add(app: typer.Typer) -> None:
         for note in report.notes:
             terminal.note(note)
         if plot is not None:
-            draw_plot(report, plot)
-        terminal.result("\n".join(report.lines()), event="metrics", **report.as_json())
+            draw_plot(report, plot, overwrite=overwrite)
+        terminal.result(*report.lines(), event="metrics", **report.as_json())

@@ -1,6 +1,6 @@
 """The flags that many commands share, written once: each stands for one setting, and is checked where settings are.
 
-Values are passed on as text; `renderer.jobs.settings` reads them, so that a flag, `--set` and a preset take the same
+Values are passed on as text; `renderer.settings.schema` reads them, so that a flag, `--set` and a preset take the same
 forms and give the same errors. Defaults are repeated here because help must not wait for the settings to load; a test
 compares them.
 """
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 
 if TYPE_CHECKING:
-    from renderer.jobs.presets import Preset, Resolved
+    from renderer.settings.presets import Preset, Resolved
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Given:
             UsageError, BadInput: something that makes no sense.
         """
         from renderer.errors import UsageError
-        from renderer.jobs.presets import resolve
+        from renderer.settings.presets import resolve
 
         flags = {**self.flags, **{key: given for key, given in extra.items() if given[1] is not None}}
         if "film.seconds" in flags and "film.frames" in flags:
@@ -158,6 +158,7 @@ KeepColour = Annotated[
 AllowEnvChange = Annotated[
     bool, typer.Option("--allow-env-change", help="Go on with work begun by other versions or on another machine.")
 ]
+NoSound = Annotated[bool, typer.Option("--no-sound", help="Leave the sound and the subtitles of the video out.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how long it would take.")]
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from renderer.cli.options import ALL_FLAGS, Given, command
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 
 Names = Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Presets, or files that end in .toml.")]
 
@@ -34,8 +34,8 @@ def list_(
     ] = None,
 ) -> None:
     """List the presets, each with the commands that it is meant for and what it looks like."""
-    from renderer.jobs.looks import describe
-    from renderer.jobs.presets import check_command, preset_files
+    from renderer.inspect.preset_files import describe
+    from renderer.settings.presets import check_command, preset_files
 
     wanted = None if for_ is None else check_command(for_)
     found = [entry for entry in describe(preset_files()) if wanted is None or wanted in (entry[2] or [wanted])]
@@ -63,9 +63,9 @@ def show(
     ] = None,
 ) -> None:
     """Show every setting that presets lead to, and where each value comes from."""
-    from renderer.jobs.defaults import of_command
-    from renderer.jobs.presets import check_command, load_preset, resolve
-    from renderer.jobs.settings import flatten
+    from renderer.settings.defaults import of_command
+    from renderer.settings.presets import check_command, load_preset, resolve
+    from renderer.settings.schema import flatten
 
     presets = [load_preset(name) for name in names]
     meant = [preset.commands[0] for preset in presets if preset.commands]
@@ -86,13 +86,13 @@ def show(
 
 def check(terminal: Terminal, names: Names) -> None:
     """Check that presets can be read and make sense, and tell of every mistake; then the exit code is 4."""
-    from renderer.jobs.looks import check_preset
+    from renderer.inspect.preset_files import check_preset
 
     found = [check_preset(name) for name in names]
     for checked in found:
         good = f"{checked.name}: good, {checked.settings} settings"
         terminal.result(
-            "\n".join(checked.problems) or good,
+            *(checked.problems or [good]),
             event="checked",
             name=checked.name,
             path=None if checked.path is None else str(checked.path),
@@ -105,10 +105,10 @@ def check(terminal: Terminal, names: Names) -> None:
 
 def reference(terminal: Terminal) -> None:
     """Print what every setting means, its type, range, unit and default, as Markdown."""
-    from renderer.jobs.reference import entries, reference
+    from renderer.settings.reference import entries, reference
 
     if not terminal.json:
-        terminal.result(reference().rstrip())
+        terminal.result(*reference().rstrip().splitlines())
         return
     for entry in entries():
         terminal.result("", event="setting", **entry.values())
@@ -116,10 +116,10 @@ def reference(terminal: Terminal) -> None:
 
 def schema(terminal: Terminal) -> None:
     """Print a JSON Schema of preset files, with which editors complete and check them."""
-    from renderer.jobs.reference import schema
+    from renderer.settings.reference import schema
 
     found = schema()
-    terminal.result(json.dumps(found, indent=2, ensure_ascii=False), **found)
+    terminal.result(*json.dumps(found, indent=2, ensure_ascii=False).splitlines(), **found)
 
 
 def new(
@@ -134,7 +134,7 @@ def new(
     about: Annotated[str, typer.Option("--about", metavar="TEXT", help="What it looks like, in a line.")] = "",
 ) -> None:
     """Write a preset of your own from a film or from the flags given here; `--preset NAME` then uses it."""
-    from renderer.jobs.looks import look_of, new_preset
+    from renderer.inspect.preset_files import look_of, new_preset
 
     resolved = given.resolve(below=[] if from_ is None else [look_of(from_)])
     path = new_preset(name, resolved, about=about)

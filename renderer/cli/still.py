@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from renderer.cli.options import STILL_FLAGS, Given, KeepColour, Mask, Out, Overwrite, command
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 
 
 def add(app: typer.Typer) -> None:
@@ -49,7 +49,7 @@ def add(app: typer.Typer) -> None:
             "area.keep_colour": ("--keep-colour", keep_colour or None),
         }
         resolved = given.resolve(extra)
-        from renderer.jobs.still import Still, make_still
+        from renderer.films.still import Still, make_still
 
         job = Still(
             settings=resolved.settings,
@@ -60,7 +60,7 @@ def add(app: typer.Typer) -> None:
             evolution=evolution,
             overwrite=overwrite,
         )
-        from renderer.jobs.outputs import span
+        from renderer.films.outputs import span
 
         done = make_still(job, listener=terminal)
         terminal.result(

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from renderer.cli.making import Making, Planning, make_or_plan
-from renderer.cli.options import VIDEO_FLAGS, Given, KeepColour, Mask, Out, command
-from renderer.cli.terminal import Terminal
-from renderer.jobs import defaults
+from renderer.cli.options import VIDEO_FLAGS, Given, KeepColour, Mask, NoSound, Out, command
+from renderer.cli.show.terminal import Terminal
+from renderer.settings import defaults
 
 
 def add(app: typer.Typer, *, planned: bool = False) -> None:
@@ -41,6 +41,7 @@ def add(app: typer.Typer, *, planned: bool = False) -> None:
         ] = None,
         keep_colour: KeepColour = False,
         compare: Annotated[bool, typer.Option("--compare", help="Show CLIP beside the dream, at its left.")] = False,
+        no_sound: NoSound = False,
         making: Making,
         planning: Planning,
     ) -> None:
@@ -53,9 +54,10 @@ def add(app: typer.Typer, *, planned: bool = False) -> None:
             "film.fps": ("--fps", fps),
             "area.keep_colour": ("--keep-colour", keep_colour or None),
             "encode.compare": ("--compare", compare or None),
+            "encode.sound": ("--no-sound", False if no_sound else None),
         }
         resolved = given.resolve(extra)
-        from renderer.jobs.video import video_film
+        from renderer.films.video import video_film
 
         film = video_film(resolved, clip, out, mask=mask, cuts=cuts, **making.options())
         make_or_plan(film, planning, terminal=terminal)

@@ -9,8 +9,8 @@ import typer
 
 from renderer.cli.making import Making, Planning, make_or_plan
 from renderer.cli.options import ZOOM_FLAGS, Given, Out, command
-from renderer.cli.terminal import Terminal
-from renderer.jobs import defaults
+from renderer.cli.show.terminal import Terminal
+from renderer.settings import defaults
 
 
 def add(app: typer.Typer, *, planned: bool = False) -> None:
@@ -34,7 +34,7 @@ def add(app: typer.Typer, *, planned: bool = False) -> None:
         Stop it whenever you like: the same command goes on where it stopped.
         """
         settings = given.resolve({"film.loop": ("--loop", loop or None)}).settings
-        from renderer.jobs.film import Film
+        from renderer.films.film import Film
 
         film = Film(settings=settings, out=out, picture=image, **making.options())
         make_or_plan(film, planning, terminal=terminal)

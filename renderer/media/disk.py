@@ -9,8 +9,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from renderer.errors import DiskProblem
-from renderer.media.process import DISK_ERRNOS
+from renderer.errors import BadInput, DiskProblem
+from renderer.files import once_a_file, open_own
+from renderer.media.ffmpeg.process import DISK_ERRNOS
 
 
 @contextlib.contextmanager
@@ -38,14 +39,15 @@ def seal(path: Path) -> tuple[int, str]:
         return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@once_a_file
 def is_whole(path: Path, *, length: int, sha256: str) -> bool:
-    """Say whether the file is there with that length and that SHA-256."""
+    """Say whether the file is there, and no link, with that length and that SHA-256."""
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
             if os.fstat(file.fileno()).st_size != length:
                 return False
             return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-    except OSError:
+    except (OSError, BadInput):
         return False
 
 

@@ -56,7 +56,11 @@ def _check_free(path: Path, *, overwrite: bool, folder: bool) -> None:
     elif path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file, like {path / 'film.mp4'}.")
     if not overwrite:
-        raise UsageError(f"{path} exists already; choose another name, or allow it to be replaced with --overwrite.")
+        raise _taken(path)
+
+
+def _taken(path: Path) -> UsageError:
+    return UsageError(f"{path} exists already; choose another name, or allow it to be replaced with --overwrite.")
 
 
 def picture_name(index: int) -> str:
@@ -94,21 +98,31 @@ def writing(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """Give a temporary name in the folder of `path`; what is written there takes the final name if all goes well.
 
     Whatever stops the block, the unfinished file (or folder) is removed and `path` stays as it was.
 
+    Args:
+        path: the final name.
+        overwrite: whether what is there by the end may be replaced, even if it was not there at the beginning.
+
     Raises:
+        UsageError: the name was taken meanwhile.
         DiskProblem: the finished file could not be put in its place.
     """
     part = temporary_name(path)
     _remove(part)  # Left by a run that was killed.
     try:
         yield part
+        _check_free(path, overwrite=overwrite, folder=part.is_dir())
         with writing(path):
             _settle(part)
-            _swap(part, path)
+            if overwrite:
+                _swap(part, path)
+            else:
+                _take(part, path)
+            fsync_folder(path.absolute().parent)
     finally:
         _remove(part)
 
@@ -127,8 +141,24 @@ def _swap(part: Path, path: Path) -> None:
         _remove(old)
         path.replace(old)
     part.replace(path)
-    fsync_folder(path.absolute().parent)
     _remove(old)
+
+
+def _take(part: Path, path: Path) -> None:
+    """Give a finished file or folder its name, unless something else took that name in the last moment."""
+    try:
+        if part.is_dir():
+            part.rename(path)  # Nothing but an empty folder is ever replaced by this.
+        else:
+            os.link(part, path)
+    except OSError as error:
+        if os.path.lexists(path):
+            raise _taken(path) from error
+        if part.is_dir():
+            raise
+        # A file system without second names: an empty file holds the name.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        part.replace(path)
 
 
 def _remove(path: Path) -> None:

@@ -6,6 +6,7 @@ Frames are `float32 (H, W, 3)`, RGB, sRGB-encoded, in [0, 1] (see `renderer.fram
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -16,8 +17,10 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, TiffImagePlugin
 
 from renderer.errors import BadInput, UsageError, nearest
+from renderer.files import check_input, open_input
 from renderer.frame import Frame, Pixels, Size, from_8bit, to_8bit
 from renderer.media import recipe as recipes
+from renderer.media.bounded import Measured
 from renderer.media.files import check_output, replacing, writing
 
 MAX_PIXELS = 100_000_000
@@ -25,15 +28,22 @@ MAX_PIXELS = 100_000_000
 
 # Only formats that hold nothing but a picture: no EPS, which would start another program.
 _READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "JPEG2000", "TGA", "ICO")
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # Of the others some have pages, or a small picture beside the large one.
 _ORIENTATION = 0x0112  # EXIF: which way up; from 5 on it lies on its side.
 _KNOWN = "PNG, JPEG, WebP, TIFF, GIF, BMP, AVIF and some others"
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_FILMS = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv", ".flv"),
+    *(".ogv", ".mxf", ".y4m", ".dv", ".3gp", ".h264", ".ivf"),
+)
+_SCANS, _SCANNED_PIXELS = 30, 2_000_000_000  # A usual JPEG has 10 scans; each more goes through all of the picture.
 
 
 def read_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> Frame:
     """Read a picture.
 
     The rotation that a camera noted is applied, an embedded colour profile is converted to sRGB, transparency is laid
-    over black, and of an animation the first frame is taken.
+    over black, so that hidden colours never show, and of an animation the first frame is taken.
 
     Args:
         path: a picture of any usual kind; its content decides, not its name.
@@ -57,17 +67,19 @@ def image_size(path: Path, *, max_pixels: int = MAX_PIXELS) -> Size:
         BadInput: as `read_image`, as far as the header shows it.
     """
     with _opening(path, max_pixels) as image:
-        turned = 0
+        stored, turned = Size(image.width, image.height), 0
+        if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow may have turned its size already.
+            stored = Size(int(image.tag_v2[TiffImagePlugin.IMAGEWIDTH]), int(image.tag_v2[TiffImagePlugin.IMAGELENGTH]))
         with contextlib.suppress(Exception):
             turned = int(image.getexif().get(_ORIENTATION, 0))
-        return Size(image.height, image.width) if 5 <= turned <= 8 else Size(image.width, image.height)
+        return Size(stored.height, stored.width) if 5 <= turned <= 8 else stored
 
 
 def is_picture(path: Path) -> bool:
     """Say whether a file is a single picture, for `read_image`, and not an animation or a film."""
     try:
         with _opening(path, MAX_PIXELS) as image:
-            return image.format == "TIFF" or not getattr(image, "is_animated", False)  # A TIFF has pages, not frames.
+            return image.format not in _ANIMATED or not getattr(image, "is_animated", False)
     except BadInput:  # By its name, then, and whoever reads it says what is wrong.
         return path.suffix.lower() in WRITERS and not path.is_dir()
 
@@ -75,20 +87,22 @@ def is_picture(path: Path) -> bool:
 @contextlib.contextmanager
 def _opening(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """Open a picture; whatever goes wrong in the block becomes an error that names it."""
-    _check_file(path)
+    check_input(path, expected="a picture")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), Measured(path, expected="a picture") as file:
             warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata: we judge ourselves.
-            with Image.open(path, formats=_READABLE) as image:
+            with Image.open(file, formats=_readable()) as image:
                 if image.width * image.height > max_pixels:
                     raise _too_large(path, f"{image.width}x{image.height} pixels", max_pixels)
+                if image.format in ("JPEG", "MPO"):
+                    _check_scans(path, image)
                 yield image
     except BadInput:
         raise
     except Image.DecompressionBombError as error:  # Raised while opening, by the header as well.
         raise _too_large(path, "far more pixels", max_pixels) from error
     except Image.UnidentifiedImageError as error:
-        raise BadInput(f"{path} is not a picture that can be read; known are {_KNOWN}.") from error
+        raise _no_picture(path) from error
     except MemoryError as error:
         raise BadInput(f"{path} is too large for the memory of this machine.") from error
     except OSError as error:
@@ -99,18 +113,33 @@ def _opening(path: Path, max_pixels: int) -> Iterator[Image.Image]:
         raise BadInput(f"{path} is damaged: {_reason(error)}.") from error
 
 
-def _check_file(path: Path) -> None:
-    try:
-        if path.is_dir():
-            raise BadInput(f"{path} is a folder; a picture is needed.")
-        if not path.exists():
-            raise BadInput(f"The picture {path} does not exist.")
-        if not path.is_file():  # A pipe or a device could keep us waiting for ever.
-            raise BadInput(f"{path} is not a regular file; a picture is needed.")
-        if path.stat().st_size == 0:
-            raise BadInput(f"The picture {path} is empty (0 bytes).")
-    except (OSError, ValueError) as error:
-        raise BadInput(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+@functools.cache
+def _readable() -> list[str]:
+    """Return the names of `_READABLE` that this Pillow has."""
+    Image.init()
+    return [kind for kind in _READABLE if kind in Image.OPEN]
+
+
+def _check_scans(path: Path, image: Image.Image) -> None:
+    """Refuse a JPEG whose picture is written over and over: each time takes as long as the first."""
+    if not image.info.get("progressive"):
+        return
+    scans = path.read_bytes().count(b"\xff\xda")  # Within the picture itself these two bytes never follow each other.
+    if scans > _SCANS and scans * image.width * image.height > _SCANNED_PIXELS:
+        raise BadInput(f"{path} writes its picture {scans} times over, which takes too long to read. Save it anew.")
+
+
+def _no_picture(path: Path) -> BadInput:
+    """Say what a file is that cannot be read as a picture."""
+    with open_input(path, expected="a picture") as file:
+        head = file.read(16)
+    box, brand = head[4:8] == b"ftyp", head[8:12]
+    if box and brand in (*_HEIC, b"avif", b"avis"):
+        kind = "an AVIF" if brand in (b"avif", b"avis") else "a HEIC"
+        return BadInput(f"{path} is {kind} picture, which cannot be read here; convert it to JPEG or PNG.")
+    if box or head.startswith(b"\x1aE\xdf\xa3") or path.suffix.lower() in _FILMS:
+        return BadInput(f"{path} is a film, and a picture is needed; `dreamreel video` dreams over films.")
+    return BadInput(f"{path} is not a picture that can be read; known are {_KNOWN}.")
 
 
 def _too_large(path: Path, found: str, limit: int) -> BadInput:
@@ -126,14 +155,20 @@ def _to_frame(image: Image.Image) -> Frame:
     with contextlib.suppress(Exception):  # A broken note about rotation is no reason to refuse the picture.
         image = ImageOps.exif_transpose(image)
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
-        return _from_deep_grey(np.asarray(image))
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        alpha = np.asarray(image.getchannel("A"), np.float32) / np.float32(255)
-    frame = from_8bit(np.asarray(_to_srgb(image)))
-    if alpha is not None:
-        frame *= alpha[..., None]
+        values = np.asarray(image)
+        frame = _from_deep_grey(values)
+        if isinstance(hidden := image.info.get("transparency"), int):
+            frame[values == hidden] = 0
+        return frame
+    if not image.has_transparency_data:
+        return from_8bit(np.asarray(_to_srgb(image)))
+    image = image.convert("RGBA")
+    return over_black(from_8bit(np.asarray(_to_srgb(image))), np.asarray(image.getchannel("A")))
+
+
+def over_black(frame: Frame, alpha: Pixels) -> Frame:
+    """Lay a frame `(H, W, 3)` over black by its transparency, uint8 `(H, W)`: 0 shows nothing of it."""
+    frame *= (alpha.astype(np.float32) / np.float32(255))[..., None]
     return frame
 
 
@@ -187,7 +222,7 @@ def write_image(
         data = writer(Image.fromarray(np.ascontiguousarray(pixels)), recipe)
     except (OSError, ValueError) as error:  # WebP, for one, ends at 16,383 pixels.
         raise UsageError(f"{path} cannot hold this picture: {_reason(error)}.") from error
-    with replacing(path) as part, writing(path):
+    with replacing(path, overwrite=overwrite) as part, writing(path):
         part.write_bytes(data)
 
 

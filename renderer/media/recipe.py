@@ -20,6 +20,7 @@ import os
 import re
 import shutil
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,13 +29,17 @@ from typing import IO, Any
 from PIL import Image
 
 from renderer.errors import BadInput
-from renderer.media.ffmpeg import FfmpegFailed, file_url, run
+from renderer.files import is_folder, open_input, read_input
+from renderer.media.bounded import Measured
+from renderer.media.ffmpeg.pipes import FfmpegFailed, file_url, run
+from renderer.records import read_json
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_KEY = b"dreamreel"
 TIFF_DESCRIPTION = 270
 
-_LARGEST = 16 << 20  # Bytes of text; more is not one of our recipes.
+_LARGEST = 4 << 20  # Bytes of text; more is not one of our recipes.
+_MOST_PARTS = 1_000_000  # Chunks, blocks or segments of a file that are looked at; long animations have some 100,000.
 
 
 def to_text(recipe: Mapping[str, Any]) -> str:
@@ -45,8 +50,8 @@ def to_text(recipe: Mapping[str, Any]) -> str:
 def from_text(text: str) -> dict[str, Any] | None:
     """Read what `to_text` wrote; None if it is something else."""
     try:
-        whole = json.loads(text)
-    except (ValueError, RecursionError):
+        whole = read_json(text, limit=_LARGEST)
+    except ValueError:
         return None
     recipe = whole.get("dreamreel") if isinstance(whole, dict) else None
     return recipe if isinstance(recipe, dict) else None
@@ -61,12 +66,9 @@ def read_recipe(path: Path) -> dict[str, Any]:
     Raises:
         BadInput: there is no such file, it cannot be read, or no recipe is inside.
     """
-    if path.is_dir():
-        text = _read_json_file(path / "recipe.json")
-    elif not path.exists():
-        raise BadInput(f"{path} does not exist.")
-    elif not path.is_file():
-        raise BadInput(f"{path} is not a file.")
+    if is_folder(path):
+        inside = path / "recipe.json"
+        text = _read_json_file(inside) if os.path.lexists(inside) else None
     else:
         text = _read_file(path)
     recipe = from_text(text) if text else None
@@ -77,7 +79,7 @@ def read_recipe(path: Path) -> dict[str, Any]:
 
 def _read_file(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
+        with open_input(path, expected="what Dreamreel made") as file:
             magic = file.read(12)
             file.seek(0)
             if magic.startswith(PNG_MAGIC):
@@ -92,17 +94,17 @@ def _read_file(path: Path) -> str | None:
             return _from_tiff(path)
         if magic.lstrip().startswith(b"{"):
             return _read_json_file(path)
+    except BadInput:
+        raise
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, struct.error, IndexError, EOFError):
-        return None  # Cut off or not what its first bytes say.
+    except Exception:  # Cut off, or not what its first bytes say; a library may fail at that in any way.
+        return None
     return _from_container(path)
 
 
-def _read_json_file(path: Path) -> str | None:
-    if not path.is_file() or path.stat().st_size > _LARGEST:
-        return None
-    return path.read_text("utf-8", "replace")
+def _read_json_file(path: Path) -> str:
+    return read_input(path, expected="a recipe", limit=_LARGEST).decode("utf-8", "surrogateescape")
 
 
 # --- films -----------------------------------------------------------------------------------------------------------
@@ -117,12 +119,17 @@ def _from_container(path: Path) -> str | None:
     guard = ["-protocol_whitelist", "file,pipe", "-format_whitelist", "mov,matroska"]
     try:
         output = run(["-v", "error", *guard, "-i", file_url(path), "-f", "ffmetadata", "pipe:1"], timeout=60)
-    except FfmpegFailed:
+    except FfmpegFailed as error:
+        if error.was_stopped:
+            raise
         return None
-    text = output.stdout.decode("utf-8", "replace")
-    # An entry ends at a line break that is not escaped; keys are case-insensitive (Matroska writes COMMENT).
-    found = re.search(r"^comment=((?:\\.|[^\\\n])*)$", text, re.MULTILINE | re.IGNORECASE | re.DOTALL)
-    return re.sub(r"\\(.)", r"\1", found[1], flags=re.DOTALL) if found else None
+    if len(output.stdout) > 2 * _LARGEST:  # Every second letter may be a backslash.
+        return None
+    text = output.stdout.decode("utf-8", "surrogateescape")
+    # An entry ends at a line break that is not escaped; keys are case-insensitive (Matroska writes COMMENT). What is
+    # taken is never given back, so that time and memory grow with the text alone.
+    found = re.search(r"^comment=((?:[^\\\n]++|\\.)*+)$", text, re.MULTILINE | re.IGNORECASE | re.DOTALL)
+    return found[1].replace("\\\\", "\0").replace("\\", "").replace("\0", "\\") if found else None
 
 
 # --- pictures that ffmpeg writes without text: the recipe is added to the unfinished file ----------------------------
@@ -142,14 +149,15 @@ def add_to_png(path: Path, recipe: Mapping[str, Any]) -> None:
 
 def _from_png(file: IO[bytes]) -> str | None:
     file.seek(len(PNG_MAGIC))
-    while len(head := file.read(8)) == 8:
+    for _ in range(_MOST_PARTS):
+        head = file.read(8)
+        if len(head) < 8:
+            break
         length, kind = struct.unpack(">I4s", head)
-        if kind == b"tEXt" and length <= _LARGEST:
-            key, _, text = file.read(length).partition(b"\0")
-            if key == PNG_KEY:
-                return text.decode("latin-1")
-            length = 0
-        file.seek(length + 4, os.SEEK_CUR)
+        after = file.tell() + length + 4
+        if kind == b"tEXt" and length <= _LARGEST and file.read(len(PNG_KEY) + 1) == PNG_KEY + b"\0":
+            return file.read(length - len(PNG_KEY) - 1).decode("latin-1")
+        file.seek(after)
     return None
 
 
@@ -170,21 +178,19 @@ def add_to_gif(path: Path, recipe: Mapping[str, Any]) -> None:
 
 
 def _from_gif(file: IO[bytes]) -> str | None:
-    def sub_blocks() -> Iterator[bytes]:
-        while length := file.read(1)[0]:
-            yield file.read(length)
-
+    """Look into the blocks before the first picture, which is where `add_to_gif` puts it."""
     file.seek(_table_bytes(file.read(13)[10]), os.SEEK_CUR)
-    while (kind := file.read(1)) not in (b";", b""):
-        if kind == b"\x21":
-            label = file.read(1)
-            text = b"".join(sub_blocks())
-            if label == b"\xfe" and text.startswith(b'{"dreamreel"'):
-                return text.decode("latin-1")
-        else:
-            file.seek(_table_bytes(file.read(9)[8]) + 1, os.SEEK_CUR)
-            for _ in sub_blocks():
-                pass
+    parts, size = 0, 0
+    while file.read(1) == b"\x21":
+        label, blocks, parts = file.read(1), [], parts + 1
+        while length := file.read(1)[0]:
+            blocks.append(file.read(length))
+            parts, size = parts + 1, size + length
+            if size > _LARGEST or parts > _MOST_PARTS:
+                return None
+        text = b"".join(blocks)
+        if label == b"\xfe" and text.startswith(b'{"dreamreel"'):
+            return text.decode("latin-1")
     return None
 
 
@@ -224,14 +230,24 @@ def add_to_webp(path: Path, recipe: Mapping[str, Any], *, width: int, height: in
 
 
 def _from_webp(file: IO[bytes]) -> str | None:
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
-        kind, length = struct.unpack("<4sI", head)
+    for kind, length in riff_chunks(file):
         if kind == b"XMP " and length <= _LARGEST:
             found = re.search(r'dreamreel:recipe="([^"]*)"', file.read(length).decode("utf-8", "replace"))
             return html.unescape(found[1]) if found else None
-        file.seek(length + (length & 1), os.SEEK_CUR)
     return None
+
+
+def riff_chunks(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """Go through the chunks of a WebP: the kind of each and the bytes in it, which may be read then."""
+    file.seek(12)
+    for _ in range(_MOST_PARTS):
+        head = file.read(8)
+        if len(head) < 8:
+            break
+        kind, length = struct.unpack("<4sI", head)
+        after = file.tell() + length + (length & 1)
+        yield kind, length
+        file.seek(after)
 
 
 def add_to_jpeg(data: bytes, recipe: Mapping[str, Any]) -> bytes:
@@ -243,18 +259,30 @@ def add_to_jpeg(data: bytes, recipe: Mapping[str, Any]) -> bytes:
 
 def _from_jpeg(file: IO[bytes]) -> str | None:
     file.seek(2)
-    text = b""
-    while len(head := file.read(4)) == 4:
-        mark, length = struct.unpack(">HH", head)
-        if mark >> 8 != 0xFF or mark == 0xFFDA:  # The picture itself begins.
+    comments, size = [], 0
+    for _ in range(_MOST_PARTS):
+        head = file.read(4)
+        mark, length = struct.unpack(">HH", head) if len(head) == 4 else (0, 0)
+        if mark >> 8 != 0xFF or mark == 0xFFDA or length < 2:  # The picture itself begins, or nothing that is one.
             break
-        part = file.read(length - 2)
         if mark == 0xFFFE:
-            text += part
-    return text.decode("latin-1") or None
+            comments.append(file.read(length - 2))
+            size += length
+            if size > _LARGEST:
+                return None
+        else:
+            file.seek(length - 2, os.SEEK_CUR)
+    return b"".join(comments).decode("latin-1") or None
 
 
 def _from_tiff(path: Path) -> str | None:
-    with Image.open(path, formats=("TIFF",)) as image:
-        text = image.getexif().get(TIFF_DESCRIPTION)
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            Measured(path, expected="a picture") as file,
+            Image.open(file, formats=("TIFF",)) as image,
+        ):
+            text = image.getexif().get(TIFF_DESCRIPTION)
+    except Exception:  # Pillow raises whatever comes to it in a damaged file.
+        return None
     return text if isinstance(text, str) else None

@@ -25,6 +25,8 @@ CAPTION = (178, 178, 172)
 HEADING = (232, 231, 226)
 FAINT = (128, 128, 126)
 
+_LONGEST_TEXT = 500  # Characters of a caption that are looked at: more never fit.
+
 LARGEST_CELL = 320
 """Longest side of a cell, pixels, where none is asked for."""
 
@@ -178,7 +180,8 @@ class _Layout:
 
 def shorten(text: str, width: int, *, size: int) -> str:
     """Cut a text, with an ellipsis in its place, so that it is at most `width` pixels long at a font size."""
-    text = " ".join(text.split())
+    # What a font cannot show, such as a part of a name that is not UTF-8, is a question mark.
+    text = " ".join(text[:_LONGEST_TEXT].split()).encode("utf-8", "replace").decode()
     if _font(size).getlength(text) <= width:
         return text
     kept = len(text)

@@ -11,10 +11,11 @@ Inside, the centre of the frame is (0, 0) and its width is 1; x grows to the rig
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from renderer.errors import UsageError
 from renderer.frame import Size
 from renderer.motion.resample import EDGES, warp
 from renderer.motion.schedule import Schedule
+from renderer.motion.settings import CameraSettings
 
 __all__ = ["EDGES", "MOVES", "Camera", "warp"]
 
@@ -32,6 +34,9 @@ Value = float | Schedule
 CELLS = 240
 """Cells of time a second: whole frames of 12, 24, 30, 48, 60 and 120 a second are whole cells."""
 
+CENTRE = ("centre_x", "centre_y", "wander")
+"""Settings that say which point zoom and rotation keep in place."""
+
 _FOCAL = 0.5 / math.tan(math.radians(60) / 2)
 """Distance from the eye to the picture, in widths, for a horizontal field of view of 60 degrees."""
 
@@ -39,50 +44,36 @@ _KNOTS = 5.0
 """Knots of the wandering a `wander_period`; measured: the centre then crosses the middle about twice a period."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Camera:
-    """Moves of the camera, each a number or a `Schedule` of seconds, all going on at once.
+    """Moves of the camera, all going on at once.
 
-    Attributes:
-        zoom: factor a second, above 0; 2 comes twice as near in a second, 0.5 goes away.
-        rotate: degrees a second; above 0 the picture turns anticlockwise.
-        pan_x, pan_y: frame widths and heights a second; above 0 the camera goes right and down.
-        turn_x, turn_y: degrees a second by which the camera itself turns right and down, with the perspective of a
-            view 60 degrees wide.
-        centre_x, centre_y: the point that zoom and rotation keep in place, as shares of width and height.
-        wander: how far this centre drifts at most, as a share of width and height; smooth, never periodic unless
-            `around` is given. Shows only where the camera zooms or rotates.
-        wander_period: seconds in which the centre swings there and back, roughly.
+    Args:
+        settings: the moves, each a rate a second, and the centre of zoom and rotation.
+        over_time: values by name that take the place of those of the settings: numbers or `Schedule`s.
         seed: of the wandering; any integer.
-        around: seconds after which the centre comes back to where it was, for films that come round; None for never.
-            Schedules come round by themselves, or they do not.
+        around: seconds after which the wandering centre comes back to where it was, for films that come round; None for
+            never. Schedules come round by themselves, or they do not.
 
     Raises:
-        UsageError: a value that is not finite, a zoom or period that is not above 0. For schedules: when read.
+        UsageError: a value that is not finite, a zoom that is not above 0. For schedules: when read.
     """
 
-    zoom: Value = 1.0
-    rotate: Value = 0.0
-    pan_x: Value = 0.0
-    pan_y: Value = 0.0
-    turn_x: Value = 0.0
-    turn_y: Value = 0.0
-    centre_x: Value = 0.5
-    centre_y: Value = 0.5
-    wander: Value = 0.0
-    wander_period: float = 12.0
-    seed: int = 0
-    around: float | None = None
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, int | float) and field.name != "seed" and not math.isfinite(value):
-                raise UsageError(f"Camera: {field.name} is {value}; it must be a finite number.")
-        if not self.wander_period > 0:
-            raise UsageError(f"Camera: wander_period is {self.wander_period}; it must be above 0 seconds.")
-        if not isinstance(self.zoom, Schedule):
-            _log_zoom(self.zoom)
+    def __init__(
+        self,
+        settings: CameraSettings,
+        *,
+        over_time: Mapping[str, Value] = MappingProxyType({}),
+        seed: int = 0,
+        around: float | None = None,
+    ) -> None:
+        self.wander_period, self.seed, self.around = settings.wander_period, seed, around
+        names = (*CENTRE, *(name for move in MOVES.values() for name in move.settings))
+        self._values: dict[str, Value] = {name: over_time.get(name, getattr(settings, name)) for name in names}
+        for name, value in self._values.items():
+            if not isinstance(value, Schedule) and not math.isfinite(value):
+                raise UsageError(f"Camera: {name} is {value}; it must be a finite number.")
+        if not isinstance(zoom := self._values["zoom"], Schedule):
+            _log_zoom(zoom)
 
     def matrix(self, t0: float, t1: float, *, size: Size) -> Matrix:
         """Return where each pixel of the frame at `t1` lies in the frame at `t0`.
@@ -121,9 +112,9 @@ class Camera:
 
     def centre(self, t: float) -> tuple[float, float]:
         """Return the fixed point of zoom and rotation at `t` seconds, as shares of width and height."""
-        reach = _at(self.wander, t)
+        left, top, reach = (_at(self._values[name], t) for name in CENTRE)
         x, y = self._drift(t) if reach else (0.0, 0.0)
-        return _at(self.centre_x, t) + reach * x, _at(self.centre_y, t) + reach * y
+        return left + reach * x, top + reach * y
 
     def _drift(self, t: float) -> tuple[float, float]:
         """Return a point of the unit disc, the same a whole number of rounds later."""
@@ -146,7 +137,7 @@ class Camera:
         return total
 
     def _per_second(self, name: str, convert: Callable[[float], float], t: float) -> float:
-        value = getattr(self, name)
+        value = self._values[name]
         speed = convert(_at(value, t))
         # A Deforum string gives the motion of one frame, as in the notes that people have.
         rate = value.per_frame if isinstance(value, Schedule) else None
@@ -157,9 +148,8 @@ class Camera:
 
         A schedule that counts in frames changes at its frames, so cells end there too.
         """
-        values = [getattr(self, field.name) for field in fields(self)]
-        schedules = [value for value in values if isinstance(value, Schedule)]
-        if not self.wander and all(schedule.constant for schedule in schedules):
+        schedules = [value for value in self._values.values() if isinstance(value, Schedule)]
+        if not self._values["wander"] and all(schedule.constant for schedule in schedules):
             return [(t0 + t1) / 2], np.array([t1 - t0])
         rates: set[Fraction] = {Fraction(CELLS), *(schedule.per_frame for schedule in schedules if schedule.per_frame)}
         ends = [
@@ -231,7 +221,7 @@ class Move:
     """A motion of the picture.
 
     Attributes:
-        settings: the fields of `Camera` that it reads.
+        settings: the fields of `CameraSettings` that it reads.
         field: (speeds in the order of `settings`, height / width) -> generator `(3, 3)`: the velocity of `(x, y, 1)`.
         convert: what a field says -> speed, 0 for no motion.
         about_centre: true where the field is meant around the camera's (wandering) centre.

@@ -30,6 +30,7 @@ class Formula:
         text: the expression, at most `MAX_LENGTH` characters.
         names: the names that a caller will give.
         whole: the text that this expression is a part of, for errors; `offset` says where in it.
+        truncated: whether `%` leaves what C and numexpr leave, with the sign of what is divided.
 
     Attributes:
         used: the names that the expression really uses.
@@ -39,8 +40,10 @@ class Formula:
         UsageError: it cannot be read, or uses what is not allowed; names the text and the place.
     """
 
-    def __init__(self, text: str, *, names: Sequence[str], whole: str | None = None, offset: int = 0) -> None:
-        self.text, self._whole = text, text if whole is None else whole
+    def __init__(
+        self, text: str, *, names: Sequence[str], whole: str | None = None, offset: int = 0, truncated: bool = False
+    ) -> None:
+        self.text, self._whole, self._truncated = text, text if whole is None else whole, truncated
         self._indent = len(text) - len(text.lstrip())
         self._offset = offset + self._indent
         if len(text) > MAX_LENGTH:
@@ -52,8 +55,9 @@ class Formula:
         self._check(tree, (*names, *CONSTANTS), 0)
         bare = tree.operand if isinstance(tree, ast.UnaryOp) else tree
         self.literal = isinstance(bare, ast.Constant)
-        self._tree = tree
-        self._evaluator = simpleeval.SimpleEval(operators=_OPERATORS, functions=_CALLABLES, names={})
+        self._tree = _Lazy().visit(tree)
+        operators = {**_OPERATORS, ast.Mod: math.fmod} if truncated else _OPERATORS
+        self._evaluator = simpleeval.SimpleEval(operators=operators, functions=_CALLABLES, names={})
         self._evaluator.nodes[ast.Constant] = _constant
 
     def __call__(self, **names: float) -> float:
@@ -66,7 +70,7 @@ class Formula:
         return float(self._evaluator.eval(self._source, previously_parsed=self._tree))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self.text, tuple(self.used), self._whole, self._offset - self._indent)
+        return _rebuild, (self.text, tuple(self.used), self._whole, self._offset - self._indent, self._truncated)
 
     def _read(self) -> ast.expr:
         if not self._source:
@@ -130,8 +134,13 @@ class Formula:
         return len(line.decode(errors="ignore"))
 
     def _wrong(self, what: str, place: int, hint: str = "") -> UsageError:
-        said = f"Schedule {self._whole!r} has {what} at character {self._offset + place + 1}{hint}"
+        said = f"Schedule {quoted(self._whole)} has {what} at character {self._offset + place + 1}{hint}"
         return UsageError(said if said.endswith("?") else said + ".")
+
+
+def quoted(text: str) -> str:
+    """Write a schedule for an error, its beginning at least."""
+    return repr(text if len(text) <= 200 else f"{text[:200]}...")
 
 
 @dataclass(frozen=True)
@@ -143,8 +152,18 @@ class Function:
     most: int = 1
 
 
-def _rebuild(text: str, names: Sequence[str], whole: str, offset: int) -> Formula:
-    return Formula(text, names=names, whole=whole, offset=offset)
+class _Lazy(ast.NodeTransformer):
+    """Makes `where(a, b, c)` compute just the one that counts, so that `where(t > 0, 1/t, 0)` has a value at 0."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "where":
+            return ast.IfExp(*node.args)
+        return node
+
+
+def _rebuild(text: str, names: Sequence[str], whole: str, offset: int, truncated: bool) -> Formula:
+    return Formula(text, names=names, whole=whole, offset=offset, truncated=truncated)
 
 
 def _constant(node: ast.Constant) -> float:
@@ -172,6 +191,25 @@ def _where(condition: float, yes: float, no: float) -> float:
     return yes if condition else no
 
 
+def _sign(x: float) -> float:
+    return math.copysign(1.0, x) if x else 0.0
+
+
+def _bits(join: Callable[[int, int], int]) -> Callable[[float, float], float]:
+    """Join truth values, or the bits of whole numbers, as `&` and `|` do."""
+    return lambda a, b: float(join(_whole(a), _whole(b)))
+
+
+def _inverted(x: float) -> float:
+    return not x if isinstance(x, bool) else float(~_whole(x))
+
+
+def _whole(x: float) -> int:
+    if x != math.floor(x) or abs(x) >= 2**63:
+        raise ValueError(f"& | ~ take comparisons and whole numbers, not {x:g}")
+    return int(x)
+
+
 FUNCTIONS: dict[str, Function] = {
     "sin": Function(math.sin),
     "cos": Function(math.cos),
@@ -182,15 +220,32 @@ FUNCTIONS: dict[str, Function] = {
     "arcsin": Function(math.asin),
     "arccos": Function(math.acos),
     "arctan": Function(math.atan),
+    "arctan2": Function(math.atan2, 2, 2),
+    "atan2": Function(math.atan2, 2, 2),
+    "sinh": Function(math.sinh),
+    "cosh": Function(math.cosh),
     "tanh": Function(math.tanh),
+    "arcsinh": Function(math.asinh),
+    "arccosh": Function(math.acosh),
+    "arctanh": Function(math.atanh),
+    "hypot": Function(math.hypot, 2, 2),
     "abs": Function(abs),
+    "sign": Function(_sign),
     "min": Function(min, 2, 20),
     "max": Function(max, 2, 20),
+    "minimum": Function(min, 2, 2),
+    "maximum": Function(max, 2, 2),
     "floor": Function(math.floor),
     "ceil": Function(math.ceil),
+    "trunc": Function(math.trunc),
+    "round": Function(round),
+    "rint": Function(round),
+    "fmod": Function(math.fmod, 2, 2),
     "sqrt": Function(math.sqrt),
     "exp": Function(math.exp),
+    "expm1": Function(math.expm1),
     "log": Function(_log, 1, 2),
+    "log1p": Function(math.log1p),
     "log10": Function(math.log10),
     "pow": Function(math.pow, 2, 2),
     "clamp": Function(_clamp, 3, 3),
@@ -198,6 +253,7 @@ FUNCTIONS: dict[str, Function] = {
     "smoothstep": Function(_smoothstep, 3, 3),
     "where": Function(_where, 3, 3),
 }
+"""Functions by name: those of numexpr, which Deforum takes, and a few of our own."""
 _CALLABLES = {name: function.call for name, function in FUNCTIONS.items()}
 
 # math.pow, because (-1.0) ** 0.5 would be a complex number.
@@ -212,6 +268,9 @@ _OPERATORS: dict[type, Callable[..., Any]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
     ast.Not: operator.not_,
+    ast.BitAnd: _bits(operator.and_),
+    ast.BitOr: _bits(operator.or_),
+    ast.Invert: _inverted,
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from renderer.errors import UsageError, nearest
-from renderer.motion.formula import Formula
+from renderer.motion.formula import Formula, quoted
 
 Spec = float | int | str | Mapping[str, float | str]
 """What a user writes: `1.2`, `"1 + 0.1*sin(t)"`, `{"0s": 1.2, "4s": 2.0, "ease": "smooth"}`, `"0:(1.0), 30:(1.1)"`."""
@@ -26,6 +26,7 @@ CHECKED_FRAMES = 300
 TIME = r"\s*(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})\s*(ms|min|s|%|)\s*"
 """What the key of a keyframe looks like: a number and its unit."""
 
+_DIGITS, _NUMBER = re.compile(r"[0-9]{1,9}"), re.compile(r"\s*\(?\s*(-?[0-9]{1,15}(?:\.[0-9]{0,15})?)\s*\)?\s*")
 _UNITS = {"s": 1.0, "ms": 0.001, "min": 60.0, "": 1.0}
 
 
@@ -58,24 +59,34 @@ class Schedule:
         try:
             value = float(self.curve(t))
         except (ArithmeticError, ValueError) as error:
-            raise UsageError(f"Schedule {self.text!r} has no value at {t:g} s: {error}.") from error
+            raise UsageError(f"Schedule {quoted(self.text)} has no value at {t:g} s: {error}.") from error
         if not math.isfinite(value):
-            raise UsageError(f"Schedule {self.text!r} is {value} at {t:g} s; it must be a finite number at all times.")
+            raise UsageError(
+                f"Schedule {quoted(self.text)} is {value} at {t:g} s; it must be a finite number at all times."
+            )
         if not self.low <= value <= self.high:
             raise UsageError(
-                f"Schedule {self.text!r} is {value:g} at {t:g} s; allowed is {_allowed(self.low, self.high)}."
+                f"Schedule {quoted(self.text)} is {value:g} at {t:g} s; allowed is {_allowed(self.low, self.high)}."
             )
         return value
 
 
-def parse(spec: Spec, *, seconds: float, rate: Fraction, low: float = -math.inf, high: float = math.inf) -> Schedule:
+def parse(
+    spec: Spec,
+    *,
+    seconds: float,
+    rate: Fraction,
+    low: float = -math.inf,
+    high: float = math.inf,
+    seed: int = 0,
+) -> Schedule:
     """Read a schedule and try it over the film.
 
     - a number: constant.
     - text: an expression of `t` (seconds) and `T` (the film's length), see `renderer.motion.formula`.
-    - text with a colon: Deforum's `frame:(value), frame:(value)`; inside the parentheses `t` is the frame number and
-      `max_f` the number of frames. A plain number leads in a straight line to the next key, an expression runs until
-      the next key.
+    - text with a colon: Deforum's `frame:(value), frame:(value)`; inside the parentheses `t` is the frame number,
+      `max_f` the number of frames and `s` the seed, and `%` and `&` mean what they mean to numexpr. A plain number
+      leads in a straight line to the next key, an expression runs until the next key.
     - a table of keyframes: `"1.5s"`, `"500ms"`, `"2min"` or `"50%"` (of the film) -> number, and `ease`, a name in
       `EASES`. Before the first key and after the last, the value stays.
 
@@ -85,6 +96,7 @@ def parse(spec: Spec, *, seconds: float, rate: Fraction, low: float = -math.inf,
         rate: frames a second; only Deforum's frame numbers mean something else at another rate.
         low: least value allowed.
         high: greatest value allowed.
+        seed: of the film, Deforum's `s`.
 
     Raises:
         UsageError: the spec makes no sense, or has no finite value within bounds at some frame of the film.
@@ -92,13 +104,13 @@ def parse(spec: Spec, *, seconds: float, rate: Fraction, low: float = -math.inf,
     if not (math.isfinite(seconds) and seconds > 0 and rate > 0):
         raise UsageError(f"A film of {seconds} s at {rate} frames a second has no time to put a schedule on.")
     if isinstance(spec, bool) or not isinstance(spec, int | float | str | Mapping):
-        raise UsageError(f"Schedule {spec!r} is none of: a number, an expression, a table of keyframes.")
+        raise UsageError(f"Schedule {quoted(str(spec))} is none of: a number, an expression, a table of keyframes.")
     per_frame = None
     if isinstance(spec, Mapping):
         curve: Callable[[float], float] = _read_keyframes(spec, seconds)
         constant = False
     elif isinstance(spec, str) and ":" in spec:
-        curve, per_frame, constant = _read_deforum(spec, seconds, rate), rate, False
+        curve, per_frame, constant = _read_deforum(spec, seconds, rate, seed), rate, False
     elif isinstance(spec, str):
         curve = _Expression(Formula(spec, names=("t", "T")), seconds)
         constant = "t" not in curve.formula.used
@@ -148,22 +160,27 @@ class _Keyframes:
 @dataclass(frozen=True)
 class _Deforum:
     frames: tuple[int, ...]
-    values: tuple[Formula, ...]
+    values: tuple[Formula | float, ...]
     rate: Fraction
     count: int
+    seed: int
 
     def __call__(self, t: float) -> float:
         # Deforum moves INTO frame n by the value at n, so what lies between n-1 and n belongs to n.
         frame = math.ceil(t * float(self.rate) - 1e-6)
         index = max(0, bisect_right(self.frames, frame) - 1)
-        value = self._value(index, frame)
-        if frame <= self.frames[index] or index == len(self.frames) - 1 or not self.values[index].literal:
+        value, read = self._value(index, frame), self.values[index]
+        leads = isinstance(read, float) or read.literal
+        if frame <= self.frames[index] or index == len(self.frames) - 1 or not leads:
             return value
         start, end = self.frames[index], self.frames[index + 1]
         return value + (self._value(index + 1, end) - value) * (frame - start) / (end - start)
 
     def _value(self, index: int, frame: int) -> float:
-        return self.values[index](t=float(max(frame, self.frames[0])), max_f=float(self.count))
+        value = self.values[index]
+        if isinstance(value, float):
+            return value
+        return value(t=float(max(frame, self.frames[0])), max_f=float(self.count), s=float(self.seed))
 
 
 def _read_keyframes(spec: Mapping[str, float | str], seconds: float) -> _Keyframes:
@@ -173,9 +190,9 @@ def _read_keyframes(spec: Mapping[str, float | str], seconds: float) -> _Keyfram
             continue
         time = _read_time(str(key), seconds)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UsageError(f"Keyframe {key!r} is {value!r}; it must be a number.")
+            raise UsageError(f"Keyframe {quoted(key)} is {quoted(str(value))}; it must be a number.")
         if not math.isfinite(value):
-            raise UsageError(f"Keyframe {key!r} is {value!r}; it must be a finite number.")
+            raise UsageError(f"Keyframe {quoted(key)} is {value!r}; it must be a finite number.")
         if time in keys:
             raise UsageError(f"Keyframes {keys[time][0]!r} and {key!r} are at the same time; keep one.")
         keys[time] = (str(key), _to_float(value))
@@ -183,7 +200,7 @@ def _read_keyframes(spec: Mapping[str, float | str], seconds: float) -> _Keyfram
         raise UsageError('A table of keyframes needs at least one, like { "0s" = 1.2, "4s" = 2.0 }.')
     name = spec.get("ease", "linear")
     if not isinstance(name, str) or name not in EASES:
-        raise UsageError(f"Unknown ease {name!r}{nearest(str(name), EASES)}")
+        raise UsageError(f"Unknown ease {quoted(str(name))}{nearest(str(name)[:100], EASES)}")
     times = sorted(keys)
     return _Keyframes(tuple(times), tuple(keys[time][1] for time in times), EASES[name])
 
@@ -191,32 +208,37 @@ def _read_keyframes(spec: Mapping[str, float | str], seconds: float) -> _Keyfram
 def _read_time(key: str, seconds: float) -> float:
     match = re.fullmatch(TIME, key)
     if not match:
-        raise UsageError(f"Keyframe {key!r} is not a time like '4s', '500ms', '1.5min' or '50%'.")
+        raise UsageError(f"Keyframe {quoted(key)} is not a time like '4s', '500ms', '1.5min' or '50%'.")
     number, unit = float(match[1]), match[2]
     return number / 100 * seconds if unit == "%" else number * _UNITS[unit]
 
 
-def _read_deforum(text: str, seconds: float, rate: Fraction) -> _Deforum:
+def _read_deforum(text: str, seconds: float, rate: Fraction, seed: int) -> _Deforum:
     if len(text) > MAX_DEFORUM_LENGTH:
         raise UsageError(f"Schedule {text[:40]!r}... has {len(text)} characters; at most {MAX_DEFORUM_LENGTH}.")
     count = max(1, math.ceil(seconds * rate))
-    keys: dict[int, Formula] = {}
+    keys: dict[int, Formula | float] = {}
     for start, part in _split(text):
         key, colon, value = part.partition(":")
         offset = start + len(key) - len(key.lstrip())
         if not colon:
             raise UsageError(
-                f"Schedule {text!r} has {part.strip()!r} at character {offset + 1}; expected FRAME:(VALUE)."
+                f"Schedule {quoted(text)} has {quoted(part.strip())} at character {offset + 1}; expected FRAME:(VALUE)."
             )
         bare = key.strip().strip("\"'")
-        # Deforum takes the last of two equal keys.
-        keys[_read_frame(bare, text, offset, count)] = Formula(
-            value, names=("t", "max_f"), whole=text, offset=start + len(key) + 1
-        )
+        # Deforum takes quotes away; a space in their stead keeps every place. It takes the last of two equal keys.
+        plain = value.replace('"', " ").replace("'", " ")
+        frame = int(bare) if _DIGITS.fullmatch(bare) else _read_frame(bare, text, offset, count)
+        if number := _NUMBER.fullmatch(plain):  # By far the most are, and a formula takes its time.
+            keys[frame] = float(number[1])
+        else:
+            keys[frame] = Formula(
+                plain, names=("t", "max_f", "s"), whole=text, offset=start + len(key) + 1, truncated=True
+            )
     if not keys:
-        raise UsageError(f"Schedule {text!r} has no keyframe; expected FRAME:(VALUE), FRAME:(VALUE).")
+        raise UsageError(f"Schedule {quoted(text)} has no keyframe; expected FRAME:(VALUE), FRAME:(VALUE).")
     frames = sorted(keys)
-    return _Deforum(tuple(frames), tuple(keys[frame] for frame in frames), rate, count)
+    return _Deforum(tuple(frames), tuple(keys[frame] for frame in frames), rate, count, seed)
 
 
 def _read_frame(key: str, text: str, offset: int, count: int) -> int:
@@ -226,7 +248,9 @@ def _read_frame(key: str, text: str, offset: int, count: int) -> int:
             return int(frame)
     except (ArithmeticError, ValueError):
         pass
-    raise UsageError(f"Schedule {text!r} has the key {key!r} at character {offset + 1}; expected a frame number.")
+    raise UsageError(
+        f"Schedule {quoted(text)} has the key {quoted(key)} at character {offset + 1}; expected a frame number."
+    )
 
 
 def _split(text: str) -> list[tuple[int, str]]:
@@ -239,7 +263,7 @@ def _split(text: str) -> list[tuple[int, str]]:
             start = place + 1
         depth += (letter == "(") - (letter == ")")
     if depth > 0:
-        raise UsageError(f"Schedule {text[:200]!r} has a '(' that is never closed.")
+        raise UsageError(f"Schedule {quoted(text)} has a '(' that is never closed.")
     return parts
 
 

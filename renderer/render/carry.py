@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.dreaming.over_time import Value, value_at
-from renderer.errors import UsageError, nearest
 from renderer.frame import Frame
 from renderer.motion.flow import warp_by
-from renderer.render.footage import Shot
-from renderer.render.layer import Strength, balanced, reach, strength
+from renderer.render.dream_layer import Strength, balanced, reach, strength
+from renderer.render.prefetch import Shot
+from renderer.render.settings import CarrySettings
+from renderer.time_value import NEVER, Timed
 
 Plane = NDArray[np.float32]
 
@@ -29,6 +29,9 @@ LEVELS = (1.0, 1.0, 0.95)
 
 A carried dream was climbed for longer, so a weaker one shows as much.
 """
+
+_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Shares of the source that DeepDreamVideo goes through or draws from."""
 
 FILL_HALF_LIFE = 0.15
 """Seconds in which a place that came into view is half as full of dream as the rest."""
@@ -50,37 +53,28 @@ class Carried:
     where: Plane | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class CarrySettings:
-    """What the modes need to know; half-life, level and blend may be functions of seconds.
+class Carry:
+    """A mode. This one carries nothing: every frame is dreamed alone, in full.
 
-    Attributes:
+    Args:
+        settings: half-life, level and blend.
+        over_time: values by name that take the place of these; functions of seconds.
         rate: frames a second.
-        half_life: seconds in which a carried dream fades to a half, were nothing dreamed on top of it.
-        level: strength that the carried layer is held to, as a part of a full dream's; 0 lets it go where it goes.
-        blend: share of the source in a mixture.
         seed: keys what is drawn.
     """
-
-    rate: float
-    half_life: Value = 1.0
-    level: Value = 1.0
-    blend: Value = 0.5
-    seed: int = 0
-
-    def at(self, value: Value, frame: int) -> float:
-        """Return one of these at a frame."""
-        return value_at(value, frame / self.rate)
-
-
-class Carry:
-    """A mode. This one carries nothing: every frame is dreamed alone, in full."""
 
     moves = False
     """Whether it wants to know how pixels move."""
 
-    def __init__(self, settings: CarrySettings) -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: CarrySettings, *, over_time: Mapping[str, Any] = NEVER, rate: float = 24.0, seed: int = 0
+    ) -> None:
+        self.rate, self.seed = rate, seed
+        self._now = Timed(settings, over_time)
+
+    def at(self, name: str, frame: int) -> float:
+        """Return the value of a setting at a frame."""
+        return self._now.at(name, frame / self.rate)
 
     def begin(self) -> None:
         """Forget what was before: the film begins, or there is a cut."""
@@ -106,14 +100,31 @@ class Carry:
 class BlendCarry(Carry):
     """A mixture of the dream before, left where it was, and the source; dreamed on in full (DeepDreamVideo)."""
 
-    def __init__(self, settings: CarrySettings, *, share: Callable[[CarrySettings, int], float]) -> None:
-        super().__init__(settings)
-        self.share = share
+    def share(self, frame: int) -> float:
+        """Return the share of the source at a frame."""
+        return self.at("blend", frame)
 
     def onto(self, shot: Shot, dream: Frame) -> Carried:
         """Return `dream * (1 - b) + source * b`."""
-        share = np.float32(self.share(self.settings, shot.index))
+        share = np.float32(self.share(shot.index))
         return Carried(picture=dream * (1 - share) + shot.source * share, full=True, where=shot.where)
+
+
+class BlendLoopCarry(BlendCarry):
+    """A mixture whose share of the source goes up and down by steps."""
+
+    def share(self, frame: int) -> float:
+        """Return the share of the source at a frame."""
+        place = frame % (2 * len(_SHARES) - 2)
+        return _SHARES[min(place, 2 * len(_SHARES) - 2 - place)]
+
+
+class BlendRandomCarry(BlendCarry):
+    """A mixture whose share of the source is drawn anew for each frame."""
+
+    def share(self, frame: int) -> float:
+        """Return the share of the source at a frame."""
+        return float(np.random.default_rng([self.seed, frame]).choice(_SHARES))
 
 
 class FlowCarry(Carry):
@@ -126,8 +137,8 @@ class FlowCarry(Carry):
 
     moves = True
 
-    def __init__(self, settings: CarrySettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: CarrySettings, **options: Any) -> None:
+        super().__init__(settings, **options)
         self.begin()
 
     def begin(self) -> None:
@@ -143,8 +154,8 @@ class FlowCarry(Carry):
         layers = cv2.merge([*cv2.split(cv2.subtract(dream, shot.previous)), self._ripe])
         moved = warp_by(layers, shot.motion.flow)
         kept = shot.motion.trust if shot.where is None else shot.motion.trust * reach(shot.where)
-        half_life = self.settings.at(self.settings.half_life, shot.index)
-        gain = np.float32(2 ** (-1 / (self.settings.rate * half_life)))
+        half_life = self.at("half_life", shot.index)
+        gain = np.float32(2 ** (-1 / (self.rate * half_life)))
         *layer, ripe = cv2.split(moved)
         self._ripe = np.clip(ripe * kept, 0, 1)
         kept = kept * gain
@@ -160,10 +171,10 @@ class FlowCarry(Carry):
             self._ripe = wide
             self._wanted = strength(layer, wide)
             return dream
-        level = self.settings.at(self.settings.level, shot.index)
+        level = self.at("level", shot.index)
         if level > 0:
             dream = shot.source + balanced(layer, self._ripe, wanted=_held_to(self._wanted, level))
-        filled = np.float32(1 - 2 ** (-1 / (self.settings.rate * FILL_HALF_LIFE)))
+        filled = np.float32(1 - 2 ** (-1 / (self.rate * FILL_HALF_LIFE)))
         self._ripe = np.asarray((self._ripe + (1 - self._ripe) * filled) * wide, np.float32)
         return dream
 
@@ -191,15 +202,9 @@ def filling(ripe: Plane) -> Plane:
     return np.asarray(functools.reduce(cv2.min, lines), np.float32)
 
 
-def make_carry(name: str, settings: CarrySettings) -> Carry:
-    """Make a mode of the registry.
-
-    Raises:
-        UsageError: an unknown name.
-    """
-    if name not in CARRIES:
-        raise UsageError(f"There is no way {name!r} to carry a dream{nearest(name, CARRIES)}")
-    return CARRIES[name](settings)
+def make_carry(settings: CarrySettings, **options: Any) -> Carry:
+    """Make the mode that the settings name; `options` as those of `Carry`."""
+    return CARRIES[settings.mode](settings, **options)
 
 
 def _held_to(full: Strength, level: float) -> Strength:
@@ -207,23 +212,10 @@ def _held_to(full: Strength, level: float) -> Strength:
     return Strength(parts, tuple(level * value for value in full.mean))
 
 
-def _blend(share: Callable[[CarrySettings, int], float]) -> Callable[[CarrySettings], Carry]:
-    return lambda settings: BlendCarry(settings, share=share)
-
-
-def _there_and_back(values: Sequence[float], frame: int) -> float:
-    place = frame % (2 * len(values) - 2)
-    return values[min(place, 2 * len(values) - 2 - place)]
-
-
-_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-
-CARRIES: dict[str, Callable[[CarrySettings], Carry]] = {
+CARRIES: dict[str, type[Carry]] = {
     "flow": FlowCarry,
     "none": Carry,
-    "blend": _blend(lambda settings, frame: settings.at(settings.blend, frame)),
-    "blend-loop": _blend(lambda _, frame: _there_and_back(_SHARES, frame)),
-    "blend-random": _blend(
-        lambda settings, frame: float(np.random.default_rng([settings.seed, frame]).choice(_SHARES))
-    ),
+    "blend": BlendCarry,
+    "blend-loop": BlendLoopCarry,
+    "blend-random": BlendRandomCarry,
 }

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from renderer.dreaming.tone import Governor, Tone, measure
-from renderer.frame import Frame
+from renderer.dreaming.governor import Governor, Tone, measure
+from renderer.errors import BadInput
+from renderer.frame import Frame, Size
 from renderer.render.scenes import Scene
 
 if TYPE_CHECKING:
-    from renderer.dreaming.dreamer import Dreamer
+    from renderer.dreaming.ascent.dreamer import Dreamer
 
 _SCENE = "scene."
 
@@ -49,6 +50,10 @@ class FrameReport:
 
 class Keeper(Protocol):
     """What keeps the frames, as a store does."""
+
+    @property
+    def size(self) -> Size:
+        """Of the frames."""
 
     @property
     def next_frame(self) -> int:
@@ -134,10 +139,28 @@ def _state(dream: Frame, start: Tone, scene: Scene) -> dict[str, Any]:
 
 
 def _saved(store: Keeper, scene: Scene, start: Tone | None) -> tuple[Frame | None, Tone | None]:
-    """Return the last dream and the tone of the first canvas as they were committed; the scene gets its part back."""
+    """Return the last dream and the tone of the first canvas as they were committed; the scene gets its part back.
+
+    Raises:
+        BadInput: what was committed is not what this film needs.
+    """
     state = store.state()
     if state is None:
         return None, start
-    tone = {field.name: float(np.asarray(state[field.name])) for field in fields(Tone)}
-    scene.restore({name.removeprefix(_SCENE): value for name, value in state.items() if name.startswith(_SCENE)})
-    return np.asarray(state["dream"], np.float32), Tone(**tone)
+    size = (store.size.height, store.size.width)
+    try:
+        tone = Tone(**{field.name: float(np.asarray(state[field.name])) for field in fields(Tone)})
+        dream = np.asarray(state["dream"], np.float32)
+        if dream.shape != (*size, 3) or any(value.shape[:2] != size for value in _pictures(state)):
+            raise ValueError("its pictures have another size")
+        scene.restore({name.removeprefix(_SCENE): value for name, value in state.items() if name.startswith(_SCENE)})
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise BadInput(
+            f"What was kept to go on from frame {store.next_frame} is not of this film ({error}); give --restart to "
+            "begin again."
+        ) from error
+    return dream, tone
+
+
+def _pictures(state: Mapping[str, Any]) -> list[Any]:
+    return [value for value in state.values() if isinstance(value, np.ndarray) and value.ndim >= 2]

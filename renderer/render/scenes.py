@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from renderer.frame import Frame, Size
 from renderer.motion.camera import Camera
+from renderer.motion.loops import Ring
 from renderer.motion.resample import warp
-from renderer.motion.ring import Ring
 from renderer.render.carry import Carry
-from renderer.render.footage import Footage, Shot
-from renderer.render.layer import keep_chroma, kept
+from renderer.render.dream_layer import keep_chroma, kept
+from renderer.render.prefetch import Footage, Shot
 
 Plane = NDArray[np.float32]
 

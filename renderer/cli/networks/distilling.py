@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from renderer.cli.options import Overwrite, command
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 
 
 def add(group: typer.Typer) -> None:
@@ -67,16 +67,16 @@ def _distill(
 
     Stop it whenever you like: the same command goes on where it stopped.
     """
-    from renderer.dreaming.registry import network_spec
+    from renderer.dreaming.networks.registry import network_spec
 
     network_spec(training.teacher)
-    from renderer.jobs.runtime import prepare
+    from renderer.runtime import prepare
 
     terminal.stage("loading TensorFlow")
     prepare(verbose=terminal.verbose)
-    from renderer.dreaming.distill import DistillSettings
-    from renderer.dreaming.head import HeadSettings
-    from renderer.jobs.distill import Lesson, teach
+    from renderer.dreaming.training.distill import DistillSettings
+    from renderer.dreaming.training.head import HeadSettings
+    from renderer.inspect.train import Lesson, teach
 
     minutes, seed = training.minutes, training.seed
     lesson = Lesson(

@@ -10,7 +10,7 @@ import typer
 
 from renderer.cli.networks.opening import Name, Preprocess, Weights, check_network, open_network
 from renderer.cli.options import Overwrite, command
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 
 Sheet = Annotated[Path, typer.Option("-o", "--out", metavar="SHEET", help="The picture to write.")]
 
@@ -51,7 +51,7 @@ def _atlas(
     """Draw what each layer of a network, and each of its strongest channels, dreams from the same noise."""
     _check(name, weights, out, overwrite=overwrite)
     network = open_network(terminal, name, weights=weights, preprocess=preprocess)
-    from renderer.jobs.atlas import atlas
+    from renderer.inspect.atlas import atlas
     from renderer.media.images import write_image
 
     terminal.stage("dreaming")
@@ -81,7 +81,7 @@ def _filters(
     """Draw the filters of a network's first layer, pixel by pixel: what it looks for before it knows anything else."""
     _check(name, weights, out, overwrite=overwrite)
     network = open_network(terminal, name, weights=weights, preprocess=preprocess)
-    from renderer.jobs.filters import filter_sheet
+    from renderer.inspect.filters import filter_sheet
     from renderer.media.images import write_image
 
     sheet = filter_sheet(network)

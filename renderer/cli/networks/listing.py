@@ -8,12 +8,12 @@ import typer
 
 from renderer.cli.networks.opening import Name, Preprocess, Weights, fetching, open_network
 from renderer.cli.options import command
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 
 if TYPE_CHECKING:
-    from renderer.dreaming.fetching import WeightsFile
-    from renderer.dreaming.maps import LayerInfo
-    from renderer.dreaming.registry import NetworkSpec
+    from renderer.dreaming.networks.download import WeightsFile
+    from renderer.dreaming.networks.feature_maps import LayerInfo
+    from renderer.dreaming.networks.registry import NetworkSpec
 
 
 def add(group: typer.Typer) -> None:
@@ -25,7 +25,7 @@ def add(group: typer.Typer) -> None:
 
 def _list(terminal: Terminal) -> None:
     """List the networks: whether their weights are here, and the layers each dreams with unless told otherwise."""
-    from renderer.dreaming.registry import NETWORKS
+    from renderer.dreaming.networks.registry import NETWORKS
 
     width = max(map(len, NETWORKS))
     for name, spec in NETWORKS.items():
@@ -45,7 +45,7 @@ def _list(terminal: Terminal) -> None:
 
 def _whereabouts(name: str, spec: NetworkSpec) -> str:
     """Say where a network's weights are: bundled, here, to fetch, or with the user."""
-    from renderer.dreaming.fetching import weights_file
+    from renderer.dreaming.networks.download import weights_file
 
     if spec.application is None:
         return "bundled" if name == "dreamnet" else "--weights"
@@ -56,7 +56,7 @@ def _layers(
     terminal: Terminal, name: Name = "dreamnet", *, weights: Weights = None, preprocess: Preprocess = None
 ) -> None:
     """List the layers that can be amplified, with channels and stride; * marks those that dream well."""
-    from renderer.dreaming.registry import NETWORKS
+    from renderer.dreaming.networks.registry import NETWORKS
 
     if name in NETWORKS and weights is None:
         good, found = set(NETWORKS[name].layers), _known_layers(terminal, name)
@@ -77,11 +77,11 @@ def _layers(
 
 def _known_layers(terminal: Terminal, name: str) -> list[LayerInfo]:
     """List the layers of a network of the registry, for which its weights need not be here."""
-    from renderer.jobs.runtime import prepare
+    from renderer.runtime import prepare
 
     terminal.stage("loading TensorFlow")
     prepare(verbose=terminal.verbose)
-    from renderer.dreaming.networks import layers_of
+    from renderer.dreaming.networks.network import layers_of
 
     return layers_of(name)
 
@@ -93,7 +93,7 @@ def _fetch(
     head: Annotated[bool, typer.Option("--head", help="Those with the head that tells classes apart.")] = False,
 ) -> None:
     """Bring the weights of networks here ahead of their first use, checked against their hashes."""
-    from renderer.dreaming.fetching import fetch
+    from renderer.dreaming.networks.download import fetch
 
     for name, file in [(name, _file_of(name, head=head)) for name in names]:
         if file is None:
@@ -106,8 +106,8 @@ def _fetch(
 
 def _file_of(name: str, *, head: bool) -> WeightsFile | None:
     """Look the file up that a network's weights are published in; None for a network that brings its own."""
-    from renderer.dreaming.fetching import weights_file
-    from renderer.dreaming.registry import network_spec
+    from renderer.dreaming.networks.download import weights_file
+    from renderer.dreaming.networks.registry import network_spec
     from renderer.errors import UsageError
 
     spec = network_spec(name)

@@ -9,7 +9,7 @@ import typer
 
 from renderer.cli.networks.opening import Preprocess, Weights, check_network, open_network
 from renderer.cli.options import Overwrite, command
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 
 Looker = Annotated[
     str, typer.Option("--network", metavar="NAME|FILE", help="A network of `networks list`, or a model file.")
@@ -39,7 +39,7 @@ def _classify(
         image_size(image)
     # In bfloat16 scores that are close would be equal.
     opened = open_network(terminal, network, weights=weights, preprocess=preprocess, head=True, precision="float32")
-    from renderer.jobs.classify import classify
+    from renderer.inspect.classify import classify
 
     for path, guesses in classify(opened, images, top=top):
         listed = ", ".join(f"{guess.name} {guess.probability:.1%} ({guess.score:.4g})" for guess in guesses)
@@ -78,7 +78,7 @@ def _similar(
     if out is not None:
         _check_sheet(out, image, overwrite=overwrite)
     opened = open_network(terminal, network, weights=weights, preprocess=preprocess)
-    from renderer.jobs.neighbours import neighbour_sheet, similar
+    from renderer.inspect.nearest_images import neighbour_sheet, similar
 
     terminal.stage("looking")
     search = similar(
@@ -99,7 +99,7 @@ def _similar(
 
 
 def _check_sheet(out: Path, image: Path, *, overwrite: bool) -> None:
-    from renderer.jobs.outputs import check_not_input
+    from renderer.films.outputs import check_not_input
     from renderer.media.files import check_output
     from renderer.media.images import image_suffix
 

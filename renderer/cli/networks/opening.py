@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from renderer.cli.terminal import Terminal
+from renderer.cli.show.terminal import Terminal
 
 if TYPE_CHECKING:
-    from renderer.dreaming.fetching import Report
-    from renderer.dreaming.networks import Network
+    from renderer.dreaming.networks.download import Report
+    from renderer.dreaming.networks.network import Network
 
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A network of `networks list`, or a Keras model file.")]
 Weights = Annotated[Path | None, typer.Option("--weights", metavar="FILE", help="Its weights.")]
@@ -27,7 +27,7 @@ Preprocess = Annotated[
 
 def check_network(name: str, weights: Path | None) -> None:
     """Refuse a name that no network has, before anything heavy is loaded."""
-    from renderer.dreaming.registry import by_name, network_spec
+    from renderer.dreaming.networks.registry import by_name, network_spec
 
     network_spec(by_name(name, weights)[0])
 
@@ -42,13 +42,13 @@ def open_network(
     precision: str = "auto",
 ) -> Network:
     """Load TensorFlow and open a network, told to a terminal."""
-    from renderer.dreaming.registry import by_name
-    from renderer.jobs.runtime import prepare
+    from renderer.dreaming.networks.registry import by_name
+    from renderer.runtime import prepare
 
     settled, file = by_name(name, weights)
     terminal.stage("loading TensorFlow and the network")
     prepare(verbose=terminal.verbose)
-    from renderer.dreaming.networks import load_network
+    from renderer.dreaming.networks.network import load_network
 
     report = fetching(terminal, f"the weights of {name}")
     return load_network(settled, weights=file, preprocess=preprocess, head=head, precision=precision, report=report)

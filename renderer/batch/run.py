@@ -1,0 +1,243 @@
+"""Run a batch: films in order of priority, each noted in the journal; one that fails stops no other."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from renderer.batch.batch_journal import TOLD, BatchJournal, now
+from renderer.batch.batch_plan import Planned, wished
+from renderer.batch.jobfile import JobsFile
+from renderer.batch.status import Row
+from renderer.errors import BadInput, DreamreelError, Interrupted
+from renderer.films.film import Film, Listener, Result
+from renderer.films.first_frame import file_sha256
+from renderer.films.outputs import path_size
+from renderer.media.store.store import Store
+from renderer.workers.jobs import BatchListener, Executor, Job, Outcome
+
+if TYPE_CHECKING:
+    from renderer.render.loop import FrameReport
+
+_LONGEST_ERROR = 20_000
+
+ATTEMPTS = 2
+"""How often a film is begun whose causes of failure may pass."""
+
+
+def run_batch(
+    jobs: JobsFile,
+    planned: Sequence[Planned],
+    journal: BatchJournal,
+    *,
+    executor: Executor,
+    label: str = "serial",
+    listener: BatchListener,
+    should_stop: Callable[[], bool] = lambda: False,
+    fail_fast: bool = False,
+) -> Iterator[Row]:
+    """Make the films of a batch that are not made yet.
+
+    Args:
+        jobs: the jobs file.
+        planned: its films, or some of them.
+        journal: is told of everything that lasts.
+        executor: makes them.
+        label: what the executor is called in the journal.
+        listener: is told how they come along.
+        should_stop: asked after each frame; True keeps what is there and ends.
+        fail_fast: stop at the first failure instead of going on with the others.
+
+    Yields:
+        What became of each film: first those that were made before and those that cannot be made, then the others as
+        they end. Films that a stop left unbegun are not among them.
+
+    Raises:
+        DiskProblem: the journal cannot be written.
+    """
+    listed = {one.row.name: one.row for one in planned}
+    bare = [_bare(listed.get(w.name) or wished(w), journal) for w in jobs.wishes]
+    # Of films that this run leaves out, more is known from a run before.
+    former = {(job["name"], job["out"], job["kind"]): job for job in journal.planned if job["name"] not in listed}
+    journal.plan(jobs.path.absolute(), [former.get((job["name"], job["out"], job["kind"]), job) for job in bare])
+    journal.append({"kind": "start", "at": now(), "executor": label})
+    run = _Run(planned, journal, listener=listener, should_stop=should_stop, fail_fast=fail_fast)
+    yield from run.settled()
+    with executor:
+        for outcome in executor.run(run, listener=run, should_stop=run.should_stop):
+            if (row := run.ended(outcome)) is not None:
+                yield row
+    journal.append({"kind": "end", "at": now()})
+
+
+@dataclass
+class _Begun:
+    """What is known of a film at work."""
+
+    planned: Planned
+    attempts: int = 0
+    frames: int = 0
+    strength: float = 0.0  # the sum over the frames
+    dreaming: float = 0.0  # seconds, likewise
+
+
+class _Run(Iterator[Job]):
+    """One run: gives the jobs in order, listens to them, and notes what becomes of them."""
+
+    def __init__(
+        self,
+        planned: Sequence[Planned],
+        journal: BatchJournal,
+        *,
+        listener: BatchListener,
+        should_stop: Callable[[], bool],
+        fail_fast: bool,
+    ) -> None:
+        self._planned, self._journal, self._listener = planned, journal, listener
+        self._asked_to_stop, self._fail_fast = should_stop, fail_fast
+        self._failed = False
+        todo = [one for one in planned if one.error is None and one.row.state != "done"]
+        self._queue = deque(sorted(todo, key=lambda one: -one.priority))
+        self._begun = {one.row.name: _Begun(one) for one in todo}
+
+    def should_stop(self) -> bool:
+        """Say whether to end: somebody asked for it, or a film failed that may not."""
+        return self._asked_to_stop() or (self._fail_fast and self._failed)
+
+    def settled(self) -> Iterator[Row]:
+        """Give the films that need no work: made before, or impossible."""
+        for one in self._planned:
+            if one.error is not None:
+                self._failed = True
+                yield self._note_failure(one, one.error)
+            elif one.row.state == "done":
+                yield one.row if one.known else self._adopt(one)
+
+    def __next__(self) -> Job:
+        if not self._queue:
+            raise StopIteration
+        one = self._queue.popleft()
+        assert one.film is not None
+        with contextlib.suppress(OSError):  # What is wrong then is told by the film.
+            one.film.out.parent.mkdir(parents=True, exist_ok=True)
+        return Job(id=one.row.name, film=one.film, priority=one.priority)
+
+    def job(self, id: str) -> Listener:  # noqa: A002 - the protocol's name
+        """Note that a film is begun."""
+        begun = self._begun[id]
+        begun.attempts += 1
+        begun.frames, begun.strength, begun.dreaming = 0, 0.0, 0.0
+        self._journal.append({"kind": "begun", **self._name(begun.planned), "at": now()})
+        return _Counting(self._listener.job(id), begun)
+
+    def note(self, text: str) -> None:
+        """Pass on."""
+        self._listener.note(text)
+
+    def ended(self, outcome: Outcome) -> Row | None:
+        """Note what became of a film; None if it will be tried once more."""
+        begun = self._begun[outcome.id]
+        error = outcome.error
+        if error is None:
+            try:
+                return self._note_made(begun, outcome)
+            except BadInput as gone:  # Somebody took the file away at once.
+                error = gone
+        if isinstance(error, Interrupted):
+            self._journal.append({"kind": "stopped", **self._name(begun.planned), "at": now()})
+            return replace(begun.planned.row, state="stopped", attempts=begun.attempts, error=str(error))
+        if outcome.passing and begun.attempts < ATTEMPTS and not self.should_stop():
+            self._note_failure(begun.planned, error, attempts=begun.attempts, again=True)
+            self._listener.note(f"{outcome.id}: {error} It will be tried once more, after the others.")
+            self._queue.append(begun.planned)
+            return None
+        self._failed = True
+        return self._note_failure(begun.planned, error, attempts=begun.attempts, trace=outcome.traceback)
+
+    def _note_made(self, begun: _Begun, outcome: Outcome) -> Row:
+        row, result = begun.planned.row, outcome.result
+        assert result is not None and row.out is not None
+        told: dict[str, Any] = {"size": str(result.size), "took": round(result.took, 3), "at": now()}
+        if isinstance(result, Result):
+            told |= {"frames": result.frames, "rendered": max(0, result.frames - result.resumed_at)}
+            told["strength"] = _finite(begun.strength / begun.frames) if begun.frames else None
+            told["dreaming"] = round(begun.dreaming, 3)
+        else:
+            told |= {"frames": 1, "rendered": 1, "strength": _finite(result.strength), "dreaming": told["took"]}
+        return self._note_done(begun.planned, told)
+
+    def _adopt(self, one: Planned) -> Row:
+        """Note a film that is made although the journal did not know it, and clear its work away."""
+        film = one.film
+        if isinstance(film, Film) and not film.keep_store:
+            with contextlib.suppress(DreamreelError):
+                old = Store.existing(film.folder)
+                Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=old.pixel_key, meta=old.meta).remove()
+        return replace(self._note_done(one, {"frames": one.row.frames, "rendered": 0, "at": now()}), earlier=True)
+
+    def _note_done(self, one: Planned, told: dict[str, Any]) -> Row:
+        assert one.row.out is not None and one.film is not None
+        told |= {"bytes": path_size(one.row.out), "sha256": file_sha256(one.row.out)}
+        work = one.film.folder if isinstance(one.film, Film) and one.film.keep_store else None
+        place = self._journal.records.place
+        self._journal.append({"kind": "done", **self._name(one), **told, "work": place(work)})
+        known = {name: told[name] for name in TOLD if name in told}
+        return replace(one.row, **known, state="done", frames_done=told["frames"])
+
+    def _note_failure(
+        self, one: Planned, error: DreamreelError, *, attempts: int = 0, again: bool = False, trace: str = ""
+    ) -> Row:
+        told: dict[str, Any] = {"error": str(error)[:_LONGEST_ERROR], "exit_code": error.exit_code, "at": now()}
+        entry = {"kind": "failed", **self._name(one), **told, "again": again}
+        self._journal.append(entry | ({"traceback": trace[-8000:]} if error.exit_code == 1 else {}))
+        return replace(one.row, **told, state="failed", attempts=attempts)
+
+    def _name(self, one: Planned) -> dict[str, Any]:
+        out = self._journal.records.place(one.row.out)
+        return {"name": one.row.name, "out": out, "film_key": one.film_key, "encode_key": one.encode_key}
+
+
+class _Counting:
+    """Listens to a film, and adds up what is known of its frames."""
+
+    def __init__(self, listener: Listener, begun: _Begun) -> None:
+        self._listener, self._begun = listener, begun
+        self.stage, self.note = listener.stage, listener.note
+        self.rendering, self.encoded = listener.rendering, listener.encoded
+
+    def frame(self, report: FrameReport) -> None:
+        self._begun.frames += 1
+        self._begun.strength += report.strength
+        self._begun.dreaming += report.seconds
+        self._listener.frame(report)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _bare(row: Row, journal: BatchJournal) -> dict[str, Any]:
+    """Write a row as the plan has it: without what happens to it."""
+    fresh = Row(
+        name=row.name,
+        kind=row.kind,
+        preset=row.preset,
+        source=row.source,
+        network=row.network,
+        seed=row.seed,
+        size=row.size,
+        fps=row.fps,
+        frames=row.frames,
+        seconds=row.seconds,
+    )
+    place = journal.records.place
+    return {**fresh.values(), "out": place(row.out), "work": place(row.work), "source": _shown(row.source, place)}
+
+
+def _shown(source: str, place: Callable[[Path], str | None]) -> str:
+    return str(place(Path(source))) if source else ""

@@ -1,0 +1,126 @@
+"""Whether a film of a batch is made already: by its content, never by its name.
+
+What lies under its name counts if it has the hash that the journal noted. Where the journal is silent - the batch was
+killed between the two, or the film was made without it - it counts if it has our recipe inside and can be read from
+its first frame to its last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from renderer.batch.batch_journal import TOLD, Records, held
+from renderer.errors import BadInput, DreamreelError, UsageError
+from renderer.films.film import Film
+from renderer.films.first_frame import file_sha256
+from renderer.films.recipe import Recipe, parse_recipe
+from renderer.films.still import Still
+from renderer.frame import Size
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.images import read_image
+from renderer.media.recipe import read_recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was found of a film.
+
+    Attributes:
+        film: what to make of it: allowed to replace what is ours, and to use what is kept of it.
+        done: what the journal noted of it if it is made; empty if it is made and the journal does not know.
+        kept: frames of it that are in its work folder.
+    """
+
+    film: Film | Still
+    done: Mapping[str, Any] | None = None
+    kept: int = 0
+
+
+def look_for(film: Film | Still, keys: tuple[str, str], records: Records, *, may_replace: bool) -> Found:
+    """Find out whether a film is made, begun, or still to be made.
+
+    Args:
+        film: resolved and checked.
+        keys: of its pixels, and of what decides its file besides.
+        records: what the journal of the batch tells.
+        may_replace: whether anything under its name may be replaced, not only what this batch made.
+
+    Raises:
+        UsageError: there is something else under its name.
+    """
+    record = records.of(film.out)
+    ours = may_replace
+    if os.path.lexists(film.out):
+        noted = record.done.sha256 if record.done else None
+        if record.done and noted == file_sha256(film.out):
+            if (record.done.film_key, record.done.encode_key) == keys:
+                return Found(film=film, done=record.done.told(*TOLD))
+            ours = True  # Its settings have changed since.
+        elif recipe := _recipe(film.out):
+            # Killed between the film's name and the journal's line, or made without this batch.
+            unknown = record.done is None and record.begun is None
+            if (record.begun == keys or unknown) and _is_this(recipe, film, keys[0]) and _is_whole(film):
+                return Found(film=film, done={})
+            ours = ours or (record.begun is not None and recipe.film_key == record.begun[0])
+        if not ours:
+            raise UsageError(_in_the_way(film, changed=noted is not None))
+    if isinstance(film, Still):
+        return Found(film=replace(film, overwrite=ours))
+    film = _with_kept_frames(film, keys[0], records)
+    work = held(film.folder)
+    # Frames of ours that other settings made: the jobs file was changed. Those of the same film are never thrown away.
+    stale = work is not None and work.film_key != keys[0] and work.film_key in record.film_keys
+    kept = work.frames if work is not None and work.film_key == keys[0] else 0
+    return Found(film=replace(film, overwrite=ours, restart=film.restart or stale), kept=kept)
+
+
+def _recipe(path: Path) -> Recipe | None:
+    try:
+        return parse_recipe(read_recipe(path), source=path)
+    except BadInput:
+        return None
+
+
+def _is_this(recipe: Recipe, film: Film | Still, film_key: str) -> bool:
+    """Say whether a recipe is that of this film, encoded like this."""
+    return recipe.film_key == film_key and recipe.settings.encode == film.settings.encode
+
+
+def _is_whole(film: Film | Still) -> bool:
+    """Say whether a finished file can be read from its first frame to its last."""
+    try:
+        if isinstance(film, Still):
+            return Size.of(read_image(film.out)) == film.settings.film.size
+        clip = open_clip(film.out)
+        count = sum(1 for _ in clip.pixels())
+    except DreamreelError:
+        return False
+    # A GIF of more than 50 frames a second is thinned out.
+    enough = count == film.settings.frame_count or (film.out.suffix.lower() == ".gif" and count > 0)
+    return enough and not clip.degraded
+
+
+def _in_the_way(film: Film | Still, *, changed: bool) -> str:
+    found = "it was changed since this batch made it" if changed else "this batch did not make it"
+    return (
+        f"{film.out} exists already, and {found}; move it away, choose another output, or allow it to be replaced "
+        "with --overwrite."
+    )
+
+
+def _with_kept_frames(film: Film, film_key: str, records: Records) -> Film:
+    """Use the kept frames of the same film under another name: a new ending renders nothing again."""
+    if film.work_dir is not None or held(film.folder) is not None:
+        return film
+    for record in records.all():
+        if record.done is None or record.done.film_key != film_key or record.done.work is None:
+            continue
+        folder = records.base / record.done.work
+        work = held(folder)
+        if work is not None and work.done and work.film_key == film_key:
+            return replace(film, work_dir=folder)
+    return film

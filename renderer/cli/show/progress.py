@@ -1,0 +1,116 @@
+"""How a batch comes along: a bar for the batch and one for each film at work on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from renderer.cli.show.terminal import PLAIN_SECONDS, Terminal
+
+if TYPE_CHECKING:
+    from renderer.batch.status import Row
+    from renderer.cli.show.bar import BatchBars
+    from renderer.render.loop import FrameReport
+
+
+class BatchProgress:
+    """The `BatchListener` of a command.
+
+    Args:
+        terminal: of the command.
+        films: how many there are in all.
+    """
+
+    def __init__(self, terminal: Terminal, *, films: int) -> None:
+        self._terminal, self.films = terminal, films
+        self.ended = self.failed = 0
+        self._bars: BatchBars | None = None
+        self._showing = not terminal.quiet and sys.stderr.isatty()
+
+    def job(self, id: str) -> FilmProgress:  # noqa: A002 - the protocol's name
+        """Tell that a film begins."""
+        if not self._showing:
+            self.note(f"{id}: begun, {self.ended} of {self.films} films are through.")
+        return FilmProgress(self, id)
+
+    def note(self, text: str) -> None:
+        """Tell something worth knowing."""
+        if self._bars is not None:
+            self._bars.note(text)
+        else:
+            self._terminal.note(text)
+
+    def end(self, row: Row) -> None:
+        """Count a film that is through: made, failed or stopped."""
+        self.ended += 1
+        self.failed += row.state == "failed"
+        if self._bars is not None:
+            self._bars.end(row.name)
+            self._bars.batch(self.ended, self.films, failed=self.failed)
+
+    def show(self, name: str, done: float, total: float | None, text: str, reading: str) -> None:
+        """Show how far a film is: on its bar, if there are bars."""
+        if not self._showing:
+            return
+        if self._bars is None:
+            from renderer.cli.show.bar import BatchBars
+
+            self._bars = BatchBars()
+            self._bars.batch(self.ended, self.films, failed=self.failed)
+        self._bars.film(name, done, total, text=text, reading=reading)
+
+    def close(self) -> None:
+        """Take the bars away; they come back when there is something to show."""
+        if self._bars is not None:
+            self._bars.close()
+            self._bars = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether progress is told in lines."""
+        return not self._showing and not self._terminal.quiet
+
+
+class FilmProgress:
+    """The `Listener` of one film of a batch."""
+
+    def __init__(self, batch: BatchProgress, name: str) -> None:
+        self._batch, self._name = batch, name
+        self._stage = ""
+        self._times: deque[float] = deque(maxlen=24)
+        self._told = time.monotonic()
+
+    def stage(self, text: str) -> None:
+        """Tell what is being done now."""
+        self._stage = text
+        self._batch.show(self._name, 0, None, text, "")
+
+    def note(self, text: str) -> None:
+        """Tell something worth knowing."""
+        self._batch.note(f"{self._name}: {text}")
+
+    def rendering(self, *, done: int, total: int) -> None:
+        """Tell that frames will follow."""
+        if done:
+            self.note(f"Going on from frame {done} of {total}.")
+        self._stage = "dreaming"
+        self._times.clear()
+        self._times.append(time.monotonic())
+        self._batch.show(self._name, done, total, "dreaming", f"frame {done}/{total}")
+
+    def frame(self, report: FrameReport) -> None:
+        """Tell that a frame is done."""
+        now = time.monotonic()
+        self._times.append(now)
+        done, total = report.index + 1, report.total
+        speed = (len(self._times) - 1) / max(now - self._times[0], 1e-9)
+        self._batch.show(self._name, done, total, "dreaming", f"frame {done}/{total} · {speed:.3g} frames/s")
+        if self._batch.plain and now - self._told >= PLAIN_SECONDS:
+            self._told = now
+            self.note(f"frame {done} of {total}, {speed:.3g} frames/s.")
+
+    def encoded(self, done: int, total: int) -> None:
+        """Tell how many frames are encoded."""
+        self._batch.show(self._name, done, total, self._stage, f"frame {done}/{total}")

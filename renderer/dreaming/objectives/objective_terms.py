@@ -1,0 +1,282 @@
+"""The kinds of objective: what of a layer's activation is maximised.
+
+Every kind is one function of an activation, of the weights of its channels and of what it is compared with, and one
+line in `KINDS` at the foot. Channels are weighed by one inner product throughout, the mean over the channels of
+`weight * x * y`: so one channel, some of them, and all of them drifting are the same thing to every kind.
+
+Activations are float32 `(N, h, w, channels)`. Weights `(channels,)` have a mean of 1: a channel alone has the number of
+channels, the others 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from renderer.lazy import Lazy
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+else:
+    tf = Lazy("tensorflow")
+
+
+TINY = 1e-20
+"""Far below the energy of any activation of use; keeps what has none from dividing by 0."""
+
+COSINE_POWER = 4
+"""How much more `cosine` asks for the direction than for the length; p in `cosine`."""
+
+GAIN = 1.0
+"""By how much `target` wants its channels raised: 1 doubles them."""
+
+WAKE = 1e-3
+"""What the mean of all classes counts beside the one that `logit` raises."""
+
+REGIONS = (2, 3)
+"""Rows and columns of the regions that `diversity` compares."""
+
+MATCHES_AT_ONCE = 1 << 22
+"""Dot products that `guide` keeps at once, 16 MiB: a 4K frame has too many for any memory."""
+
+Judge = Callable[["tf.Tensor", "tf.Tensor", "tf.Tensor"], "tf.Tensor"]
+"""From an activation `(N, h, w, channels)`, the weights `(channels,)` and a reference to a scalar."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a kind compares with: features of a picture.
+
+    Attributes:
+        picture: "guide", "style", or "canvas", the frame before it was dreamed on.
+        form: key of `FORMS`.
+    """
+
+    picture: str
+    form: str
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of objective: its function, and what it compares with; None where it needs nothing."""
+
+    judge: Judge
+    reference: Reference | None = None
+
+
+@dataclass(frozen=True)
+class Form:
+    """What is kept of the features of a picture: a function of a map `(1, h, w, channels)`, and the shape of it."""
+
+    make: Callable[[tf.Tensor], tf.Tensor]
+    shape: Callable[[int], tuple[int | None, ...]]
+
+
+def square(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return the mean square: what is strong grows strongest (google's `dream.ipynb`, there as half the sum)."""
+    del reference
+    return tf.reduce_mean(weights * tf.square(activation))
+
+
+def mean(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return the mean: everything grows alike (the TensorFlow tutorial)."""
+    del reference
+    return tf.reduce_mean(weights * activation)
+
+
+def logit(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return the score of a class, before any softmax.
+
+    S_y of Simonyan et al. 2013, "Deep Inside Convolutional Networks", equation 1; their lambda ||x||^2 is a term of
+    its own, `square` of the layer `picture`, or a penalty. The layer is the network's head, the channel the class.
+    SqueezeNet's scores are never negative, and a class that it sees nothing of gives no direction: the mean of all
+    classes, of which `WAKE` is added, moves the picture until the class wakes, and is nothing beside it afterwards.
+    """
+    del reference
+    return tf.reduce_mean(weights * activation) + WAKE * tf.reduce_mean(activation)
+
+
+def guide(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return the mean dot product of every position with the guide's position that it has the largest with.
+
+    Google's `dream.ipynb`: the gradient of a position is the guide's features there, held fixed. The mean in place of
+    their sum, so that it has the scale of `square`.
+
+    Args:
+        activation: `(N, h, w, channels)`.
+        weights: `(channels,)`.
+        reference: `(positions, channels)`, features of the guide.
+    """
+    flat = tf.reshape(activation, (-1, tf.shape(activation)[-1]))
+    matched = tf.gather(reference, _best_matches(tf.stop_gradient(flat * weights), reference))
+    return tf.reduce_mean(weights * flat * tf.stop_gradient(matched))
+
+
+def match(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return the mean of dot * max(0.1, cos)^p with the guide's position where this is largest, for each position.
+
+    Google's guide with lucid's measure: in the notebook a few positions of the guide that answer strongly win nearly
+    everywhere, and the dream grows away from all of the guide; here each goes to what it resembles, and becomes like
+    it. p is `COSINE_POWER`.
+
+    Args:
+        activation: `(N, h, w, channels)`.
+        weights: `(channels,)`.
+        reference: `(positions, channels)`, features of the guide.
+    """
+    flat = tf.reshape(activation, (-1, tf.shape(activation)[-1]))
+    # dot * cos^p is (x . y / |y|^(p / (p + 1)))^(p + 1), but for the length of x, which is the same for every y.
+    energies = tf.reduce_mean(weights * tf.square(reference), -1, keepdims=True) + TINY
+    bent = reference * energies ** (-0.5 * COSINE_POWER / (COSINE_POWER + 1))
+    likest = _best_matches(tf.stop_gradient(flat * weights), bent)
+    return _aligned(flat, weights, tf.stop_gradient(tf.gather(reference, likest)))
+
+
+def direction(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return the mean dot product with one vector `(channels,)`, the guide's mean features (lucid's `direction`)."""
+    return tf.reduce_mean(weights * activation * reference)
+
+
+def cosine(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return the mean of dot * max(0.1, cos)^p with one vector `(channels,)`, the guide's mean features.
+
+    Lucid's `_dot_cossim`: long and in the right direction, where `direction` alone is content with long. p is
+    `COSINE_POWER`.
+    """
+    return _aligned(activation, weights, reference)
+
+
+def target(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return minus the distance to the canvas's own features, raised: -||F(x) - enhanced||^2.
+
+    `enhanced` is the canvas's map times 1 + `GAIN` * weight, the heaviest channel's weight being taken as 1: all
+    channels raised alike, or some of them and the others held where they are. Unlike `square` it has an end: a dream of
+    a measured strength. Taken as a part of the canvas's own ||F||^2, so that its weight means the same for all layers.
+
+    Args:
+        activation: `(N, h, w, channels)`.
+        weights: `(channels,)`.
+        reference: `(1, h, w, channels)`, features of the canvas.
+    """
+    enhanced = reference * (1 + GAIN * weights / (tf.reduce_max(weights) + TINY))
+    return -_distance(activation, enhanced) / (_distance(reference, 0.0) + TINY)
+
+
+def hold(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return minus the distance to a map of features, as a part of ||reference||^2.
+
+    Of the canvas it is the content term of Gatys et al. 2015, "A Neural Algorithm of Artistic Style", equation 1. Of
+    the guide it is the inversion of Mahendran & Vedaldi 2014, "Understanding Deep Image Representations by Inverting
+    Them", equation 4: a picture that the layer cannot tell from the guide. Both without the factor of the relative
+    distance: with it a weight means the same for all layers.
+    """
+    return -_distance(activation, reference, weights) / (_distance(reference, 0.0, weights) + TINY)
+
+
+def difference(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return the mean square difference to the canvas's features: drives away from it (lucid's `input_diff`).
+
+    Of the layer `picture` it compares the pixels. With a weight below 0 it keeps near.
+    """
+    return _distance(activation, reference, weights)
+
+
+def style(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return minus the distance of the Gram matrices, as a part of the style's: -||G - G_style||^2 / ||G_style||^2.
+
+    Gatys et al. 2015, equations 3 and 4, with the mean over the positions in place of their sum, so that both pictures
+    may have any size, and with ||G_style||^2 in place of (2N)^2, so that a weight means the same for all layers.
+
+    Args:
+        activation: `(N, h, w, channels)`.
+        weights: `(channels,)`.
+        reference: `(channels, channels)`, Gram matrix of the style.
+    """
+    root = tf.sqrt(weights)
+    wanted = root * root[:, None] * reference
+    return -_distance(gram(root * activation), wanted) / (_distance(wanted, 0.0) + TINY)
+
+
+def diversity(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return minus the mean cosine between the Gram matrices of regions of the picture: each another texture.
+
+    Lucid's `diversity`, which compares the pictures of a batch; here it is the `REGIONS` of one.
+    """
+    del reference
+    scaled = tf.sqrt(weights) * activation
+    grams = tf.stack([tf.reshape(gram(region), (-1,)) for region in _regions(scaled)])
+    units = grams * tf.math.rsqrt(tf.reduce_sum(tf.square(grams), -1, keepdims=True) + TINY)
+    count = REGIONS[0] * REGIONS[1]
+    # |sum of unit vectors|^2 holds each pair twice, and each vector with itself.
+    pairs = tf.reduce_sum(tf.square(tf.reduce_sum(units, 0))) - tf.reduce_sum(tf.square(units))
+    return -pairs / (count * (count - 1))
+
+
+def gram(activation: tf.Tensor) -> tf.Tensor:
+    """Return the Gram matrix `(channels, channels)`: which channels answer together, on the mean of the positions."""
+    flat = tf.reshape(activation, (-1, tf.shape(activation)[-1]))
+    matrix = tf.matmul(flat, flat, transpose_a=True) / tf.cast(tf.shape(flat)[0], tf.float32)
+    channels = activation.shape[-1]
+    return tf.ensure_shape(matrix, (channels, channels))
+
+
+def _aligned(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return the mean of dot * max(0.1, cos)^p."""
+    dot = tf.reduce_mean(weights * activation * reference, -1)
+    energy = tf.reduce_mean(weights * tf.square(activation), -1) * tf.reduce_mean(weights * tf.square(reference), -1)
+    cos = dot * tf.math.rsqrt(energy + TINY)
+    return tf.reduce_mean(dot * tf.maximum(0.1, cos) ** COSINE_POWER)
+
+
+def _distance(one: tf.Tensor, other: tf.Tensor | float, weights: tf.Tensor | float = 1.0) -> tf.Tensor:
+    return tf.reduce_mean(weights * tf.square(one - other))
+
+
+def _regions(activation: tf.Tensor) -> list[tf.Tensor]:
+    """Cut a map into `REGIONS`, each at least one position, of which some are then the same."""
+    rows, columns = (_cuts(tf.shape(activation)[axis + 1], count) for axis, count in enumerate(REGIONS))
+    return [activation[:, top:bottom, left:right] for top, bottom in rows for left, right in columns]
+
+
+def _cuts(length: tf.Tensor, count: int) -> list[tuple[tf.Tensor, tf.Tensor]]:
+    starts = [tf.minimum(length * k // count, length - 1) for k in range(count)]
+    return [(start, tf.maximum(start + 1, length * (k + 1) // count)) for k, start in enumerate(starts)]
+
+
+def _best_matches(rows: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return for each row `(n, channels)` the number of the reference's row with the largest dot product, `(n,)`."""
+    count, channels = tf.shape(rows)[0], tf.shape(rows)[1]
+    block = tf.minimum(count, tf.maximum(1, MATCHES_AT_ONCE // tf.shape(reference)[0]))
+    blocks = -(-count // block)
+    padded = tf.pad(rows, [[0, blocks * block - count], [0, 0]])
+    best = tf.map_fn(
+        lambda part: tf.argmax(tf.matmul(part, reference, transpose_b=True), -1, tf.int32),
+        tf.reshape(padded, (blocks, block, channels)),
+        fn_output_signature=tf.TensorSpec((None,), tf.int32),
+    )
+    return tf.reshape(best, (-1,))[:count]
+
+
+FORMS: dict[str, Form] = {
+    "map": Form(lambda features: features, lambda channels: (1, None, None, channels)),
+    "vectors": Form(lambda features: tf.reshape(features, (-1, features.shape[-1])), lambda channels: (None, channels)),
+    "mean": Form(lambda features: tf.reduce_mean(features, (0, 1, 2)), lambda channels: (channels,)),
+    "gram": Form(gram, lambda channels: (channels, channels)),
+}
+
+KINDS: dict[str, Kind] = {
+    "square": Kind(square),
+    "mean": Kind(mean),
+    "logit": Kind(logit),
+    "guide": Kind(guide, Reference("guide", "vectors")),
+    "match": Kind(match, Reference("guide", "vectors")),
+    "direction": Kind(direction, Reference("guide", "mean")),
+    "cosine": Kind(cosine, Reference("guide", "mean")),
+    "inversion": Kind(hold, Reference("guide", "map")),
+    "style": Kind(style, Reference("style", "gram")),
+    "content": Kind(hold, Reference("canvas", "map")),
+    "target": Kind(target, Reference("canvas", "map")),
+    "difference": Kind(difference, Reference("canvas", "map")),
+    "diversity": Kind(diversity),
+}

@@ -1,0 +1,158 @@
+"""Who renders the frames of a film: this process. `remote` has them rendered elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from renderer import runtime
+from renderer.errors import BadInput, Interrupted
+from renderer.media.store.store import Store
+
+if TYPE_CHECKING:
+    from renderer.films.film import Film, Listener
+    from renderer.films.render_setup import Parts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Maker:
+    """What renders a film, as far as its pixels depend on it; plain data.
+
+    Attributes:
+        network: name in the registry.
+        weights_sha256: of its weights.
+        environment: versions, device, threads, the precision that the network computes in, and, where frames are looked
+            at in tiles, the memory that these are made for.
+    """
+
+    network: str
+    weights_sha256: str
+    environment: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, parts: Parts) -> Maker:
+        """Describe this process with what is opened to render a film."""
+        network, memory = parts.network, parts.dreamer.memory
+        environment = {**runtime.environment(), "precision": network.precision}
+        if memory is not None:  # tiles change the order of sums, and so the last bits
+            environment["memory"] = memory
+        return cls(network=network.name, weights_sha256=network.weights_sha256, environment=environment)
+
+
+class Rendering(Protocol):
+    """A film about to be rendered."""
+
+    @property
+    def maker(self) -> Maker:
+        """What renders it."""
+
+    def render(self, store: Store, *, listener: Listener, should_stop: Callable[[], bool]) -> None:
+        """Render what is missing of the film into its store.
+
+        Raises:
+            BadInput: there was not one frame to dream on.
+            Interrupted: it was stopped; what is done is kept.
+            DreamreelError: whatever else a user can mend.
+        """
+
+
+FilmRenderer = Callable[["Film", Mapping[str, Any], "Listener"], Rendering]
+"""Makes everything ready to render a film, from what was found out about its inputs."""
+
+
+def render_here(film: Film, facts: Mapping[str, Any], listener: Listener) -> Rendering:
+    """Make a film ready to be rendered in this process.
+
+    Raises:
+        DreamreelError: as `Film.parts`.
+    """
+    listener.stage("loading TensorFlow and the network")
+    return Here(film, film.parts(facts))
+
+
+class Here:
+    """Renders a film in this process, one frame after another."""
+
+    def __init__(self, film: Film, parts: Parts) -> None:
+        self.film, self.parts = film, parts
+        self.maker = Maker.of(parts)
+
+    def render(self, store: Store, *, listener: Listener, should_stop: Callable[[], bool]) -> None:
+        total = self.film.settings.frame_count
+        join_lanes(store)
+        listener.rendering(done=store.count, total=total)
+        if (ring := self.parts.scene.ring) and ring.run_up and not store.count:
+            listener.note(f"The first frame comes after {ring.run_up} that are not kept: a loop begins in full swing.")
+        with contextlib.closing(self.parts):
+            complete = True
+            # What was rendered apart, further on, before the film was stopped: up to there, and join it.
+            for stop in [*(first for first, _ in store.lanes()), total]:
+                if complete and store.count < stop:
+                    complete = self._to(stop, store, listener, should_stop)
+                join_lanes(store)
+        if not complete:
+            raise interrupted(store.count, total)
+        for note in self.parts.notes():
+            listener.note(note)
+        finish_store(store)
+
+    def _to(self, stop: int, store: Store, listener: Listener, should_stop: Callable[[], bool]) -> bool:
+        from renderer.render.loop import render
+
+        total = self.film.settings.frame_count
+        return render(
+            self.parts.scene,
+            self.parts.dreamer,
+            store,
+            governor=self.parts.governor,
+            frames=stop,
+            rate=self.film.settings.rate,
+            report=lambda report: listener.frame(replace(report, total=total)),
+            should_stop=should_stop,
+            start=self.parts.start,
+        )
+
+
+def join_lanes(store: Store) -> None:
+    """Take in what was rendered apart and now follows on what is there."""
+    for first, _ in store.lanes():
+        if first > store.count:
+            return
+        with open_lane(store, first) as lane:
+            store.join(lane, first=first)
+
+
+def open_lane(store: Store, first: int) -> Store:
+    """Open the store for what is rendered apart from frame `first` on; what is there of another film is thrown away.
+
+    Raises:
+        StoreBusyError, DiskProblem: as `Store.open`.
+    """
+    return Store.open(
+        store.lane(first), size=store.size, rate=store.rate, pixel_key=store.pixel_key, meta={}, restart=True
+    )
+
+
+def frames_there(store: Store) -> int:
+    """Count the frames that are kept, those rendered apart too."""
+    apart = [Store.find(folder) for first, folder in store.lanes() if first >= store.count]
+    return store.count + sum(lane.count for lane in apart if lane is not None)  # What is damaged is rendered anew.
+
+
+def finish_store(store: Store) -> None:
+    """Note that a film is rendered to its end.
+
+    Raises:
+        BadInput: there is not one frame.
+    """
+    if not store.count:
+        raise BadInput("There was not one frame to dream on.")
+    store.remove_lanes()  # Behind the end of a film that turned out shorter.
+    store.mark_done()
+
+
+def interrupted(done: int, total: int) -> Interrupted:
+    """Return the error of a film that was asked to stop while its frames were rendered."""
+    return Interrupted(f"Stopped after frame {done} of {total}; the same command goes on from here.")

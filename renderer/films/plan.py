@@ -1,0 +1,158 @@
+"""What a command will do, before it does it: frames, octaves, memory, disk, and the time that it takes here."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from renderer import runtime
+from renderer.errors import shown
+from renderer.films.film import Film, Listener
+from renderer.films.first_frame import hashes_of
+from renderer.films.make import STORE_BYTES_A_PIXEL, check
+from renderer.films.outputs import size_text, span
+from renderer.films.render_setup import Parts
+from renderer.frame import Size
+from renderer.media.disk import free_bytes
+
+FILE_BYTES_A_PIXEL = 0.25
+"""What a pixel takes in a finished mp4 or webm, bytes, roughly; pictures and gif take more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What making a film would take.
+
+    Attributes:
+        inputs: what it is made from: by what it is to the film, path and sha256.
+        frames, size, rate: of the film.
+        octaves: sizes of its pyramid, coarse to fine.
+        network: name and what it computes in.
+        device: processor or GPU, and threads.
+        memory: most bytes held while measuring; making the film takes about as much.
+        disk: bytes that the work and the film take, about.
+        disk_free: bytes free where the work would lie.
+        frame_seconds: measured for a frame.
+        seconds: for the whole command, loading included, encoding not.
+    """
+
+    inputs: Mapping[str, tuple[Path, str]]
+    frames: int
+    size: Size
+    rate: Fraction
+    octaves: tuple[Size, ...]
+    network: str
+    device: str
+    memory: int
+    disk: int
+    disk_free: int
+    frame_seconds: float
+    seconds: float
+
+    def text(self) -> str:
+        """Write the plan for people."""
+        length = float(self.frames / self.rate)
+        memory = f"{size_text(self.memory)}" if self.memory else "unknown"
+        available = runtime.memory_available()
+        free = f" ({size_text(available)} are free)" if available else ""
+        made_from = ", ".join(f"{name} {shown(str(path))}" for name, (path, _) in self.inputs.items())
+        rows = {
+            **({"from": made_from} if made_from else {}),
+            "film": f"{self.frames} frames, {self.size}, {self.rate} a second, {length:.4g} s",
+            "octaves": ", ".join(map(str, self.octaves)),
+            "network": self.network,
+            "device": self.device,
+            "memory": f"{memory}{free}",
+            "disk": f"{size_text(self.disk)} while it is made ({size_text(self.disk_free)} are free)",
+            "time": f"about {span(self.seconds)} ({self.frame_seconds:.3g} s a frame, measured here)",
+        }
+        return "\n".join(f"{name + ':':<9}{value}" for name, value in rows.items())
+
+    def values(self) -> dict[str, Any]:
+        """Return the plan as JSON values."""
+        return {
+            "inputs": {name: {"path": str(path), "sha256": sha256} for name, (path, sha256) in self.inputs.items()},
+            "frames": self.frames,
+            "size": str(self.size),
+            "fps": str(self.rate),
+            "octaves": list(map(str, self.octaves)),
+            "network": self.network,
+            "device": self.device,
+            "memory": self.memory,
+            "disk": self.disk,
+            "disk_free": self.disk_free,
+            "frame_seconds": round(self.frame_seconds, 4),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def make_plan(film: Film, *, listener: Listener) -> Plan:
+    """Say what a film would take, measured by dreaming a frame of it here; nothing is written.
+
+    Raises:
+        DreamreelError: as making the film would.
+    """
+    began = time.monotonic()
+    check(film)
+    for note in film.warnings():
+        listener.note(note)
+    settings, hashes = film.settings, hashes_of(film.inputs)
+    facts = film.facts({}, listener)
+    listener.stage("loading TensorFlow and the network")
+    parts = film.parts(facts)
+    listener.stage("measuring")
+    frame_seconds, loading = measure_frame(parts, began)
+    size, count, dream = settings.film.size, settings.frame_count, settings.dream
+    first = frame_seconds * dream.first_steps / max(1, dream.steps)
+    run_up = parts.scene.ring.run_up if parts.scene.ring else 0
+    bytes_a_pixel = STORE_BYTES_A_PIXEL + FILE_BYTES_A_PIXEL
+    octaves = parts.dreamer.pyramid.sizes(size, smallest=parts.dreamer.smallest)
+    environment = runtime.environment()
+    return Plan(
+        inputs={name: (path, hashes[name]) for name, path in film.inputs.items()},
+        frames=count,
+        size=size,
+        rate=settings.rate,
+        octaves=tuple(octaves),
+        network=f"{parts.network.name}, {parts.network.precision}",
+        device=f"{environment['device']}, {environment['threads']} threads",
+        memory=runtime.peak_memory(),
+        disk=int(count * size.width * size.height * bytes_a_pixel) + 72 * size.width * size.height,
+        disk_free=free_bytes(next(p for p in (film.folder, *film.folder.absolute().parents) if p.is_dir())),
+        frame_seconds=frame_seconds,
+        seconds=loading + first + frame_seconds * (count - 1 + run_up),
+    )
+
+
+def measure_frame(parts: Parts, began: float) -> tuple[float, float]:
+    """Dream a frame three times, the first to warm up; return seconds a frame, and seconds from `began` until then."""
+    from renderer.dreaming.governor import measure
+
+    first = parts.scene.canvas(0, None)
+    assert first is not None
+    tone, dream = measure(first.picture), parts.scene.settle(first.picture)
+
+    def once(index: int) -> None:
+        nonlocal dream
+        canvas = parts.scene.canvas(index, dream)
+        if canvas is not None:
+            found, _ = parts.dreamer(canvas.picture, frame=index, seconds=0.0, full=canvas.full, where=canvas.where)
+            dream = parts.scene.settle(parts.governor(found, tone, frame=index))
+
+    with contextlib.closing(parts):
+        once(1)
+        loading = time.monotonic() - began
+        seconds = min(_timed(partial(once, index)) for index in (2, 3))
+    return seconds, max(0.0, loading - seconds)
+
+
+def _timed(run: Callable[[], None]) -> float:
+    began = time.monotonic()
+    run()
+    return time.monotonic() - began

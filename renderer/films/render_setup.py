@@ -1,0 +1,235 @@
+"""What renders the frames of a film: network, scene, dreamer and governor, put together from settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from renderer import runtime
+from renderer.dreaming.ascent.pyramid import Pyramid
+from renderer.errors import EnvironmentProblem, UsageError
+from renderer.films.guides import Guides, open_guides
+from renderer.films.outputs import size_text
+from renderer.frame import Frame, Size
+from renderer.setting_types import bytes_of
+from renderer.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from renderer.dreaming.ascent.ascent import SightMaker
+    from renderer.dreaming.ascent.dreamer import Dreamer
+    from renderer.dreaming.governor import Governor, Tone
+    from renderer.dreaming.networks.network import Network
+    from renderer.films.masks import Plane
+    from renderer.motion.camera import Camera
+    from renderer.render.scenes import Scene
+
+
+BASE = 1_150_000_000
+"""Bytes that Python, TensorFlow and a network take before the first frame."""
+
+PICTURES = {"still": 13, "zoom": 18, "video": 26}
+"""Pictures of the frame's size, in float32, that are held around the network, by the kind of film: a zoom governs and
+stores them, a video also finds motion and carries layers."""
+
+UNIT = 4_000_000_000
+"""The machine's memory is counted in this many bytes, so that it comes out alike from day to day."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What renders a film's frames.
+
+    `notes` tells, when all frames are rendered, what the user should know of the sources. `start` is the tone of the
+    film's first canvas; None where rendering never begins anywhere else. `guides` are those that the dreamer reads.
+    """
+
+    network: Network
+    scene: Scene
+    dreamer: Dreamer
+    governor: Governor
+    notes: Callable[[], Iterable[str]] = tuple
+    start: Tone | None = None
+    guides: Guides = field(default_factory=Guides)
+
+    def close(self) -> None:
+        """Let go of files and threads."""
+        self.scene.close()
+        self.guides.close()
+
+
+def open_dreamer(
+    settings: Settings,
+    *,
+    guides: Guides | None = None,
+    still: bool = False,
+    kind: str = "video",
+    around: float | None = None,
+) -> tuple[Network, Dreamer]:
+    """Load TensorFlow, open the network and make the dreamer.
+
+    Args:
+        settings: of the film.
+        guides: what leads the dream; None to open what the settings name.
+        still: whether it dreams a picture, whose steps have their stated size.
+        kind: of another film, in `PICTURES`: how much memory it takes beside the network.
+        around: seconds after which the film comes round; None for one that does not.
+
+    Raises:
+        BadInput: a guide cannot be read.
+        UsageError, EnvironmentProblem: the network, its layers or its weights.
+    """
+    if settings.dream.parametrisation != "pixels" and not still:
+        raise UsageError(
+            f"dream.parametrisation {settings.dream.parametrisation} is for stills: what a film carries from frame to "
+            "frame are pixels. Leave it out, or use `dreamreel still`."
+        )
+    check_memory(settings, kind="still" if still else kind)
+    guides = open_guides(settings) if guides is None else guides
+    runtime.prepare()
+    from renderer.dreaming.ascent.dreamer import Dreamer
+    from renderer.dreaming.objectives.references import Leaders
+
+    network = _open_network(settings)
+    dreamer = Dreamer(
+        network,
+        settings.dream,
+        over_time=settings.over_time_in("dream"),
+        leaders=Leaders(guide=guides.guide, style=guides.style),
+        sight=sight_of(settings, kind="still" if still else kind),
+        rate=None if still else float(settings.rate),
+        seed=settings.seed,
+        around=around,
+    )
+    return network, dreamer
+
+
+def _open_network(settings: Settings) -> Network:
+    from renderer.dreaming.networks.network import shared_network
+
+    chosen = settings.network
+    return shared_network(
+        chosen.name,
+        weights=chosen.weights,
+        precision=chosen.precision,
+        head=bool(settings.dream.classes),
+        preprocess=chosen.preprocess,
+    )
+
+
+def assemble(
+    settings: Settings, start: Frame, *, still: bool = False, where: Plane | None = None, from_noise: bool = False
+) -> Parts:
+    """Build what renders a zoom or a still.
+
+    Args:
+        settings: of the film.
+        start: the first canvas `(H, W, 3)`.
+        still: a scene of one picture instead of a camera's journey.
+        where: `(H, W)`, how strongly to dream on a still; None for 1 everywhere.
+        from_noise: the first canvas has no tone worth keeping.
+
+    Raises:
+        UsageError, EnvironmentProblem: the network, its layers or its weights.
+    """
+    ring = None if still else settings.ring(from_noise=from_noise)
+    guides = open_guides(settings)
+    around = None if ring is None else ring.seconds
+    network, dreamer = open_dreamer(settings, guides=guides, still=still, kind="zoom", around=around)
+    from renderer.render.loop_scene import RingScene
+    from renderer.render.scenes import StillScene, ZoomScene
+
+    scene: Scene
+    if still:
+        scene = StillScene(start, where=where, keep_colour=settings.area.keep_colour)
+    else:
+        scene = zoom = ZoomScene(
+            start=start, camera=camera_of(settings), edges=settings.camera.edges, rate=float(settings.rate)
+        )
+        if ring is not None:
+            scene = RingScene(zoom, ring, seed=settings.seed)
+    governor = governor_of(settings, start, from_noise=from_noise)
+    return Parts(network=network, scene=scene, dreamer=dreamer, governor=governor, guides=guides)
+
+
+def camera_of(settings: Settings) -> Camera:
+    """Build the camera of a film."""
+    from renderer.motion.camera import Camera
+
+    around = settings.duration if settings.film.loop else None
+    return Camera(settings.camera, over_time=settings.over_time_in("camera"), seed=settings.seed, around=around)
+
+
+def governor_of(settings: Settings, start: Frame, *, from_noise: bool = False) -> Governor:
+    """Build the governor of a film that begins with a canvas `(H, W, 3)`; the tone of noise is not worth keeping."""
+    from renderer.dreaming.governor import Governor, measure
+
+    chosen = settings.governor
+    return Governor(
+        chosen.model_copy(update={"memory": 0.0}) if from_noise else chosen,
+        own=measure(start),
+        over_time=settings.over_time_in("governor"),
+        rate=float(settings.rate),
+        seed=settings.seed,
+    )
+
+
+def beside(size: Size, *, kind: str) -> int:
+    """Return the bytes that a film, of a kind in `PICTURES`, takes beside activations and their gradients."""
+    return BASE + PICTURES[kind] * 12 * size.width * size.height
+
+
+def check_memory(settings: Settings, *, kind: str) -> None:
+    """Refuse a film whose pictures alone, at all its scales, are more than this machine holds; nothing is loaded.
+
+    Args:
+        settings: of the film.
+        kind: of the film, in `PICTURES`.
+
+    Raises:
+        EnvironmentProblem: with the setting that asks for the most.
+    """
+    here, size, dream = runtime.memory_total(), settings.film.size, settings.dream
+    if here is None:
+        return
+    scales = [size.width * size.height, *(one.width * one.height for one in Pyramid(dream).sizes(size))]
+    # `beside` counts the frame, and the smaller scales of a usual pyramid.
+    finest, kept = max(scales), 12 * max(0, sum(scales) - 3 * scales[0])
+    # What the optimiser remembers has the size of the scale at work; L-BFGS keeps ten pairs.
+    remembered = {"momentum": 1, "adam": 2, "lbfgs": 22}.get(dream.optimiser, 0)
+    needed = beside(size, kind=kind) + kept + 12 * finest * (PICTURES["still"] + remembered)
+    if finest == scales[0]:  # Those at the scale of the frame are counted among its own.
+        needed -= 12 * finest * PICTURES["still"]
+    if needed <= here:
+        return
+    if finest > scales[0]:
+        asks = f"dream.octave_sizes is {dream.octave_sizes}"
+    elif sum(scales) > 4 * scales[0]:
+        asks = f"dream.octaves is {dream.octaves} at a dream.octave_ratio of {dream.octave_ratio:g}"
+    else:
+        asks = f"film.size is {size}"
+    raise EnvironmentProblem(
+        f"{asks}: that takes about {size_text(needed)} of memory, and there are {size_text(here)} here; choose less."
+    )
+
+
+def sight_of(settings: Settings, *, kind: str) -> SightMaker:
+    """Say how the frames of a film are looked at: at once, or tile by tile where memory asks for it.
+
+    A film that names no memory gets half of the machine's, and more if no tiles fit into that. On a GPU, whose memory
+    is its own, it gets no limit.
+    """
+    import tensorflow as tf
+
+    from renderer.dreaming.evaluator import WholeSight
+    from renderer.dreaming.tiles.tiled_evaluator import Tiles
+
+    size, total = settings.film.size, runtime.memory_total()
+    taken = beside(size, kind=kind)
+    if settings.dream.memory is not None:
+        tiles = Tiles(size=size, memory=bytes_of(settings.dream.memory), beside=taken)
+    elif total is None or tf.config.list_physical_devices("GPU"):
+        return WholeSight
+    else:
+        tiles = Tiles(size=size, memory=max(1, total // UNIT) * UNIT // 2, beside=taken, strict=False)
+    return tiles if tiles.needed else WholeSight

@@ -1,0 +1,181 @@
+"""Films made again: encoded anew from a store, or rendered anew from a recipe."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from renderer.errors import BadInput
+from renderer.films.film import Extras, Film, Listener, Result
+from renderer.films.make import finish
+from renderer.films.outputs import check_not_input, path_size, work_folder
+from renderer.films.recipe import Recipe, find_input, parse_recipe
+from renderer.films.still import Still
+from renderer.films.video import VideoFilm
+from renderer.frame import Size
+from renderer.media.ffmpeg.encode import check_encode, read_recipe
+from renderer.media.store.store import Store
+from renderer.media.store.store_format import FILM
+from renderer.settings.schema import FILES, Settings, build, flatten, with_files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """What decides a file but not its pixels.
+
+    Attributes:
+        codec, quality: None for what suits the ending.
+        sound: whether the sound of a video is kept; None for what the recipe says.
+    """
+
+    codec: str | None = None
+    quality: float | None = None
+    sound: bool | None = None
+
+
+def encode_again(
+    source: Path,
+    out: Path,
+    *,
+    encoding: Encoding,
+    clip: Path | None = None,
+    overwrite: bool = False,
+    listener: Listener,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Encode the frames of a work folder, finished or not, without dreaming.
+
+    Args:
+        source: the work folder, or the film that it lies beside.
+        out: the file to make.
+        encoding: how.
+        clip: where the video is now that it was made from; None to look for it.
+        overwrite: whether `out` may be replaced.
+        listener: is told how it comes along.
+        should_stop: asked after each frame.
+
+    Raises:
+        BadInput: no frames are there, or the video whose sound is kept is not there or is another one now.
+        DreamreelError: as `film.finish`.
+    """
+    began = time.monotonic()
+    store = _find_store(source)
+    recipe = parse_recipe(store.meta, source=store.directory)
+    settings = _with_encoding(recipe.settings, encoding)
+    check_not_input(out, *recipe.inputs.values())
+    extras = _extras(recipe, settings, out, source=source, clip=clip)
+    size = Size(2 * store.size.width, store.size.height) if extras.beside else store.size
+    check_encode(out, size=size, codec=encoding.codec, quality=encoding.quality, overwrite=overwrite)
+    total = settings.frame_count
+    if store.count < total:
+        listener.note(f"{store.count} of {total} frames are there; the film is made of these.")
+    for note in store.notes:
+        listener.note(note)
+    meta = store.meta if store.count == total else {**store.meta, "frames": store.count}
+    finish(
+        store,
+        out,
+        settings=settings,
+        overwrite=overwrite,
+        recipe=meta,
+        extras=extras,
+        listener=listener,
+        should_stop=should_stop,
+    )
+    return Result(
+        path=out,
+        size=size,
+        rate=store.rate,
+        frames=store.count,
+        resumed_at=store.count,
+        bytes=path_size(out),
+        took=time.monotonic() - began,
+    )
+
+
+def film_from_recipe(
+    source: Path,
+    out: Path,
+    *,
+    given: Mapping[str, Path | None] | None = None,
+    encoding: Encoding,
+    **options: Any,
+) -> tuple[Film | Still, Recipe]:
+    """Read the recipe inside a film or picture, and put together what makes it again.
+
+    Args:
+        source: the film.
+        out: where the new one goes.
+        given: where its inputs are now, by what they are to it, keys of `SAY_WHERE`, if they are no longer where they
+            were.
+        encoding: how to encode; as the recipe says if the ending is the same and nothing is given.
+        options: further attributes of `Film`; of them, those that a `Still` has too count for a picture.
+
+    Raises:
+        BadInput: no recipe, or a file that it names is not there or is another one now.
+    """
+    recipe = parse_recipe(read_recipe(source), source=source)
+    check_not_input(out, source)
+    given = given or {}
+    inputs = {
+        name: find_input(given.get(name), recorded=path, sha256=recipe.hashes[name], film=source, what=name)
+        for name, path in recipe.inputs.items()
+    }
+    recorded = recipe.settings.network.weights
+    found = find_input(
+        given.get("weights"), recorded=recorded, sha256=recipe.weights_sha256, film=source, what="weights"
+    )
+    settings = recipe.settings
+    if (encoding.codec, encoding.quality) != (None, None) or out.suffix.lower() != source.suffix.lower():
+        settings = _with_encoding(settings, encoding)
+    elif encoding.sound is not None:
+        settings = build({**flatten(settings), "encode.sound": encoding.sound})
+    places = {name: path for name, path in {**inputs, "weights": found}.items() if path is not None}
+    settings = with_files(settings, places)
+    known: dict[str, Any] = {name: path for name, path in inputs.items() if name not in FILES}
+    if recipe.kind == "still":
+        overwrite = bool(options.get("overwrite"))
+        return Still(settings=settings, out=out, own_size=False, overwrite=overwrite, **known), recipe
+    make = VideoFilm if recipe.kind == VideoFilm.kind else Film
+    known |= {"found": recipe.facts} if make is VideoFilm else {}
+    weights_sha256 = recipe.weights_sha256 or None
+    return make(settings=settings, out=out, weights_sha256=weights_sha256, **known, **options), recipe
+
+
+def _extras(recipe: Recipe, settings: Settings, out: Path, *, source: Path, clip: Path | None) -> Extras:
+    """Find what a film made from a video has beside its frames: the sound, and the video where it is shown.
+
+    Raises:
+        BadInput: the video is not there, and without it something would be lost.
+    """
+    if recipe.kind != VideoFilm.kind or not (settings.encode.sound or settings.encode.compare):
+        return Extras()
+    try:
+        found = find_input(clip, recorded=recipe.inputs["clip"], sha256=recipe.hashes["clip"], film=source, what="clip")
+        assert found is not None
+        return VideoFilm(settings=settings, out=out, clip=found).extras()
+    except BadInput as error:
+        hint = "" if settings.encode.compare else " Or leave its sound out with --no-sound."
+        raise BadInput(f"{error}{hint}") from error
+
+
+def _find_store(source: Path) -> Store:
+    for folder in (source, work_folder(source)):
+        if os.path.lexists(folder / FILM):
+            return Store.existing(folder)
+    if not os.path.lexists(source):
+        raise BadInput(f"{source} does not exist.")
+    raise BadInput(
+        f"The lossless frames of {source} are not there: its work folder {work_folder(source)} is gone, as after any "
+        "film is finished without --keep-store. `dreamreel replay` renders them again."
+    )
+
+
+def _with_encoding(settings: Settings, encoding: Encoding) -> Settings:
+    sound = settings.encode.sound if encoding.sound is None else encoding.sound
+    chosen = {"encode.codec": encoding.codec, "encode.quality": encoding.quality, "encode.sound": sound}
+    return build({**flatten(settings), **chosen})

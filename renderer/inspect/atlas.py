@@ -1,0 +1,178 @@
+"""The atlas of a network: what each layer, and each of its strongest channels, dreams from the same soft noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from renderer.dreaming.ascent.channel_dreamer import Batch, ChannelDreamer, single, whole
+from renderer.dreaming.networks.network import LayerInfo, Network
+from renderer.dreaming.settings import AscentSettings
+from renderer.errors import UsageError, nearest
+from renderer.frame import Frame, Pixels, Size
+from renderer.media.noise import noise
+from renderer.media.sheets import Section, Tile, sectioned_sheet
+
+BATCH_PIXELS = 400_000
+"""How many pixels are dreamed at once: enough to keep the processors busy, little enough for any machine."""
+
+SMOOTHING = 1.0
+"""Blur of the gradient, pixels: takes the grain out of dreams from noise and leaves their forms."""
+
+BOLDER = (1.0, 2.0)
+"""Contrasts of the noise that a channel begins from where it sees nothing in the soft one."""
+
+
+@dataclass(frozen=True)
+class AtlasProgress:
+    """One report of an atlas under way: the layer, tiles that are done, and tiles in all."""
+
+    layer: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A layer to draw, and its channels where they are given."""
+
+    layer: LayerInfo
+    channels: tuple[int, ...] = ()
+
+
+def atlas(
+    network: Network,
+    *,
+    layers: Sequence[str] | None = None,
+    channels_per_layer: int = 8,
+    choose: str = "strongest",
+    size: int = 192,
+    steps: int = 20,
+    seed: int = 0,
+    report: Callable[[AtlasProgress], None] | None = None,
+) -> Pixels:
+    """Draw a contact sheet of a network's dreams, captioned as the layer mix names them (`LAYER:CHANNEL`).
+
+    Args:
+        network: any network.
+        layers: `LAYER`, or `LAYER:CHANNEL` for channels of one's own choice; without it, the layers the registry holds
+            to dream well.
+        channels_per_layer: how many channels of each layer are drawn, beside the layer as a whole.
+        choose: key of `CHOICES`: which channels.
+        size: side of a dream, pixels.
+        steps: gradient steps per octave.
+        seed: keys the noise and the jitter.
+        report: told of every tile that is done.
+
+    Returns:
+        uint8 `(H, W, 3)`: a row of tiles for each layer, shallow to deep.
+
+    Raises:
+        UsageError: a layer or channel that the network lacks, an unknown choice, or numbers out of range.
+    """
+    if choose not in CHOICES:
+        raise UsageError(f"There is no way {choose!r} to choose channels{nearest(choose, CHOICES)}")
+    if channels_per_layer < 0 or steps < 1 or not 32 <= size <= 2048:
+        raise UsageError(
+            "An atlas needs 0 or more channels of a layer, 1 or more steps, and a size of 32 to 2048 pixels."
+        )
+    plans = _plans(network, layers)
+    counts = [len(p.channels) or min(channels_per_layer, p.layer.channels) for p in plans]
+    total = len(plans) + sum(counts)
+    done = 0
+
+    def tiles_of(plan: _Plan) -> Iterator[Tile]:
+        nonlocal done
+        for tile in _tiles(network, plan, count=channels_per_layer, choose=choose, size=size, steps=steps, seed=seed):
+            done += 1
+            if report:
+                report(AtlasProgress(plan.layer.name, done, total))
+            yield tile
+
+    sections = (Section(heading=p.layer.name, note=_describe(p.layer), tiles=tiles_of(p)) for p in plans)
+    columns = 1 + min(max(counts), 12)  # longer rows go on below
+    return sectioned_sheet(
+        sections, columns=columns, cell=Size(size, size), title=network.title, note="what its layers and channels dream"
+    )
+
+
+def strongest(activity: np.ndarray, count: int) -> tuple[int, ...]:
+    """Choose the channels with the highest mean activation on the layer's own dream, strongest first."""
+    return tuple(int(c) for c in np.argsort(-activity, kind="stable")[:count])
+
+
+def spaced(activity: np.ndarray, count: int) -> tuple[int, ...]:
+    """Choose channels evenly over the layer, whatever they do: neighbours of every kind."""
+    return tuple(int(c) for c in np.unique(np.linspace(0, len(activity) - 1, count).round()))
+
+
+def soft_noise(size: Size, *, seed: int, contrast: float = 0.35) -> Frame:
+    """Make the picture `(H, W, 3)` that the dreams of an atlas begin from: pink noise, nearly grey."""
+    return np.float32(0.5) + np.float32(contrast) * (noise("pink", size=size, seed=seed) - np.float32(0.5))
+
+
+def _plans(network: Network, layers: Sequence[str] | None) -> list[_Plan]:
+    known = {info.name: info for info in network.layers()}
+    wanted: dict[str, list[int]] = {}
+    for entry in layers or network.spec.layers:
+        name, colon, channel = entry.partition(":")
+        if name not in known:
+            raise UsageError(f"Network {network.title!r} has no layer {name!r}{nearest(name, known)}")
+        chosen = wanted.setdefault(name, [])
+        if colon:
+            if not channel.isdecimal() or int(channel) >= known[name].channels:
+                raise UsageError(
+                    f"{entry!r} should be LAYER:CHANNEL; layer {name!r} of {network.title!r} has channels 0 to "
+                    f"{known[name].channels - 1}."
+                )
+            chosen.append(int(channel))
+    return [_Plan(known[name], tuple(dict.fromkeys(channels))) for name, channels in wanted.items()]
+
+
+def _tiles(
+    network: Network, plan: _Plan, *, count: int, choose: str, size: int, steps: int, seed: int
+) -> Iterator[Tile]:
+    name, channels = plan.layer.name, plan.layer.channels
+    dreamer = ChannelDreamer(network, [name], steps=steps, settings=AscentSettings(smoothing=SMOOTHING), seed=seed)
+    start = soft_noise(Size(size, size), seed=seed)[None]
+    dream = dreamer(start, {name: whole(channels)})
+    yield shown(dream[0]), name
+    if not (plan.channels or count):
+        return
+    chosen = plan.channels or CHOICES[choose](dreamer.means(dream)[name][0], min(count, channels))
+    at_once = max(1, BATCH_PIXELS // size**2)
+    for first in range(0, len(chosen), at_once):
+        group = chosen[first : first + at_once]
+        dreams = _awake(dreamer, start, np.array(group), seed=seed)
+        for channel, picture in zip(group, dreams, strict=True):
+            yield shown(picture), f"{name}:{channel}"
+
+
+def _awake(dreamer: ChannelDreamer, start: Batch, group: np.ndarray, *, seed: int) -> Batch:
+    """Dream one picture for each channel of `group`; those that stay asleep begin again from bolder noise."""
+    name, channels = dreamer.layers[0], dreamer.channels[dreamer.layers[0]]
+    weights = np.stack([single(channel, channels) for channel in group])
+    dreams = dreamer(np.repeat(start, len(group), 0), {name: weights})
+    for contrast in BOLDER:
+        squares = dreamer.squares(dreams)[name]
+        asleep = squares[np.arange(len(group)), group] < squares.mean(1)
+        if not asleep.any():
+            break
+        bold = soft_noise(Size.of(start[0]), seed=seed, contrast=contrast)
+        dreams[asleep] = dreamer(np.repeat(bold[None], asleep.sum(), 0), {name: weights[asleep]})
+    return dreams
+
+
+def shown(dream: Frame) -> Frame:
+    """Bring a dream from noise `(H, W, 3)` to the brightness and contrast that all tiles have, to be compared."""
+    mean, deviation = dream.mean(), dream.std()
+    return np.asarray(np.float32(0.48) + (dream - mean) * np.float32(0.2 / max(float(deviation), 1e-3)), np.float32)
+
+
+def _describe(layer: LayerInfo) -> str:
+    return f"{layer.channels} channels, one value for every {layer.stride} pixels"
+
+
+CHOICES: dict[str, Callable[[np.ndarray, int], tuple[int, ...]]] = {"strongest": strongest, "spaced": spaced}

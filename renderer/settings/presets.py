@@ -1,0 +1,345 @@
+"""Named looks: partial settings in TOML files, stacked with flags into the settings of a film.
+
+A preset comes from a file, the user's folder or Dreamreel's own, in this order; the first comment of the file says
+what it looks like, `extends = "NAME"` (or a list) names what it builds on, `for = ["zoom"]` the commands that it is
+meant for. Presets are data: they run no code.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from renderer.dreaming.networks.registry import is_model_file
+from renderer.errors import UsageError, nearest
+from renderer.files import expanded
+from renderer.settings.document import Document, from_value
+from renderer.settings.schema import FILES, Settings, build, check_key, fields, keys, unknown
+
+MAX_DEPTH, MAX_READ = 16, 100
+"""Longest chain of `extends`, and how many presets are read for one, or stacked for a film."""
+
+MAX_WRONG = 20
+"""How many unknown names of one file are told."""
+
+COMMANDS = ("zoom", "video", "still")
+"""What a preset can be meant for."""
+
+EITHER: dict[str, tuple[str, ...]] = {
+    "film.seconds": ("film.frames",),
+    "film.frames": ("film.seconds",),
+    "dream.octave_sizes": ("dream.octaves", "dream.octave_ratio"),
+    "dream.octaves": ("dream.octave_sizes",),
+    "dream.octave_ratio": ("dream.octave_sizes",),
+}
+"""Ways of saying one thing: whichever is said last takes the others back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A preset as it stands, with what it extends merged in.
+
+    Attributes:
+        name: as it was asked for.
+        path: its file.
+        about: its first comment, on one line.
+        commands: those of `COMMANDS` that it is meant for; empty for all.
+        values: dotted name -> value.
+        origins: dotted name -> the preset or file that set it.
+        places: dotted name, also of a part of a value -> file and line, as the beginning of an error.
+    """
+
+    name: str
+    path: Path
+    about: str
+    commands: tuple[str, ...]
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+    places: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """Settings, and where each value came from.
+
+    Attributes:
+        settings: all of them.
+        origins: dotted name -> "default", a preset, a film, "--set", or a flag.
+        places: the same for errors, with file and line; not of defaults.
+        presets: their names.
+        commands: those that the last preset which says so is meant for; empty for all.
+        notes: what the user should know.
+    """
+
+    settings: Settings
+    origins: Mapping[str, str]
+    places: Mapping[str, str] = field(default_factory=dict)
+    presets: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def builtin_folder() -> Path:
+    """Return the folder of Dreamreel's own presets: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    installed = package / "presets"
+    return installed if installed.is_dir() else package.parent / "presets"
+
+
+def user_folder() -> Path:
+    """Return the folder of the user's presets; it need not exist."""
+    return platformdirs.user_config_path("dreamreel") / "presets"
+
+
+def preset_files() -> dict[str, Path]:
+    """List the presets that can be named, name -> file; the user's hide Dreamreel's of the same name."""
+    found: dict[str, Path] = {}
+    for folder in (builtin_folder(), user_folder()):
+        if folder.is_dir():
+            found |= {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return dict(sorted(found.items()))
+
+
+def load_preset(name: str) -> Preset:
+    """Read a preset and all that it extends.
+
+    Args:
+        name: of a known preset, or a path that ends in .toml or has a folder in it.
+
+    Raises:
+        UsageError: unknown, in circles, or with a setting that does not exist.
+        BadInput: a file that cannot be read as TOML.
+    """
+    problems: list[str] = []
+    preset = read_preset(name, problems=problems)
+    if problems:
+        raise UsageError(problems[0] + (f" ({len(problems) - 1} more problems.)" if len(problems) > 1 else ""))
+    return preset
+
+
+def read_preset(
+    name: str,
+    *,
+    problems: list[str],
+    folder: Path = Path(),
+    above: tuple[Path, ...] = (),
+    count: Iterator[int] | None = None,
+) -> Preset:
+    """Read a preset as `load_preset` does, leaving out what is wrong with single lines of it.
+
+    Args:
+        name: see `load_preset`.
+        problems: gets a sentence for each.
+        folder: where a path is meant from.
+        above: files that extend it.
+        count: of the presets that were read for the first of these.
+
+    Raises:
+        UsageError, BadInput: there is nothing to read.
+    """
+    path = _find(name, folder=folder, above=above)
+    if path in above or len(above) >= MAX_DEPTH:
+        chain = " -> ".join(p.stem for p in (*above, path))
+        raise UsageError(f"The presets extend each other in circles, or too deeply: {chain}.")
+    count = itertools.count(1) if count is None else count
+    if next(count) > MAX_READ:
+        raise UsageError(f"{(*above, path)[0]} extends more than {MAX_READ} presets, one through another; name fewer.")
+    document = Document.read(path, what="preset")
+    table, stack, commands = dict(document.table), _Stack({}), list[str]()
+    for base_name in _names(table, "extends", document, problems):
+        base = read_preset(base_name, problems=problems, folder=path.parent, above=(*above, path), count=count)
+        stack.add(base)
+        commands = list(base.commands) or commands
+    commands = _names(table, "for", document, problems, known=COMMANDS) or commands
+    flat, wrong = _by_name(table, folder=path.parent)
+    problems += [f"{document.place(key)}: {sentence}" for key, sentence in wrong]
+    for key, value in flat.items():
+        inner = {k: document.place(k) for k in document.lines if k == key or k.startswith(f"{key}.")}
+        stack.put(key, value, origin=f"preset {path.stem!r}", places=inner)
+    return Preset(
+        name=name,
+        path=path,
+        about=_about(document.text),
+        commands=tuple(commands),
+        values=stack.values,
+        origins=stack.origins,
+        places=stack.places,
+    )
+
+
+def check_command(name: str) -> str:
+    """Return the name of a command that presets can be meant for.
+
+    Raises:
+        UsageError: it is another.
+    """
+    if name not in COMMANDS:
+        raise UsageError(f"Presets are for zoom, video or still, not for {name[:100]!r}{nearest(name[:100], COMMANDS)}")
+    return name
+
+
+def resolve(
+    *,
+    presets: Sequence[str | Preset] = (),
+    sets: Sequence[str] = (),
+    flags: Mapping[str, tuple[str, Any]] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    command: str | None = None,
+) -> Resolved:
+    """Stack defaults, presets, `--set` and flags; each overrides what comes before it.
+
+    Args:
+        presets: names, files or presets that were read, the last one wins.
+        sets: `KEY=VALUE` with a dotted name; the value as TOML has it, or plain text.
+        flags: dotted name -> the flag it was given by, and its value.
+        defaults: dotted name -> what a command takes in place of a setting's own default.
+        command: what it is for; presets that are meant for something else are told of in `notes`.
+
+    Raises:
+        UsageError, BadInput: a value, name or file that makes no sense.
+    """
+    if len(presets) > MAX_READ:
+        raise UsageError(f"{len(presets)} presets are stacked; {MAX_READ} are the most.")
+    stack, names, notes = _Stack(dict(defaults or {})), list[str](), list[str]()
+    commands: tuple[str, ...] = ()
+    for given in presets:
+        preset = load_preset(given) if isinstance(given, str) else given
+        stack.add(preset)
+        names.append(preset.name)
+        commands = preset.commands or commands
+        if preset.commands and command in COMMANDS and command not in preset.commands:
+            meant = " and ".join(preset.commands)
+            notes.append(
+                f"The preset {preset.name!r} is meant for {meant}, not for {command}; it is used all the same."
+            )
+    for text in sets:
+        key, value = _parse_set(text, stack.values)
+        stack.put(key, value, origin="--set")
+    for key, (flag, value) in (flags or {}).items():
+        stack.put(key, value, origin=flag)
+    return Resolved(
+        settings=build(stack.values, origins=stack.places),
+        origins={key: stack.origins.get(key, "default") for key in keys()},
+        places=stack.places,
+        presets=tuple(names),
+        commands=commands,
+        notes=tuple(notes),
+    )
+
+
+class _Stack:
+    """Values on top of each other, each with where it came from."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values, self.origins, self.places = values, dict[str, str](), dict[str, str]()
+
+    def put(self, key: str, value: Any, *, origin: str, places: Mapping[str, str] | None = None) -> None:
+        for old in (key, *EITHER.get(key, ())):
+            self.values.pop(old, None)
+            self.origins.pop(old, None)
+            self.places = {k: v for k, v in self.places.items() if k != old and not k.startswith(f"{old}.")}
+        self.values[key], self.origins[key] = value, origin
+        self.places |= {key: origin, **(places or {})}
+
+    def add(self, preset: Preset) -> None:
+        for key, value in preset.values.items():
+            places = {k: v for k, v in preset.places.items() if k == key or k.startswith(f"{key}.")}
+            self.put(key, value, origin=preset.origins[key], places=places)
+
+
+def _names(
+    table: dict[str, Any], key: str, document: Document, problems: list[str], *, known: Sequence[str] = ()
+) -> list[str]:
+    """Take a name or a list of names out of a table."""
+    value = table.pop(key, [])
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        problems.append(f"{document.place(key)}: {key} must be a name in quotes, or a list of names.")
+        return []
+    wrong = [name for name in names if known and name not in known]
+    problems += [f"{document.place(key)}: {key} is {name[:100]!r}{nearest(name[:100], known)}" for name in wrong]
+    return [name for name in names if name not in wrong]
+
+
+def _find(name: str, *, folder: Path, above: tuple[Path, ...]) -> Path:
+    if name.endswith(".toml") or "/" in name or "\\" in name:
+        path = folder / expanded(name)
+        if not os.path.lexists(path):
+            raise UsageError(f"There is no preset file {str(path)!r}.")
+        return Path(os.path.realpath(path))
+    own = builtin_folder() / f"{name}.toml"
+    files = preset_files()
+    if name not in files:
+        raise UsageError(f"There is no preset {name[:100]!r}{nearest(name[:100], files)}")
+    path = files[name].resolve()
+    # A user's preset may bear the name of the one it builds on.
+    return own.resolve() if above and path == above[-1] and own.is_file() else path
+
+
+def flat_settings(table: Mapping[str, Any], *, source: str, folder: Path) -> dict[str, Any]:
+    """Name the settings in a table of TOML by group and field; what lies deeper belongs to the value.
+
+    Args:
+        table: groups with their settings, or dotted names.
+        source: where it stands, for errors.
+        folder: where a path in it is meant from.
+
+    Raises:
+        UsageError: there is no such setting.
+    """
+    flat, wrong = _by_name(table, folder=folder)
+    if wrong:
+        raise UsageError(f"{source}: {wrong[0][1]}")
+    return flat
+
+
+def _by_name(table: Mapping[str, Any], *, folder: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Name the settings in a table; also tell the names that are none, each with a sentence."""
+    groups = {key.partition(".")[0] for key in keys() if "." in key}
+    flat: dict[str, Any] = {}
+    wrong: list[tuple[str, str]] = []
+    for name, value in table.items():
+        if name in groups and isinstance(value, Mapping):
+            flat |= {f"{name}.{inner}": inner_value for inner, inner_value in value.items()}
+        elif name in groups:
+            wrong.append((name, f"{name} is a group of settings: write [{name}] and its settings below."))
+        else:
+            flat[name] = value
+    strange = [key for key in flat if key not in fields()]
+    wrong += [(key, unknown(key)) for key in strange[:MAX_WRONG]]
+    wrong += [(key, f"{len(strange) - MAX_WRONG} more names are no settings.") for key in strange[MAX_WRONG:][:1]]
+    flat = {key: value for key, value in flat.items() if key in fields()}
+    for key in FILES.values():
+        if isinstance(held := flat.get(key), str):
+            flat[key] = str(folder / expanded(held))
+    if isinstance(network := flat.get("network.name"), str) and is_model_file(network):
+        flat["network.name"] = str(folder / expanded(network))
+    return flat, wrong
+
+
+def _about(text: str) -> str:
+    lines = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line.lstrip("# ").strip())
+    return " ".join(line for line in lines if line)
+
+
+def _parse_set(text: str, values: Mapping[str, Any]) -> tuple[str, Any]:
+    key, equals, written = text.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise UsageError(f"--set takes KEY=VALUE, like camera.zoom=2, not {text[:100]!r}.")
+    value = from_value(written)
+    if key not in fields() and key.startswith("dream.layers."):
+        mix = values.get("dream.layers", {})
+        return "dream.layers", {**(mix if isinstance(mix, Mapping) else {}), key.removeprefix("dream.layers."): value}
+    check_key(key, origin="--set")
+    return key, value

@@ -1,0 +1,254 @@
+"""What workers say, as bytes, and the checks that it passes before anything of it is used.
+
+A worker reads strangers' files, and may stand on somebody else's machine. So nothing that comes from one is a pickle:
+answers are JSON of a closed list of kinds, and each must answer what was asked.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import tempfile
+import zipfile
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote, unquote
+
+import numpy as np
+from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter
+
+import renderer.errors
+from renderer.dreaming.governor import Tone
+from renderer.errors import DiskProblem, DreamreelError, Interrupted
+from renderer.films.local_renderer import Maker
+from renderer.films.still import Dreamt, Shot
+from renderer.films.video import VideoFilm
+from renderer.frame import Size
+from renderer.media.store.segments import Sealed, new_name, read_segment
+from renderer.media.store.store import checkpoint
+from renderer.media.store.store_format import Segment
+from renderer.settings.schema import build, flatten, with_files
+from renderer.workers.tasks import Answer, Failure, Missing, Opening, Picture, Progress, Stretch, Stretched, Unit
+
+MOST_TEXT = 1 << 20
+"""Bytes of what holds no pictures."""
+
+_BASE_BYTES = 256 << 20
+_PIXEL_BYTES = 4096  # Of frames and states in one answer, for every pixel of a frame.
+_MOST_BYTES = 8 << 30
+_ANY = "surrogateescape"  # Names of files need not be UTF-8.
+_KINDS = {
+    kind.__name__
+    for kind in vars(renderer.errors).values()
+    if isinstance(kind, type) and issubclass(kind, DreamreelError) and not issubclass(kind, Interrupted)
+}  # Only the user interrupts.
+
+
+class NonsenseError(Exception):
+    """A worker said what makes no sense; the text tells what it did, as in "answered with nothing"."""
+
+
+def _to_text(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    floats = np.ascontiguousarray(array, np.float32)
+    return {"shape": floats.shape[:2], "data": base64.b64encode(floats.tobytes()).decode()}
+
+
+def _from_text(value: Any) -> np.ndarray[Any, Any]:
+    try:
+        height, width = value["shape"]
+        return np.frombuffer(base64.b64decode(value["data"]), np.float32).reshape(height, width, 3).copy()
+    except (KeyError, TypeError) as error:
+        raise ValueError("no picture") from error
+
+
+_Array = Annotated[Any, PlainSerializer(_to_text), PlainValidator(_from_text)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shot:
+    octave: int
+    step: int
+    value: float
+    picture: _Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Dreamt:
+    """A `Dreamt` in plain values."""
+
+    settings: dict[str, Any]
+    picture: _Array
+    strength: float
+    shots: tuple[_Shot, ...]
+    values: tuple[tuple[float, ...], ...]
+    maker: Maker
+
+
+_CONFIG = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
+# As tuples of one: a dataclass takes the configuration of what holds it, and none of an adapter for itself.
+_FORMS: dict[type, TypeAdapter[Any]] = {
+    Missing: TypeAdapter(tuple[Missing], config=_CONFIG),
+    Failure: TypeAdapter(tuple[Failure], config=_CONFIG),
+    Maker: TypeAdapter(tuple[Maker], config=_CONFIG),
+    Stretched: TypeAdapter(tuple[Stretched], config=_CONFIG),
+    Dreamt: TypeAdapter(tuple[_Dreamt], config=_CONFIG),
+    Progress: TypeAdapter(tuple[Progress], config=_CONFIG),
+}
+_NAMES = {kind.__name__: kind for kind in _FORMS}
+
+
+def pack(said: Answer | Progress) -> bytes:
+    """Write what a worker says: the name of its kind, and JSON."""
+    plain: Any = said
+    if isinstance(said, Dreamt):
+        shots = tuple(_Shot(**vars(shot)) for shot in said.shots)
+        plain = _Dreamt(**{**vars(said), "settings": flatten(said.settings), "shots": shots})
+    elif isinstance(said, Missing):
+        plain = Missing(
+            files={name: [quote(file, errors=_ANY) for file in files] for name, files in said.files.items()}
+        )
+    elif isinstance(said, Failure):
+        plain = replace(said, message=_sayable(said.message), traceback=_sayable(said.traceback[-MOST_TEXT // 8 :]))
+    elif isinstance(said, Stretched):
+        plain = replace(said, notes=tuple(map(_sayable, said.notes)))
+    return f"{type(said).__name__} ".encode() + _FORMS[type(said)].dump_json((plain,))
+
+
+def unpack(data: Any) -> Any:
+    """Read what `pack` wrote.
+
+    Raises:
+        NonsenseError: it is something else.
+    """
+    if not isinstance(data, bytes) or not data:
+        raise NonsenseError("answered with nothing" if not data else f"answered with a {type(data).__name__}")
+    name, _, text = data.partition(b" ")
+    kind = _NAMES.get(name[:20].decode("ascii", "replace"))
+    if kind is None:
+        raise NonsenseError(f"answered with {len(data):,} bytes that are no answer")
+    try:
+        (plain,) = _FORMS[kind].validate_json(text)
+        if kind is Dreamt:
+            shots = tuple(Shot(**vars(shot)) for shot in plain.shots)
+            return Dreamt(**{**vars(plain), "settings": build(plain.settings), "shots": shots})
+    except (DreamreelError, ValueError) as error:  # As pydantic's are.
+        raise NonsenseError(f"answered with a damaged {kind.__name__}") from error
+    if kind is Missing:
+        return Missing(
+            files={name: [unquote(file, errors=_ANY) for file in files] for name, files in plain.files.items()}
+        )
+    return plain
+
+
+def most_bytes(unit: Unit) -> int:
+    """Return how long the answer to a unit may be."""
+    if isinstance(unit, Picture):  # Its size may be its file's.
+        return _MOST_BYTES
+    width, height = _size(unit)
+    return min(_MOST_BYTES, _BASE_BYTES + _PIXEL_BYTES * width * height)
+
+
+def check(unit: Unit, answer: Any, *, stopped: bool = False) -> None:
+    """Make sure that this can be the answer to a unit.
+
+    Args:
+        unit: what was asked.
+        answer: as `unpack` gave it, or as a worker in this process did.
+        stopped: whether the worker was asked to stop, so that it may have done nothing.
+
+    Raises:
+        NonsenseError: it cannot.
+        OSError: it could not be looked at, for want of room for temporary files.
+    """
+    if isinstance(answer, Failure):
+        if answer.kind not in _KINDS or not answer.message.strip():
+            raise NonsenseError("failed without saying why")
+    elif isinstance(answer, Missing):
+        _check_missing(unit, answer)
+    elif isinstance(unit, Stretch) and isinstance(answer, Stretched):
+        _check_stretched(unit, answer, stopped=stopped)
+    elif isinstance(unit, Picture) and isinstance(answer, Dreamt):
+        _check_dreamt(unit, answer)
+    elif not (isinstance(unit, Opening) and isinstance(answer, Maker)):
+        said = "nothing" if answer is None else f"a {type(answer).__name__}, which was not asked for"
+        raise NonsenseError(f"answered with {said}")
+
+
+def _check_missing(unit: Unit, missing: Missing) -> None:
+    """Only files of the film that was sent may be asked for."""
+    inputs = unit.script.inputs
+    for name, files in missing.files.items():
+        if name not in inputs or not files or not set(files) <= set(dict(inputs[name].wanted)):
+            raise NonsenseError("asked for files that the film does not have")
+    if not missing.files:
+        raise NonsenseError("asked for no file")
+
+
+def _check_stretched(unit: Stretch, answer: Stretched, *, stopped: bool) -> None:
+    frames = sum(sealed.frames for sealed in answer.segments)
+    if any(sealed.frames < 1 for sealed in answer.segments) or frames > unit.end - unit.first:
+        raise NonsenseError(f"answered with {frames} frames where {unit.end - unit.first} were wanted")
+    if answer.ended and (unit.script.kind != VideoFilm.kind or unit.first + frames >= unit.end):
+        raise NonsenseError("told of an end where there is none")
+    if not frames and not answer.ended and not stopped:
+        raise NonsenseError("answered with nothing")
+    if answer.last is not None and not unit.first <= answer.last.index < unit.first + frames:
+        raise NonsenseError("told of a frame that it did not make")
+    first = unit.first
+    for sealed in answer.segments:
+        _check_sealed(sealed, first=first, size=_size(unit))
+        first += sealed.frames
+
+
+def _check_sealed(sealed: Sealed, *, first: int, size: Size) -> None:
+    """Read a segment and its state to their ends."""
+    movie, state = (hashlib.sha256(data).hexdigest() for data in (sealed.movie, sealed.state))
+    if (movie, state) != (sealed.movie_sha256, sealed.state_sha256):
+        raise NonsenseError("answered with frames that were damaged on their way")
+    segment = Segment(new_name(first), first, sealed.frames, len(sealed.movie), movie, len(sealed.state), state)
+    with tempfile.TemporaryDirectory(prefix="dreamreel-") as folder:
+        path = segment.file(Path(folder))
+        path.write_bytes(sealed.movie)
+        try:
+            for _ in read_segment(path, segment, size=size):
+                pass
+        except DiskProblem as error:
+            raise NonsenseError(f"answered with frames that are not {sealed.frames} of {size}") from error
+    if not _is_state(sealed.state, size):
+        raise NonsenseError("answered with a state from which no film can go on")
+
+
+def _is_state(data: bytes, size: Size) -> bool:
+    """Say whether these are the bytes of a checkpoint, and no bomb."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as held:
+            if sum(member.file_size for member in held.infolist()) > len(data):
+                return False
+        state = checkpoint.load(io.BytesIO(data))
+        dream = state["dream"]
+        finite = all(np.isfinite(float(np.asarray(state[field.name]))) for field in fields(Tone))
+    except Exception:  # Libraries fail in many ways over a stranger's archive; whichever it is, it is no state.
+        return False
+    return finite and isinstance(dream, np.ndarray) and dream.dtype == np.float32 and Size.of(dream) == size
+
+
+def _check_dreamt(unit: Picture, answer: Dreamt) -> None:
+    wanted, given = dict(unit.script.settings), flatten(with_files(answer.settings, {}))
+    for key in ("film.frames", *(["film.size"] if unit.own_size else [])):
+        wanted[key] = given[key]
+    pictures = [answer.picture, *(shot.picture for shot in answer.shots)]
+    if given != wanted or Size.of(answer.picture) != answer.settings.film.size:
+        raise NonsenseError("answered with another picture than was asked for")
+    if not all(np.isfinite(picture).all() for picture in pictures) or (answer.shots and not unit.evolution):
+        raise NonsenseError("answered with what is no picture")
+
+
+def _size(unit: Unit) -> Size:
+    return Size.parse(unit.script.settings["film.size"])
+
+
+def _sayable(text: str) -> str:
+    """Write out what UTF-8 cannot hold, as in names that are not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,138 @@
+"""The jobs of a batch, what becomes of them, and who makes them; here: one after another, in this process."""
+
+from __future__ import annotations
+
+import gc
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from renderer.errors import DreamreelError, bug, known_error
+from renderer.films.film import Film, Listener, Result
+from renderer.films.make import make_film
+from renderer.films.still import Still, StillResult, make_still
+
+if TYPE_CHECKING:
+    from renderer.films.local_renderer import FilmRenderer
+    from renderer.films.still import StillDreamer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One film of a batch.
+
+    Attributes:
+        id: its name, which no other job of the batch has.
+        film: what to make: a film, or a picture.
+        priority: for whoever puts jobs in order; executors take them in the order in which they come.
+    """
+
+    id: str
+    film: Film | Still
+    priority: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        id: of the job.
+        result: what was made; None if it failed.
+        error: why it failed, with the exit code that belongs to it; `Interrupted` if it was stopped and can go on.
+        passing: whether the cause may have gone when it is tried once more: ffmpeg was killed, the disk was full, a
+            worker was lost.
+        traceback: where it failed; empty if it did not.
+    """
+
+    id: str
+    result: Result | StillResult | None = None
+    error: DreamreelError | None = None
+    passing: bool = False
+    traceback: str = ""
+
+
+class BatchListener(Protocol):
+    """Who is told how the jobs of a batch come along. Always called in the thread that goes through the outcomes."""
+
+    def job(self, id: str) -> Listener:  # noqa: A002 - it is what a job calls it
+        """Tell that a job begins; return who is told how it comes along."""
+
+    def note(self, text: str) -> None:
+        """Tell what should be known and belongs to no job, in a sentence."""
+
+
+class Executor(Protocol):
+    """Makes films. A context manager: whatever it started has ended when the block ends."""
+
+    def run(
+        self, jobs: Iterable[Job], *, listener: BatchListener, should_stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Outcome]:
+        """Make films.
+
+        Args:
+            jobs: taken in this order, each when there is somebody to make it. Its iterator is asked again after each
+                outcome, also when it had come to an end before, so it may give more jobs because of what it was told.
+            listener: is told how they come along.
+            should_stop: asked after each frame; True keeps what is there and ends. A job that had begun then has an
+                outcome with `Interrupted`, one that had not has none.
+
+        Yields:
+            What became of each job, as they end. What stops one job, a bug too, stops no other.
+        """
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
+
+
+class Serial:
+    """Makes one film after another in this process; a network that the next film needs too is loaded once."""
+
+    def run(
+        self, jobs: Iterable[Job], *, listener: BatchListener, should_stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[Outcome]:
+        waiting = iter(jobs)
+        while not should_stop() and (job := next(waiting, None)) is not None:
+            yield make(job, listener=listener.job(job.id), should_stop=should_stop)
+            gc.collect()  # Networks and graphs hold each other; Python would let many films' worth pile up.
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
+
+
+def make(
+    job: Job,
+    *,
+    listener: Listener,
+    should_stop: Callable[[], bool],
+    films: FilmRenderer | None = None,
+    stills: StillDreamer | None = None,
+) -> Outcome:
+    """Make the film or picture of a job; whatever goes wrong is in the outcome.
+
+    Args:
+        job: what to make.
+        listener: is told how it comes along.
+        should_stop: see `Executor.run`.
+        films: who renders the frames of a film; None for this process.
+        stills: who dreams a picture; None for this process.
+    """
+    try:
+        result: Result | StillResult
+        if isinstance(job.film, Still):
+            result = make_still(job.film, listener=listener, **({"dreamer": stills} if stills else {}))
+        else:
+            chosen = {"renderer": films} if films else {}
+            result = make_film(job.film, listener=listener, should_stop=should_stop, **chosen)
+    except Exception as error:
+        known = known_error(error) or bug(error)
+        return Outcome(id=job.id, error=known, passing=known.passing, traceback=traceback.format_exc())
+    return Outcome(id=job.id, result=result)
