@@ -42,7 +42,7 @@ def photos():
 def trained(teacher, dreamnet, photos, tmp_path_factory):
     checkpoint = tmp_path_factory.mktemp("head") / "state.npz"
     training = HeadDistillation(teacher, photos, SETTINGS, checkpoint=checkpoint, start=dreamnet, fitted=16)
-    training.visits[:] = 9  # so that chains end, and are remembered, at once
+    training.chains.visits[:] = 9  # so that chains end, and are remembered, at once
     for step in range(3):
         training._one_step(0.2 + 0.1 * step)
     training.step = 3
@@ -55,9 +55,9 @@ def test_the_branch_lies_on_the_teachers_map_and_learns(trained, teacher):
     assert trained.publish()(picture[:, OFFSET:, OFFSET:]).shape == class_map(teacher)(picture).shape
     assert np.isfinite(trained.means[:5]).all()
     assert all(np.isfinite(weight.numpy()).all() for weight in trained.weights)
-    assert len(trained.memory) == SETTINGS.memory
-    assert trained.pool.min() >= 0
-    assert trained.pool.max() <= 1
+    assert len(trained.chains.memory) == SETTINGS.memory
+    assert trained.chains.pool.min() >= 0
+    assert trained.chains.pool.max() <= 1
 
 
 def test_the_teachers_map_averages_to_its_scores(teacher):

@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -34,8 +33,9 @@ from renderer.dreaming.networks.dreamnet import (
 )
 from renderer.dreaming.networks.fold_batch_norm import rebuild
 from renderer.dreaming.networks.network import Network
+from renderer.dreaming.training.chains import Chains
 from renderer.dreaming.training.distill import cosine_schedule, restore, running_mean
-from renderer.dreaming.training.pictures import coloured_noise, training_picture
+from renderer.dreaming.training.pictures import training_picture
 from renderer.errors import UsageError
 
 RIVALS = 2.0
@@ -199,14 +199,19 @@ class HeadDistillation:
         self.optimizer = keras.optimizers.Adam(settings.learning_rate, beta_2=0.99, global_clipnorm=1.0)
         self.optimizer.build(self.weights)
         self._train = self._training_step()
-        self._move = self._chain_step()
-        self.memory: list[NDArray[np.uint8]] = []
-        self.means = np.full(8, np.nan)
-        self._restore()
-        self.pool = np.stack([self._beginning() for _ in range(settings.chains)])
-        self.words = self.rng.integers(self.classes, size=settings.chains)
-        self.led = self.rng.random(settings.chains) < settings.led
-        self.visits = np.zeros(settings.chains, int)
+        self.means = np.full(7, np.nan)
+        memory = self._restore()
+        self.chains = Chains(
+            photos,
+            classes=self.classes,
+            size=settings.size,
+            count=settings.chains,
+            led=settings.led,
+            ending=settings.ending,
+            memory=memory,
+            memory_size=settings.memory,
+            rng=self.rng,
+        )
 
     def run(
         self,
@@ -234,7 +239,7 @@ class HeadDistillation:
             now = time.monotonic()
             self.elapsed, last = self.elapsed + min(now - last, LONGEST_STEP), now
             if self.step % 20 == 0:
-                report(HeadProgress(self.step, share, *(float(m) for m in self.means[:7])))
+                report(HeadProgress(self.step, share, *(float(m) for m in self.means)))
             if now - saved > save_every:
                 self.save()
                 saved = now
@@ -266,20 +271,21 @@ class HeadDistillation:
         state = {f"weight_{i}": w.numpy() for i, w in enumerate(self.weights)}
         state |= {f"average_{i}": a.numpy() for i, a in enumerate(self.averages)}
         state |= {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(self.optimizer.variables)}
-        if self.memory:
-            state["memory"] = np.stack(self.memory)
+        if self.chains.memory:
+            state["memory"] = np.stack(self.chains.memory)
         temporary = self.checkpoint.with_name(self.checkpoint.name + ".part.npz")
         np.savez(
             temporary, key=self._key, scale=self.scale, step=self.step, elapsed=self.elapsed, means=self.means, **state
         )
         temporary.replace(self.checkpoint)
 
-    def _restore(self) -> None:
+    def _restore(self) -> list[NDArray[np.uint8]]:
         kept = {"weight": self.weights, "average": self.averages, "optimizer": self.optimizer.variables}
         if state := restore(self.checkpoint, self._key, kept):
             self.step, self.elapsed = int(state["step"]), float(state["elapsed"])
-            self.scale, self.means, self.memory = float(state["scale"]), state["means"], list(state.get("memory", ()))
+            self.scale, self.means = float(state["scale"]), state["means"][: len(self.means)]
             self.rng = np.random.default_rng([self.settings.seed, self.step])
+        return list(state.get("memory", ()))
 
     def _begin_from(self, model: keras.Model) -> bool:
         """Take over convolutions of the same shape: of a class branch, or else of what it is a copy of.
@@ -320,87 +326,22 @@ class HeadDistillation:
         last.begin_from((solved[:-1] - solved[:-1].mean(0))[None, None], solved[-1])
 
     def _one_step(self, share: float) -> None:
-        settings, rng = self.settings, self.rng
+        settings = self.settings
         self.optimizer.learning_rate.assign(settings.learning_rate * cosine_schedule(share))
-        chosen = rng.choice(settings.chains, settings.chained, replace=False)
-        again = [self._remembered() for _ in range(settings.remembered if self.memory else 0)]
-        fresh = [training_picture(self.photos, settings.size, rng) for _ in range(settings.fresh)]
+        chosen = self.chains.choose(settings.chained)
+        fresh = [training_picture(self.photos, settings.size, self.rng) for _ in range(settings.fresh)]
+        others = np.stack(fresh + self.chains.remembered(settings.remembered)).astype(np.float32)
+        words, led = self.chains.words[chosen].astype(np.int32), self.chains.led[chosen]
         decay = np.float32(min(settings.average, (1 + self.step) / (10 + self.step)))
-        losses, agreement, first, five, slopes = self._train(
-            self.pool[chosen],
-            np.stack(fresh + again).astype(np.float32),
-            self.words[chosen].astype(np.int32),
-            self.led[chosen],
-            decay,
-        )
-        means = self.means[:5]
-        new = [*losses.numpy(), float(agreement)]
-        self.means[:5] = [running_mean(mean, value) for mean, value in zip(means, new, strict=True)]
-        self._visit(chosen, slopes, first.numpy(), five.numpy())
+        losses, agreement, first, five, slopes = self._train(self.chains.pool[chosen], others, words, led, decay)
+        self._keep(slice(5), [*losses.numpy(), float(agreement)])
+        for place in self.chains.visit(chosen, slopes):
+            self._keep(slice(5, 7), [float(first[place]), float(five[place])], 0.99)
 
-    def _visit(
-        self,
-        chosen: NDArray[np.int64],
-        slopes: tf.Tensor,
-        first: NDArray[np.bool_],
-        five: NDArray[np.bool_],
-    ) -> None:
-        """Move the chosen chains a step; end some, and begin others in their place."""
-        settings, rng = self.settings, self.rng
-        count = len(chosen)
-        sizes = np.exp(rng.uniform(np.log(0.01), np.log(0.07), count)).astype(np.float32)
-        smooth = rng.choice([0.0, 1.0, 4.0, 16.0], count).astype(np.float32)
-        self.pool[chosen] = self._move(self.pool[chosen], slopes, sizes, smooth).numpy()
-        self.visits[chosen] += 1
-        for i, is_first, is_five in zip(chosen, first, five, strict=True):
-            if self.visits[i] > 8 and rng.random() < settings.ending:
-                if not self.led[i]:
-                    self.means[5] = running_mean(self.means[5], float(is_first), 0.99)
-                    self.means[6] = running_mean(self.means[6], float(is_five), 0.99)
-                self._remember(self.pool[i])
-                self.words[i] = rng.integers(self.classes)
-                self.led[i] = rng.random() < settings.led
-                self.visits[i] = 0
-                if rng.random() < 0.85:  # the others dream on, of something else
-                    self.pool[i] = self._beginning()
-            else:
-                self.pool[i] = self._moved(self.pool[i])
-
-    def _moved(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Move the camera a little, as a zoom does; a shift wraps around, as that of a dream's steps does."""
-        rng, size = self.rng, self.settings.size
-        if rng.random() < 0.5:
-            picture = np.roll(picture, rng.integers(-16, 17, 2), (0, 1))
-        if rng.random() < 0.3:
-            turn = rng.normal(0, 4) if rng.random() < 0.5 else 0.0
-            matrix = cv2.getRotationMatrix2D((size / 2, size / 2), turn, np.exp(rng.uniform(-0.04, 0.3)))
-            matrix[:, 2] += rng.uniform(-4, 4, 2)
-            picture = cv2.warpAffine(
-                picture, matrix, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-            )
-        return np.clip(picture, 0, 1)
-
-    def _beginning(self) -> NDArray[np.float32]:
-        """Draw what a chain begins from: clouds, faint grain on grey, or a photograph."""
-        rng, size = self.rng, self.settings.size
-        kind = rng.random()
-        if kind < 0.45:
-            return coloured_noise(size, rng)
-        if kind < 0.7:
-            grain = rng.normal(rng.uniform(0.35, 0.65), rng.uniform(0.01, 0.08), (size, size, 3))
-            return np.clip(cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.3, 3.0)), 0, 1).astype(np.float32)
-        return training_picture(self.photos, size, rng)
-
-    def _remember(self, picture: NDArray[np.float32]) -> None:
-        kept = np.round(255 * picture).astype(np.uint8)
-        if len(self.memory) < self.settings.memory:
-            self.memory.append(kept)
-        else:
-            self.memory[int(self.rng.integers(len(self.memory)))] = kept
-
-    def _remembered(self) -> NDArray[np.float32]:
-        kept = self.memory[int(self.rng.integers(len(self.memory)))].astype(np.float32) / np.float32(255)
-        return self._moved(kept[:, ::-1] if self.rng.random() < 0.5 else kept)
+    def _keep(self, which: slice, new: Sequence[float], keep: float = 0.98) -> None:
+        self.means[which] = [
+            running_mean(mean, value, keep) for mean, value in zip(self.means[which], new, strict=True)
+        ]
 
     def _student(self, pictures: tf.Tensor) -> tf.Tensor:
         return self.scale * tf.cast(self.student(pictures[:, OFFSET:, OFFSET:], training=True), tf.float32)
@@ -459,18 +400,6 @@ class HeadDistillation:
             tf.reduce_mean(_divergence(wanted / soft, found / soft)),
             tf.reduce_mean(_divergence(scores(wanted), scores(found))),
         ]
-
-    def _chain_step(self) -> Callable[..., tf.Tensor]:
-        @tf.function
-        def move(pictures: tf.Tensor, slope: tf.Tensor, sizes: tf.Tensor, smooth: tf.Tensor) -> tf.Tensor:
-            broad = slope
-            for _ in range(3):
-                broad = tf.nn.avg_pool2d(broad, 5, 1, "SAME")
-            slope += smooth[:, None, None, None] * broad
-            slope /= tf.math.reduce_std(slope, (1, 2, 3), keepdims=True) + 1e-12
-            return tf.clip_by_value(pictures + sizes[:, None, None, None] * slope, 0.0, 1.0)
-
-        return move
 
 
 def _divergence(wanted: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
