@@ -38,7 +38,7 @@ def test_watching_changes_no_pixel_and_shows_every_octave(tmp_path, monkeypatch,
     assert [(shot.octave, shot.step) for shot in seen.shots] == [(o, s) for o in (0, 1) for s in (2, 4, 5, 6, 7, 8)]
     assert [shot.value for shot in seen.shots[:6]] == [seen.values[0][step - 1] for step in (2, 4, 5, 6, 7, 8)]
     np.testing.assert_array_equal(seen.shots[-1].picture, seen.picture)
-    assert unseen.shots == []
+    assert unseen.shots == ()
     assert draw_evolution(seen.shots, seen.values, title="deep").shape[2] == 3
 
 

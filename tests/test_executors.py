@@ -189,7 +189,7 @@ def test_a_stop_keeps_what_is_there_and_begins_no_other_film(request, name, netw
 def test_films_one_after_another_load_their_network_once_and_leave_nothing_behind(
     serial, network, tmp_path, monkeypatch
 ):
-    from renderer.dreaming.networks.network import network as networks
+    from renderer.dreaming.networks import network as networks
 
     loaded, real = [], networks.load_network
     monkeypatch.setattr(networks, "load_network", lambda *args, **options: loaded.append(1) or real(*args, **options))

@@ -14,6 +14,7 @@ from renderer.dreaming.ascent.octaves import resize
 from renderer.dreaming.networks.network import Network, load_network
 from renderer.dreaming.settings import DreamSettings
 from renderer.dreaming.training.distill import Distillation, DistillProgress, DistillSettings
+from renderer.dreaming.training.head import HeadDistillation, HeadProgress, HeadSettings
 from renderer.errors import BadInput, Interrupted, UsageError
 from renderer.files import is_clutter
 from renderer.frame import Frame, Pixels, Size, to_8bit
@@ -28,6 +29,11 @@ LONGEST_SHORT_SIDE = 400
 SHEET: dict[str, Any] = {"objective": "square", "step_size": 0.012, "variety": 0.0}
 """How the sheet of a training is dreamed."""
 
+SHOWN_CLASSES = range(0, 1000, 125)
+"""Classes that a sheet of a class head's dreams shows."""
+
+Progress = DistillProgress | HeadProgress
+
 
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
@@ -41,7 +47,7 @@ class Lesson:
         photos: folder of pictures.
         hold_out: leave out every so-manieth picture, from the first in sorted order; 0 for none.
         out: the network to write, .keras.
-        settings: how to train.
+        settings: how to train; `HeadSettings` for a class head upon `start`.
         overwrite: whether `out` may be replaced.
     """
 
@@ -52,7 +58,7 @@ class Lesson:
     photos: Path
     hold_out: int
     out: Path
-    settings: DistillSettings
+    settings: DistillSettings | HeadSettings
     overwrite: bool = False
 
     @property
@@ -75,7 +81,7 @@ class Listener(Protocol):
     def note(self, text: str) -> None:
         """Tell what should be known, in a sentence."""
 
-    def training(self, progress: DistillProgress, *, minutes: float) -> None:
+    def training(self, progress: Progress, *, minutes: float) -> None:
         """Tell how far the training is."""
 
 
@@ -100,6 +106,11 @@ def check(lesson: Lesson) -> None:
         raise UsageError(
             f"A student learns from three layers of its teacher, shallow to deep, not {len(lesson.layers)}."
         )
+    if isinstance(lesson.settings, HeadSettings) and (lesson.layers or lesson.start is None):
+        raise UsageError(
+            "A class head is learned from the teacher's classes, and put upon a network: leave out --layers, and give "
+            "--start dreamnet, or a .keras file of an earlier training."
+        )
 
 
 def teach(lesson: Lesson, *, listener: Listener, should_stop: Callable[[], bool] = lambda: False) -> int:
@@ -119,21 +130,45 @@ def teach(lesson: Lesson, *, listener: Listener, should_stop: Callable[[], bool]
     photos = list(_photos(lesson, listener))  # held in memory: every training step draws on all of them
     if not photos:
         raise BadInput(f"There is no picture to learn from in {lesson.photos}.")
-    layers = lesson.layers or teacher.spec.taught or teacher.spec.layers[-3:]
     listener.stage("preparing the training")
-    start = _start(lesson)
-    distillation = Distillation(teacher, layers, photos, lesson.settings, checkpoint=lesson.checkpoint, start=start)
+    start, checkpoint, settings = _start(lesson), lesson.checkpoint, lesson.settings
+    layers = lesson.layers or teacher.spec.taught or teacher.spec.layers[-3:]
+    distillation: Distillation | HeadDistillation
+    if isinstance(settings, HeadSettings):
+        assert start is not None
+        distillation = HeadDistillation(teacher, photos, settings, checkpoint=checkpoint, start=start)
+    else:
+        distillation = Distillation(teacher, layers, photos, settings, checkpoint=checkpoint, start=start)
     if distillation.step:
         listener.note(f"Going on from step {distillation.step}.")
     listener.stage("training")
-    minutes = lesson.settings.minutes
-    if not distillation.run(report=lambda p: listener.training(p, minutes=minutes), should_stop=should_stop):
+    if not distillation.run(report=lambda p: listener.training(p, minutes=settings.minutes), should_stop=should_stop):
         raise Interrupted(f"Stopped after step {distillation.step}; the same command goes on from here.")
     distillation.write(lesson.out)
     listener.stage("dreaming a sheet")
-    write_image(dream_sheet(teacher, layers[1], lesson.out, photos[:: max(1, len(photos) // 4)][:4]), lesson.sheet)
-    lesson.checkpoint.unlink(missing_ok=True)
+    if isinstance(settings, HeadSettings):
+        page = class_sheet(teacher, lesson.out)
+    else:
+        page = dream_sheet(teacher, layers[1], lesson.out, photos[:: max(1, len(photos) // 4)][:4])
+    write_image(page, lesson.sheet)
+    checkpoint.unlink(missing_ok=True)
     return len(photos)
+
+
+def class_sheet(teacher: Network, student: Path) -> Pixels:
+    """Draw what teacher and student make of noise when they dream of the same classes, side by side."""
+    size = Size(288, 288)
+    networks = {teacher.name: teacher, "student": load_network("dreamnet", weights=student)}
+    start = noise("perlin", size=size, seed=1)
+    names = teacher.class_names or [str(number) for number in range(teacher.class_count)]
+
+    def tiles(number: int) -> Iterator[tuple[Frame, str]]:
+        for name, network in networks.items():
+            dreamer = Dreamer(network, DreamSettings(layers={}, classes={str(number): 1.0}, first_steps=24, **SHEET))
+            yield dreamer(start, frame=0, seconds=0.0)[0], f"{names[number]}, {name}"
+
+    shown = [Section(tiles=tiles(number)) for number in SHOWN_CLASSES if number < len(names)]
+    return sectioned_sheet(shown, columns=2, cell=size, title=student.stem)
 
 
 def dream_sheet(teacher: Network, layer: str, student: Path, photos: list[Pixels]) -> Pixels:

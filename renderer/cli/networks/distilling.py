@@ -26,6 +26,12 @@ class Training:
     layers: Annotated[
         str | None, typer.Option("--layers", metavar="A,B,C", help="Three layers of the teacher, shallow to deep.")
     ] = None
+    head: Annotated[
+        bool,
+        typer.Option(
+            "--head", help="Teach the classes that the teacher, squeezenet, tells apart, to the network of --start."
+        ),
+    ] = False
     start: Annotated[
         str | None,
         typer.Option(
@@ -69,9 +75,10 @@ def _distill(
     terminal.stage("loading TensorFlow")
     prepare(verbose=terminal.verbose)
     from renderer.dreaming.training.distill import DistillSettings
+    from renderer.dreaming.training.head import HeadSettings
     from renderer.inspect.train import Lesson, teach
 
-    minutes = training.minutes
+    minutes, seed = training.minutes, training.seed
     lesson = Lesson(
         teacher=training.teacher,
         weights=training.weights,
@@ -80,7 +87,9 @@ def _distill(
         photos=photos,
         hold_out=training.hold_out,
         out=out,
-        settings=DistillSettings(minutes=minutes, match_from=training.match_from, seed=training.seed),
+        settings=HeadSettings(minutes=minutes, seed=seed)
+        if training.head
+        else DistillSettings(minutes=minutes, match_from=training.match_from, seed=seed),
         overwrite=overwrite,
     )
     terminal.stopper.graceful = True

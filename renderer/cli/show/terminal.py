@@ -19,8 +19,8 @@ from renderer.errors import UNSEEN, Interrupted, bug, known_error, shown
 
 if TYPE_CHECKING:
     from renderer.cli.show.bar import Bar
-    from renderer.dreaming.training.distill import DistillProgress
     from renderer.films.film import Result
+    from renderer.inspect.train import Progress
     from renderer.render.loop import FrameReport
 
 PLAIN_SECONDS = 5.0
@@ -156,16 +156,13 @@ class Terminal:
             self._told = time.monotonic()
             self.note(f"{what.capitalize()} {done} of {total}.")
 
-    def training(self, progress: DistillProgress, *, minutes: float) -> None:
+    def training(self, progress: Progress, *, minutes: float) -> None:
         """Tell how far a training is."""
-        reading = f"step {progress.step}, loss {progress.feature_loss:.3f}"
-        if progress.gradient_cosine == progress.gradient_cosine:
-            reading += f", gradient cosine {progress.gradient_cosine:.3f}"
         if self._bar is not None:
-            self._bar.reading(progress.share * minutes, minutes, reading)
+            self._bar.reading(progress.share * minutes, minutes, progress.reading)
         elif not self.quiet and time.monotonic() - self._told >= 4 * PLAIN_SECONDS:
             self._told = time.monotonic()
-            self.note(f"Minute {progress.share * minutes:.1f} of {minutes:g}: {reading}.")
+            self.note(f"Minute {progress.share * minutes:.1f} of {minutes:g}: {progress.reading}.")
 
     def _explain(self, error: Exception) -> None:
         if self.verbose:

@@ -26,6 +26,23 @@ TAPS = ("edges", "textures", "patterns", "parts", "objects")
 HEADS = {"patterns": 288, "parts": 768, "objects": 768}
 """Head -> channels, for a teacher cut at Inception v3's `mixed2`, `mixed4` and `mixed5`."""
 
+CLASS_MAP, SCORES = "classes", "scores"
+"""Names of the layers that hold the class map, and its average."""
+
+AGAINST = 0.1
+"""What a place that speaks against a class counts in the average, beside one that speaks for it. A classifier's own
+average has 0 here, and gives no direction where the class is not seen at all."""
+
+CLASS_BRANCH: tuple[tuple[str, int, int, Mapping[str, Any]], ...] = (
+    ("edges", 64, 7, {"stride": 4}),
+    ("fine", 128, 3, {"stride": 2}),
+    ("textures", 128, 3, {"padding": "same", "residual": True}),
+    ("coarse", 256, 3, {"stride": 2}),
+    ("coarse_1", 256, 3, {"padding": "same", "residual": True}),
+    ("coarse_2", 256, 3, {"padding": "same", "residual": True}),
+)
+"""Layers of the branch that tells classes apart: name, filters, size, options of the convolution."""
+
 TRAINED_SCALE = 0.17
 """Standard deviation of a trained layer's raw weights. The layer's answer does not depend on it, but the step of the
 training does: raw weights grow while they are trained, and the larger they are, the less a step turns them."""
@@ -75,6 +92,60 @@ def build_dreamnet(
         x = block(x, 256, 3, label, padding="same", residual=True)
     taps["objects"] = block(x, heads["objects"], 1, "objects")
     return keras.Model(picture, taps, name=name)
+
+
+def build_class_branch(
+    *,
+    classes: int = 1000,
+    convolution: ConvolutionFactory | None = None,
+    dtype: str = "float32",
+    name: str = "class_branch",
+) -> keras.Model:
+    """Build the branch that tells classes apart, with fresh weights.
+
+    It is dreamnet's way down once more, with weights of its own (`class_edges` for `edges` and so on) and fewer
+    layers at stride 16, so that what dreamnet itself dreams does not depend on it.
+
+    Args:
+        classes: how many it tells apart.
+        convolution: as for `build_dreamnet`.
+        dtype: Keras dtype policy of its layers.
+        name: the model's name.
+
+    Returns:
+        A functional model from pictures `(N, H, W, 3)`, RGB in [0, 1], to the class map `(N, h, w, classes)` at
+        stride 16: for every place what speaks for each class there, and, negative, what speaks against it.
+    """
+    conv = convolution or plain_convolution
+    picture = keras.Input((None, None, 3), name="picture")
+    x = layers.Rescaling(2.0, -1.0, dtype=dtype, name="class_signed")(picture)
+    for label, filters, size, options in CLASS_BRANCH:
+        x = conv(filters, size, dtype=dtype, name=f"class_{label}_conv", **options)(x)
+        x = layers.Activation("relu", dtype=dtype, name=f"class_{label}")(x)
+    return keras.Model(picture, conv(classes, 1, dtype=dtype, name=CLASS_MAP)(x), name=name)
+
+
+def with_class_branch(network: keras.Model, branch: keras.Model) -> keras.Model:
+    """Join dreamnet and a branch into one network, of which each part is computed only where it is asked for.
+
+    Args:
+        network: as of `build_dreamnet`; what its taps answer stays the same. A branch that it has is replaced.
+        branch: as of `build_class_branch`, of plain convolutions.
+
+    Returns:
+        `network`'s model with two taps more: `classes`, the class map `(N, h, w, classes)`, and `scores`, its
+        average `(N, classes)`, see `AGAINST`.
+    """
+    x = network.input
+    for layer in branch.layers[1:]:
+        copy = layer.__class__.from_config(layer.get_config())
+        x = copy(x)
+        copy.set_weights(layer.get_weights())
+    leaky = layers.LeakyReLU(AGAINST, name="class_evidence")(x)
+    scores = layers.GlobalAveragePooling2D(name=SCORES)(leaky)
+    return keras.Model(
+        network.input, {**{tap: network.output[tap] for tap in TAPS}, CLASS_MAP: x, SCORES: scores}, name=network.name
+    )
 
 
 def plain_convolution(

@@ -13,6 +13,7 @@ import numpy as np
 from renderer.dreaming.networks import model_file as modelfile
 from renderer.dreaming.networks import squeezenet
 from renderer.dreaming.networks.download import Report, fetch, weights_file
+from renderer.dreaming.networks.dreamnet import SCORES
 from renderer.dreaming.networks.feature_maps import smallest_side
 from renderer.dreaming.networks.model_rewrite import open_up, tidy_names
 from renderer.dreaming.networks.registry import NetworkSpec
@@ -54,13 +55,15 @@ def open_bundled(weights: Path | None, *, spec: NetworkSpec, head: bool, report:
     if not path.exists():
         raise EnvironmentProblem(f"The network file {path} is missing; give one with --weights, or install again.")
     try:
-        return Opened(model=modelfile.load_safely(path), path=path)
+        model = modelfile.load_safely(path)
     except BadInput:
         raise
     except Exception as error:
         raise EnvironmentProblem(
             f"{path} is no Keras model that can be opened here: {modelfile.first_line(error)}"
         ) from error
+    head_there = any(layer.name == SCORES for layer in model.layers)
+    return Opened(model=model, path=path, head=SCORES if head_there else None)
 
 
 def open_squeezenet(weights: Path | None, *, spec: NetworkSpec, head: bool, report: Report | None) -> Opened:

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import keras
@@ -81,6 +81,12 @@ class DistillProgress:
     share: float
     feature_loss: float
     gradient_cosine: float
+
+    @property
+    def reading(self) -> str:
+        """What it says, for people."""
+        matched = "" if np.isnan(self.gradient_cosine) else f", gradient cosine {self.gradient_cosine:.3f}"
+        return f"step {self.step}, loss {self.feature_loss:.3f}{matched}"
 
 
 class Wish(NamedTuple):
@@ -186,7 +192,7 @@ class Distillation:
             share = self.elapsed / budget
             match = share >= self.settings.match_from
             new_loss, new_cosine = self._one_step(share, match)
-            loss, cosine = _running(loss, new_loss), _running(cosine, new_cosine if match else np.nan)
+            loss, cosine = running_mean(loss, new_loss), running_mean(cosine, new_cosine if match else np.nan)
             self.step += 1
             if self.step % 8 == 0:
                 self.publish()
@@ -238,36 +244,14 @@ class Distillation:
                 layer.begin_from(*(np.asarray(w, np.float32) for w in found.get_weights()))
 
     def _restore(self) -> None:
-        if not self.checkpoint.exists():
-            return
-        broken = UsageError(f"{self.checkpoint} is damaged, or not the state of a training; delete it to begin anew.")
-        if self.checkpoint.is_symlink() or not zipfile.is_zipfile(self.checkpoint):
-            raise broken
-        check_weights(self.checkpoint)
-        try:
-            with np.load(self.checkpoint) as state:
-                if str(state["key"]) != self._key:
-                    raise UsageError(
-                        f"{self.checkpoint} is of a training with another teacher, other pictures or settings; give "
-                        "those again, or delete it to begin anew."
-                    )
-                self.step, self.elapsed = int(state["step"]), float(state["elapsed"])
-                for name, variables in (
-                    ("weight", self.weights),
-                    ("average", self.averages),
-                    ("optimizer", self.optimizer.variables),
-                ):
-                    for i, variable in enumerate(variables):
-                        variable.assign(state[f"{name}_{i}"])
-        except UsageError:
-            raise
-        except Exception as error:  # An archive that is cut off, or holds something else, fails in any way.
-            raise broken from error
-        self.rng = np.random.default_rng([self.settings.seed, self.step])
+        kept = {"weight": self.weights, "average": self.averages, "optimizer": self.optimizer.variables}
+        if state := restore(self.checkpoint, self._key, kept):
+            self.step, self.elapsed = int(state["step"]), float(state["elapsed"])
+            self.rng = np.random.default_rng([self.settings.seed, self.step])
 
     def _one_step(self, share: float, match: bool) -> tuple[float, float]:
         settings = self.settings
-        self.optimizer.learning_rate.assign(settings.learning_rate * _cosine(share))
+        self.optimizer.learning_rate.assign(settings.learning_rate * cosine_schedule(share))
         chosen = self.rng.choice(settings.chains, settings.chained, replace=False)
         fresh = [self._fresh_picture() for _ in range(settings.fresh)]
         batch = np.concatenate([self.pool[chosen], fresh]).astype(np.float32)
@@ -421,12 +405,50 @@ def _margin(size: int, targets: Sequence[tf.Tensor], student: keras.Model) -> in
     return max((margin for margin in range(17) if fits(margin)), default=0)
 
 
-def _running(mean: float, new: float) -> float:
-    """Return the running mean of a loss; not a number until there is one."""
-    return new if np.isnan(mean) else 0.98 * mean + 0.02 * new
+def restore(checkpoint: Path, key: str, kept: Mapping[str, Sequence[Any]]) -> dict[str, NDArray[Any]]:
+    """Read the state of a training.
+
+    Args:
+        checkpoint: .npz file; none there yet is no fault.
+        key: what the training is of; the file must have the same.
+        kept: variables, which are given the values that the file holds as `NAME_0`, `NAME_1` and so on.
+
+    Returns:
+        What else the file holds; empty where there is none.
+
+    Raises:
+        UsageError: a file that is damaged, or of another training.
+    """
+    if not checkpoint.exists():
+        return {}
+    broken = UsageError(f"{checkpoint} is damaged, or not the state of a training; delete it to begin anew.")
+    if checkpoint.is_symlink() or not zipfile.is_zipfile(checkpoint):
+        raise broken
+    check_weights(checkpoint)
+    try:
+        with np.load(checkpoint) as state:
+            if str(state["key"]) != key:
+                raise UsageError(
+                    f"{checkpoint} is of a training with another teacher, other pictures or settings; give those "
+                    "again, or delete it to begin anew."
+                )
+            for name, variables in kept.items():
+                for i, variable in enumerate(variables):
+                    variable.assign(state[f"{name}_{i}"])
+            return {name: state[name] for name in state.files if name.rpartition("_")[0] not in kept}
+    except UsageError:
+        raise
+    except Exception as error:  # An archive that is cut off, or holds something else, fails in any way.
+        raise broken from error
 
 
-def _cosine(share: float, *, warm_up: float = 0.01, floor: float = 0.003) -> float:
+def running_mean(mean: float, new: float, keep: float = 0.98) -> float:
+    """Return the running mean of a loss, of which `keep` is the old; not a number until there is one."""
+    return new if np.isnan(mean) else keep * mean + (1 - keep) * new
+
+
+def cosine_schedule(share: float, *, warm_up: float = 0.01, floor: float = 0.003) -> float:
+    """Return the part of the learning rate's peak that is due after a part of the time: a cosine, after a warm-up."""
     if share < warm_up:
         return max(share / warm_up, 0.02)
     return floor + (1 - floor) * 0.5 * (1 + float(np.cos(np.pi * (share - warm_up) / (1 - warm_up))))
