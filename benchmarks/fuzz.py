@@ -81,6 +81,9 @@ def work(kinds: Sequence[str], seed: str, first: int, pipe: Connection, scratch:
     warnings.simplefilter("ignore")
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 2)  # Libraries of pictures write their own words there.
+    for kind in {*kinds}:
+        told = fuzzing.attempt_whole(BUILDS[kind], kind, scratch, refused=fuzz_media.REFUSED.get(kind, 0))
+        pipe.send((Case(kind, 0, ()), told))
     known: set[str] = set()
     number = first
     while try_batch(kinds[number % len(kinds)], f"{seed} {number}", pipe, scratch, known):
@@ -141,8 +144,7 @@ class Worker:
 def try_for(minutes: float, kinds: Sequence[str], *, seed: int, workers: int) -> tuple[Tally, set[Case]]:
     """Try cases on some processes for some time; return what came of them."""
     total, seen = Tally(), set[Case]()
-    memory = Path("/dev/shm")  # What waits for a disk would be most of the time.
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         crew = [Worker(kinds, f"{seed} {n}", Path(folder, str(n))) for n in range(workers)]
         ends = time.monotonic() + 60 * minutes
         said = time.monotonic()

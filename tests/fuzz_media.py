@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import html
 import io
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +17,11 @@ from typing import Any
 
 import numpy as np
 from blocks import LARGEST, damage_media
+from fuzz_records import recipes
 from fuzz_texts import SMALL
 from fuzzing import Build, Case, Reading
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from renderer.films.first_frame import first_canvas
 from renderer.films.guides import check_guides, open_guides
@@ -66,7 +70,7 @@ FILMS: dict[str, list[tuple[str, str]]] = {
 """Kind -> whole files that ffmpeg makes, and how: from a picture that moves, a tone, two cues."""
 
 
-def _picture(size: tuple[int, int] = (32, 24), mode: str = "RGB", number: int = 0) -> Image.Image:
+def _picture(size: tuple[int, int] = (56, 56), mode: str = "RGB", number: int = 0) -> Image.Image:
     image = Image.new("RGB", size, (20 + 9 * number, 90, 160))
     draw = ImageDraw.Draw(image)
     draw.ellipse((number, 2, number + 14, 16), fill=(240, 200, 40))
@@ -86,33 +90,42 @@ def _pictures() -> dict[str, list[bytes]]:
     shown: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "duration": [100, 40, 100, 500]}
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a description"
-    deep = Image.fromarray(np.arange(32 * 24, dtype=np.uint16).reshape(24, 32) * 80)
+    deep = Image.fromarray(np.arange(56 * 56, dtype=np.uint16).reshape(56, 56) * 20)
+    text = recipe_text()
+    packet = f'<x dreamreel:recipe="{html.escape(text)}"/>'.encode()
+    noted = PngInfo()
+    noted.add_text("dreamreel", text)
     with_key = _picture(mode="P")
     with_key.info["transparency"] = 0
     return {
         "png": [
-            _saved(_picture(), "PNG", exif=exif, dpi=(72, 72)),
+            _saved(_picture(), "PNG", exif=exif, dpi=(72, 72), pnginfo=noted),
             _saved(with_key, "PNG"),
             _saved(deep, "PNG"),
             _saved(_picture(mode="RGBA"), "PNG", **shown),
         ],
         "jpg": [
-            _saved(_picture(), "JPEG", exif=exif, comment=b"hello"),
+            _saved(_picture(), "JPEG", exif=exif, comment=text.encode()),
             _saved(_picture(), "JPEG", progressive=True, quality=40, icc_profile=b"x" * 300),
             _saved(_picture(mode="CMYK"), "JPEG"),
         ],
         "tiff": [
-            _saved(_picture(), "TIFF", compression="tiff_lzw", description="a description"),
+            _saved(_picture(), "TIFF", compression="tiff_lzw", description=text),
             _saved(_picture(), "TIFF", save_all=True, append_images=frames[1:]),
             _saved(deep, "TIFF", compression="tiff_adobe_deflate", exif=exif),
         ],
         "webp": [
-            _saved(frames[0], "WEBP", lossless=True, **shown),
+            _saved(frames[0], "WEBP", lossless=True, xmp=packet, **shown),
             _saved(_picture(mode="RGBA"), "WEBP", quality=30, exif=exif),
             _saved(frames[0], "WEBP"),
         ],
-        "gif": [_saved(frames[0], "GIF", comment=b"hello", loop=0, **shown), _saved(_picture(mode="L"), "GIF")],
+        "gif": [_saved(frames[0], "GIF", comment=text.encode(), loop=0, **shown), _saved(_picture(mode="L"), "GIF")],
     }
+
+
+def recipe_text() -> str:
+    """Return a recipe as it stands in files."""
+    return json.dumps({"dreamreel": recipes()[0]}, separators=(",", ":"))
 
 
 @functools.cache
@@ -129,7 +142,8 @@ def whole() -> dict[str, list[bytes]]:
             maps = [] if "-vn" in how else ["-map", "0:v"]
             maps += [] if "-an" in how else ["-map", "1:a"]
             rate = ["-ar", "48000"] if "opus" in how or "ac3" in how else []
-            run([*source, *maps, *how.split(), *rate, "-y", file_url(folder / file)])
+            told = ["-metadata", f"comment={recipe_text()}"]
+            run([*source, *maps, *told, *how.split(), *rate, "-y", file_url(folder / file)])
             return (folder / file).read_bytes()
 
         made = {kind: [pool.submit(make, *one) for one in asked] for kind, asked in FILMS.items()}
@@ -224,7 +238,7 @@ def _media(kind: str) -> Build:
         readings = READINGS[kind](path, folder)
         # What begins with the same opening takes turns.
         chosen, more = [*readings][:2], [*readings][2:]
-        chosen += [case.rng().choice(more)] if more else []
+        chosen += [case.rng().choice(more)] if more and case.moves else more
         return [(name, readings[name]) for name in chosen]
 
     return build
@@ -232,3 +246,6 @@ def _media(kind: str) -> Build:
 
 KINDS: dict[str, Build] = {kind: _media(kind) for kind in READINGS}
 """What is damaged -> what writes a case of it and reads it."""
+
+REFUSED = {"png": 1, "jpg": 1, "tiff": 1, "wav": 1}
+"""Readings that rightly refuse the first whole file of a kind: a picture is no clip, and sound alone has no recipe."""

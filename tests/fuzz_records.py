@@ -295,12 +295,13 @@ def _damaged_work(case: Case) -> dict[str, bytes]:
     return files
 
 
-def _put(folder: Path, files: Mapping[str, bytes], rng: Random) -> bool:
+def _put(folder: Path, files: Mapping[str, bytes], case: Case) -> bool:
     """Write files; return whether one of them is something else, as now and then: a folder, a pipe, a link."""
     folder.mkdir()
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    if rng.random() > 0.15:
+    rng = Random(f"{case} put")
+    if not case.moves or rng.random() > 0.15:
         return False
     name = rng.choice([*sorted(files), "journal.jsonl", "lock", "film.json.part", "page", "page.lock", "lanes"])
     path = folder / name
@@ -320,7 +321,7 @@ def _put(folder: Path, files: Mapping[str, bytes], rng: Random) -> bool:
 def _journal(case: Case, folder: Path) -> Sequence[Reading]:
     lay_out(folder)
     rng, place = case.rng(), folder / WORK
-    linked = _put(place, _damaged_work(case), rng)
+    linked = _put(place, _damaged_work(case), case)
     seen = rng.random() < 0.15  # Frames are decoded by a process of their own, which takes its time.
 
     def existing() -> None:
@@ -376,7 +377,7 @@ def _state(case: Case, folder: Path) -> Sequence[Reading]:
             entries = damage_tree(entries, move)
             texts["journal"] = _journal_text(entries).encode()
     files["journal.jsonl"] = texts["journal"]
-    _put(folder / BATCH, files, rng)
+    _put(folder / BATCH, files, case)
     if not (folder / BATCH / "page").exists() and not (folder / BATCH / "page").is_symlink():
         (folder / BATCH / "page").mkdir()
         (folder / BATCH / "page" / f"{name}.json").write_bytes(texts["page"])

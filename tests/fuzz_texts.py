@@ -66,21 +66,21 @@ def setting(rng: Random) -> tuple[str, Any]:
 
 
 @functools.cache
-def picture(ending: str) -> bytes:
+def picture(ending: str, number: int = 0) -> bytes:
     """Return a small picture."""
     held = io.BytesIO()
-    pixels = np.random.default_rng(5).integers(0, 255, (24, 32, 3), np.uint8)
+    pixels = np.random.default_rng(number).integers(0, 255, (24, 32, 3), np.uint8)
     Image.fromarray(pixels).save(held, {".jpg": "JPEG"}.get(ending, ending[1:].upper()))
     return held.getvalue()
 
 
 def lay_out(folder: Path) -> None:
     """Write what films are made from into a folder: two pictures, and a clip that is a folder of pictures."""
-    for name in ("flower.jpg", "clouds.jpg"):
-        (folder / name).write_bytes(picture(".jpg"))
+    for number, name in enumerate(("flower.jpg", "clouds.jpg")):
+        (folder / name).write_bytes(picture(".jpg", number))
     (folder / "clip.mp4").mkdir(exist_ok=True)
     for number in range(3):
-        (folder / "clip.mp4" / f"{number}.png").write_bytes(picture(".png"))
+        (folder / "clip.mp4" / f"{number}.png").write_bytes(picture(".png", number))
 
 
 # --- what reads them -------------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def _preset(case: Case, folder: Path) -> Sequence[Reading]:
         for move in case.rngs():
             text = damage_text(text, move, other=other)
         path.write_bytes(text)
-    if rng.random() < 0.05:
+    if case.moves and rng.random() < 0.05:
         _extend(path, rng)
     command = rng.choice(("zoom", "video", "still"))
 

@@ -158,6 +158,23 @@ def attempt(build: Build, case: Case, scratch: Path, *, tell: Callable[[Case], N
     return tally
 
 
+def attempt_whole(build: Build, kind: str, scratch: Path, *, refused: int = 0) -> Tally:
+    """Read a whole file in every way: where it is refused, nothing that is damaged would be looked into.
+
+    Args:
+        build: of the kind.
+        kind: of file.
+        scratch: see `attempt`.
+        refused: how many readings are right to refuse it.
+    """
+    case = Case(kind, 0, ())
+    tally = attempt(build, case, scratch)
+    if tally.refused != refused:
+        what = f"{tally.refused} readings refuse it, and {refused} should"
+        tally.failures.append(Failure(case, "all", "whole", what))
+    return tally
+
+
 def smallest(
     build: Build, failure: Failure, scratch: Path, *, tell: Callable[[Case], None] = lambda _: None
 ) -> Failure:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from renderer.errors import BadInput
 from renderer.settings.document import Document, from_value, line_of, lines, to_value
 
 TEXT = '''# A comment with [brackets] and a = 1
@@ -107,6 +109,17 @@ def test_what_is_written_is_read_back(value):
 @pytest.mark.parametrize("text", ["1 + t", "0x90", "a\nb = 1", "[1", ""])
 def test_what_is_no_toml_is_text(text):
     assert from_value(text) == text
+
+
+def test_a_string_that_never_ends_is_refused_at_once(tmp_path):
+    path, quote = tmp_path / "look.toml", '"'
+    for text in (f"a = {quote}" + r"\"" * 400_000, f"a = {3 * quote}" + r"\"" * 400_000, "a = " + r"\"" * 400_000):
+        path.write_text(text)
+        began = time.monotonic()
+        with pytest.raises(BadInput, match=r"look\.toml"):
+            Document.read(path, what="preset")
+        assert lines(text)["a"] == 1
+        assert time.monotonic() - began < 5
 
 
 def test_a_place_is_the_beginning_of_an_error(tmp_path):

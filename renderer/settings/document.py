@@ -145,12 +145,13 @@ class _Token(NamedTuple):
     line: int
 
 
+# A string that is never closed reaches as far as it can: to look for its end from each of its quotes takes for ever.
 _TOKENS = re.compile(
     r"""
     (?P<gap>[^\S\n]+ | \#[^\n]*)
     | (?P<newline>\n)
-    | (?P<long>\"{3}(?:\\.|[^\\])*?\"{3,5} | '{3}.*?'{3,5})
-    | (?P<quoted>"(?:\\.|[^"\\\n])*" | '[^'\n]*')
+    | (?P<long>\"{3}(?:\\.|[^\\])*?(?:\"{3,5}|\\?\Z) | '{3}.*?(?:'{3,5}|\Z))
+    | (?P<quoted>"(?:\\.|[^"\\\n])*"? | '[^'\n]*'?)
     | (?P<mark>[\[\]{}=,.])
     | (?P<bare>[^\s\[\]{}=,."'\#]+ | .)
     """,
