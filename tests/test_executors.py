@@ -74,13 +74,12 @@ def serial():
 def two(tmp_path_factory):
     """Two worker processes, for all tests of this module; nothing of theirs is left in the temporary folder."""
     folder = tmp_path_factory.mktemp("temporary")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TMPDIR", str(folder))
-        with open_executor("process:2") as executor:
-            with patch.context() as briefly:
-                briefly.setattr(tempfile, "tempdir", str(folder))
-                executor.staff.start()
-            yield executor
+    with open_executor("process:2") as executor:
+        with pytest.MonkeyPatch.context() as briefly:
+            briefly.setenv("TMPDIR", str(folder))
+            briefly.setattr(tempfile, "tempdir", str(folder))
+            executor.staff.start()
+        yield executor
     assert [path.name for path in folder.iterdir()] == []
 
 
