@@ -57,7 +57,7 @@ TOLD = ("frames", "rendered", "took", "dreaming", "bytes", "sha256", "strength",
 
 
 class JobRecord(Record):
-    """A film as it was planned; `state.Row` reads the rest of it."""
+    """A film as it was planned; `status.Row` reads the rest of it."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -60,7 +60,7 @@ def encode_again(
 
     Raises:
         BadInput: no frames are there, or the video whose sound is kept is not there or is another one now.
-        DreamreelError: as `film.finish`.
+        DreamreelError: as `make.finish`.
     """
     began = time.monotonic()
     store = _find_store(source)

@@ -41,7 +41,7 @@ class Still:
         out: the finished picture.
         picture: what it begins with; None for noise.
         mask: a picture whose brightness says how strongly to dream; None for no mask.
-        own_size: whether the picture's own size is kept, as `start.own_size` does.
+        own_size: whether the picture's own size is kept, as `first_frame.own_size` does.
         evolution: where the sheet of steps goes; None for none.
         overwrite: whether `out` and `evolution` may be replaced.
     """

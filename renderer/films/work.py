@@ -135,7 +135,7 @@ def check_folder(folder: Path) -> None:
     """Refuse a work folder that is neither empty nor ours, before the work for it begins.
 
     Raises:
-        UsageError, BadInput: as `workfolder.check_ours`.
+        UsageError, BadInput: as `work_folder.check_ours`.
         DiskProblem: it cannot be read.
     """
     if os.path.lexists(folder):

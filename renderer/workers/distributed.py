@@ -64,7 +64,7 @@ class Post:
     abandoned: Callable[[], bool]
 
     def film(self, film: Film, facts: Mapping[str, Any], listener: Listener) -> Remote:
-        """Have a film made ready to be rendered by the crew; see `rendering.FilmRenderer`.
+        """Have a film made ready to be rendered by the crew; see `local_renderer.FilmRenderer`.
 
         Raises:
             DreamreelError: as `Film.parts`.

@@ -80,7 +80,7 @@ class Ascent:
         network: what looks at the picture.
         objective: what is amplified.
         settings: how.
-        penalties: keys of `regularisers.PENALTIES`, taken off the objective; their weights come with each climb.
+        penalties: keys of `penalties.PENALTIES`, taken off the objective; their weights come with each climb.
         turned: whether the picture is turned about before a step by more than a shift; see `transforms`.
         sight: makes what looks at the layers of the objective.
 

@@ -157,7 +157,7 @@ def _scale_efficientnet(model: keras.Model, application: str) -> None:
 
 
 def open_file(weights: Path | None, *, spec: NetworkSpec, head: bool, report: Report | None) -> Opened:
-    """Open any Keras model file; see `modelfile`."""
+    """Open any Keras model file; see `model_file`."""
     del spec, head, report
     if weights is None:
         raise UsageError("The network 'file' is a Keras model file; say which, like --network my.keras.")

@@ -18,7 +18,7 @@ class NetworkSpec:
 
     Attributes:
         summary: one line for people.
-        application: class in `keras.applications`; None for others, which `opening.OPENERS` knows.
+        application: class in `keras.applications`; None for others, which `loaders.OPENERS` knows.
         preprocessing: see `preprocessing.preprocessing`; "" for a model file, which may show it.
         layers: layers that dream well, shallow to deep.
         mix: default mix, layer -> weight.

@@ -2,7 +2,7 @@
 
 An objective turns activations into one number, which the ascent maximises. It is a pure function of the activations and
 of an `Aim`, which holds all that changes over time: so one traced graph serves all frames, sizes and films. What there
-is to maximise is in `kinds`, how a user writes it in `mix`.
+is to maximise is in `objective_terms`, how a user writes it in `objective_spec`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Term:
     """One layer's part of an objective: `weight * kind(activation)`.
 
     Attributes:
-        kind: key of `kinds.KINDS`.
-        layer: of the network, or `sight.PICTURE`.
+        kind: key of `objective_terms.KINDS`.
+        layer: of the network, or `evaluator.PICTURE`.
         channel: one channel; None for all.
         weight: a number, or a function of seconds.
         rank: channels by how strongly they answer to the canvas, in place of one; None for all.
@@ -63,7 +63,7 @@ class Aim(NamedTuple):
         weights: of the terms, `(terms,)`.
         emphasis: weights of the channels of each term's layer, `(channels,)`, with a mean of 1.
         places: `(terms, 2)`, down and right, parts of the frame; heeded by terms of one place.
-        references: what the terms compare with, by `Term.reference`; see `kinds.FORMS`.
+        references: what the terms compare with, by `Term.reference`; see `objective_terms.FORMS`.
     """
 
     weights: tf.Tensor

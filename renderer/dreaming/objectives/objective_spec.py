@@ -39,7 +39,7 @@ def parse_mix(mix: Mix, *, kind: str) -> Objective:
 
     Args:
         mix: entries as above.
-        kind: key of `kinds.KINDS`, for the entries that name none.
+        kind: key of `objective_terms.KINDS`, for the entries that name none.
 
     Raises:
         UsageError: an unknown kind, an entry of another form, no layer at all, or a weight that is not finite.

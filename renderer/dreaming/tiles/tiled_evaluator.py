@@ -136,7 +136,7 @@ class TiledSight:
         return self._tilings[size]
 
     def __call__(self, picture: tf.Tensor, judge: Judge) -> tuple[tf.Tensor, tf.Tensor]:
-        """Judge a picture; see `sight.Sight`.
+        """Judge a picture; see `evaluator.Sight`.
 
         Raises:
             TooLittle: as `tiling`.
@@ -154,7 +154,7 @@ class TiledSight:
         return value, tf.add_n(found) if found else tf.zeros_like(picture)
 
     def look(self, picture: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Look at a picture; see `sight.Sight`.
+        """Look at a picture; see `evaluator.Sight`.
 
         Raises:
             TooLittle: as `tiling`.

@@ -1,7 +1,7 @@
 """What a film holds: size, exact rate, number of frames, colour, sound. Found by listing packets and decoding little.
 
 Nothing is taken from a channel that the texts of a film can reach: the muxer `framecrc` lists packets and tracks on
-standard output, and `look` asks what the decoded pictures are like (already turned upright).
+standard output, and `showinfo` asks what the decoded pictures are like (already turned upright).
 """
 
 from __future__ import annotations
