@@ -438,7 +438,15 @@ def test_a_name_that_is_no_text_is_shown_as_well_as_may_be(tmp_path, texture):
     made.add(os.fsdecode(b"caf\xe9"), out=out)
     text = write_report(made.state(look=False)).read_text("utf-8")
     assert 'href="./caf%E9.mp4"' in text
-    assert ">caf?</a>" in text
+    assert r">caf\xe9</a>" in text
+
+
+def test_names_on_the_page_read_as_they_are_written(tmp_path):
+    made = Batch(tmp_path)
+    made.add("fdp\u202egnp.exe \x1b[31m", state="waiting")
+    text = write_report(made.state(look=False)).read_text("utf-8")
+    assert "\u202e" not in text and "\x1b" not in text
+    assert r"fdp\u202egnp.exe \x1b[31m" in text
 
 
 def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

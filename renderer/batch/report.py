@@ -20,7 +20,7 @@ from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import jinja2
@@ -30,7 +30,7 @@ import renderer
 from renderer.batch import film_summary as exhibit
 from renderer.batch.film_summary import Exhibit
 from renderer.batch.status import BatchState, Row, read_state
-from renderer.errors import BadInput, DreamreelError, Interrupted, UsageError, bug
+from renderer.errors import BadInput, DreamreelError, Interrupted, UsageError, bug, shown
 from renderer.files import open_own
 from renderer.films.outputs import size_text, span
 from renderer.frame import Size
@@ -217,11 +217,17 @@ def render_report(state: BatchState, *, now: datetime | None = None) -> str:
     )
 
 
+def _visible(value: Any) -> Any:
+    """Write names and titles so that they read as they are; what is no text, or our own, stays."""
+    return shown(value, keep="\n") if type(value) is str else value
+
+
 @functools.cache
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(PAGE),
         autoescape=True,
+        finalize=_visible,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
