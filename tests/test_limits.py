@@ -162,6 +162,12 @@ def test_libraries_load_without_a_folder_for_temporary_files(monkeypatch):
         os.write(2, b"seen by nobody")
 
 
+def test_a_new_preset_names_no_network_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match="inception_v0"):
+        new_preset("mine", resolve(sets=["network.name=inception_v0"]), folder=tmp_path)
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_new_preset_is_good_whatever_it_is_told(tmp_path):
     about = 'x\x00\x1b[31m\n"""\u202e\udcff'
     settings = resolve(flags={"guide.picture": ("--guide", "a\"b\n'c.png"), "dream.layers": ("--layers", {'a"\n': 1})})

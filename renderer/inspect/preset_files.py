@@ -95,13 +95,14 @@ def new_preset(name: str, resolved: Resolved, *, about: str = "", folder: Path |
         The file.
 
     Raises:
-        UsageError: a name that cannot be, or is taken.
+        UsageError: a name that cannot be, or is taken; a network that is not there.
         DiskProblem: the folder cannot be written.
     """
     if not name or not all(c.isalnum() or c in "-_" for c in name) or len(name) > 60:
         raise UsageError(f"A preset is named with letters, digits, - and _, at most 60, not {name[:100]!r}.")
     if len(about) > 500:
         raise UsageError(f"--about has {len(about)} characters; at most 500.")
+    network_spec(by_name(resolved.settings.network.name, None)[0])
     path = (folder or presets.user_folder()) / f"{name}.toml"
     if os.path.lexists(path) or (folder is None and name in presets.preset_files()):
         raise UsageError(f"There is a preset {name!r} already: {presets.preset_files().get(name, path)}.")
