@@ -21,7 +21,7 @@ from renderer.errors import BadInput, DiskProblem
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_KERNEL_FOLDERS = ("/proc/", "/sys/", "/dev/")  # Plain by their kind, yet made up while they are read.
+_KERNEL_FOLDERS = ("/proc/", "/sys/")  # Plain by their kind, yet made up while they are read.
 _CLUTTER = ("thumbs.db", "ehthumbs.db", "desktop.ini")  # Of Windows; those of other systems begin with a dot.
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _MOMENT_NS = 100_000_000  # Coarser than the clock of any file system in use.
