@@ -13,12 +13,10 @@ networks' input gradients of a dream objective (compare Czarnecki et al. 2017, "
 
 from __future__ import annotations
 
-import time
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import keras
@@ -27,14 +25,15 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from renderer.dreaming.networks.dreamnet import StandardisedConvolution, build_dreamnet
-from renderer.dreaming.networks.fold_batch_norm import rebuild
 from renderer.dreaming.networks.network import Network
-from renderer.dreaming.networks.weight_files import check_weights
 from renderer.dreaming.objectives.channel_weights import SPREAD
 from renderer.dreaming.training.pictures import training_picture
-from renderer.errors import UsageError
+from renderer.dreaming.training.training import Training, cosine_schedule, mean_cosine, running_mean, write_network
 
 HEAD_ORDER = ("patterns", "parts", "objects")
+
+SCALES = (1, 2)
+"""Pixels over which gradients are averaged before they are compared: as they are, and where dreams gather."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +100,7 @@ class Wish(NamedTuple):
     linear: np.float32
 
 
-class Distillation:
+class Distillation(Training[DistillProgress]):
     """A training that can be stopped anywhere and goes on from its last checkpoint.
 
     Args:
@@ -127,7 +126,7 @@ class Distillation:
         checkpoint: Path,
         start: Network | None = None,
     ) -> None:
-        self.photos, self.settings, self.checkpoint = photos, settings, checkpoint
+        self.photos, self.settings = photos, settings
         self._teacher = teacher.activations(layers)
         self._layers = tuple(layers)
         parts = [
@@ -138,10 +137,8 @@ class Distillation:
             start and start.weights_sha256,
             replace(settings, minutes=0.0, match_from=0.0),
         ]
-        self._key = repr(parts)
-        self.rng = np.random.default_rng(settings.seed)
-        keras.utils.set_random_seed(settings.seed)
-        self.step, self.elapsed = 0, 0.0
+        super().__init__(minutes=settings.minutes, seed=settings.seed, checkpoint=checkpoint, key=repr(parts))
+        self._loss = self._cosine = float("nan")
         sample = np.stack([training_picture(photos, settings.size, self.rng) for _ in range(48)])
         activations = [tf.cast(a, tf.float32) for a in self._teacher_heads(sample)]
         self.means = [tf.reduce_mean(a, (0, 1, 2)) for a in activations]
@@ -157,10 +154,7 @@ class Distillation:
             layer.gain.assign(0.3 * scale)
         if start is not None:
             self._begin_from(start.model)
-        self.weights = list(self.student.trainable_variables)
-        self.averages = [tf.Variable(w, trainable=False) for w in self.weights]
-        self.optimizer = keras.optimizers.Adam(settings.learning_rate, beta_2=0.99, global_clipnorm=1.0)
-        self.optimizer.build(self.weights)
+        self._train_weights(self.student, settings.learning_rate)
         self._train = {match: self._training_step(match) for match in (False, True)}
         self._dream = self._chain_step()
         self._restore()
@@ -168,73 +162,27 @@ class Distillation:
         self.pool = np.stack([self._fresh_picture() for _ in range(settings.chains)])
         self.visits = self.rng.integers(settings.visits, size=settings.chains)
 
-    def run(
-        self,
-        *,
-        report: Callable[[DistillProgress], None],
-        should_stop: Callable[[], bool] = lambda: False,
-        save_every: float = 120.0,
-    ) -> bool:
-        """Train for what is left of the time.
+    def _advance(self, share: float) -> None:
+        match = share >= self.settings.match_from
+        loss, cosine = self._one_step(share, match)
+        self._loss, self._cosine = (
+            running_mean(self._loss, loss),
+            running_mean(self._cosine, cosine if match else np.nan),
+        )
+        if (self.step + 1) % 8 == 0:
+            self.publish()
 
-        Args:
-            report: called every 20 steps.
-            should_stop: asked after each step; True saves the state and returns.
-            save_every: seconds between checkpoints.
-
-        Returns:
-            True when the time is over, False when it was stopped.
-        """
-        budget = self.settings.minutes * 60
-        last = saved = time.monotonic()
-        loss = cosine = float("nan")
-        while self.elapsed < budget:
-            share = self.elapsed / budget
-            match = share >= self.settings.match_from
-            new_loss, new_cosine = self._one_step(share, match)
-            loss, cosine = running_mean(loss, new_loss), running_mean(cosine, new_cosine if match else np.nan)
-            self.step += 1
-            if self.step % 8 == 0:
-                self.publish()
-            now = time.monotonic()
-            self.elapsed, last = self.elapsed + now - last, now
-            if self.step % 20 == 0:
-                report(DistillProgress(self.step, share, loss, cosine))
-            if now - saved > save_every:
-                self.save()
-                saved = now
-            if should_stop():
-                break
-        self.save()
-        return self.elapsed >= budget
+    def _progress(self, share: float) -> DistillProgress:
+        return DistillProgress(self.step, share, self._loss, self._cosine)
 
     def publish(self) -> None:
         """Fold the averaged weights into the plain network, which is the one that dreams."""
-        average = {w.path: a for w, a in zip(self.weights, self.averages, strict=True)}
-        for layer in self.student.layers:
-            if isinstance(layer, StandardisedConvolution):  # weights are averaged, then folded: folding is not linear
-                kernel = layer.plain_kernel(average[layer.raw.path], average[layer.gain.path])
-                plain = self.plain.get_layer(layer.name)
-                plain.kernel.assign(kernel)
-                plain.bias.assign(average[layer.bias.path])
+        self._fold_into(self.plain, units={})
 
     def write(self, path: Path) -> None:
         """Write the network in use to `path` (.keras), in half precision, whole or not at all."""
         self.publish()
-        temporary = path.with_name(f".{path.stem}.part.keras")
-        temporary.unlink(missing_ok=True)
-        rebuild(self.plain, dtype="float16").save(temporary)
-        temporary.replace(path)
-
-    def save(self) -> None:
-        """Write the state of the training, whole or not at all."""
-        state = {f"weight_{i}": w.numpy() for i, w in enumerate(self.weights)}
-        state |= {f"average_{i}": a.numpy() for i, a in enumerate(self.averages)}
-        state |= {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(self.optimizer.variables)}
-        temporary = self.checkpoint.with_name(self.checkpoint.name + ".part.npz")
-        temporary.unlink(missing_ok=True)  # A link that lay there would lead what is written somewhere else.
-        np.savez(temporary, key=self._key, step=self.step, elapsed=self.elapsed, **state)
-        temporary.replace(self.checkpoint)
+        write_network(self.plain, path)
 
     def _begin_from(self, model: keras.Model) -> None:
         known = {layer.name: layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)}
@@ -243,19 +191,13 @@ class Distillation:
             if found is not None and found.kernel.shape == layer.raw.shape:
                 layer.begin_from(*(np.asarray(w, np.float32) for w in found.get_weights()))
 
-    def _restore(self) -> None:
-        kept = {"weight": self.weights, "average": self.averages, "optimizer": self.optimizer.variables}
-        if state := restore(self.checkpoint, self._key, kept):
-            self.step, self.elapsed = int(state["step"]), float(state["elapsed"])
-            self.rng = np.random.default_rng([self.settings.seed, self.step])
-
     def _one_step(self, share: float, match: bool) -> tuple[float, float]:
         settings = self.settings
         self.optimizer.learning_rate.assign(settings.learning_rate * cosine_schedule(share))
         chosen = self.rng.choice(settings.chains, settings.chained, replace=False)
         fresh = [self._fresh_picture() for _ in range(settings.fresh)]
         batch = np.concatenate([self.pool[chosen], fresh]).astype(np.float32)
-        decay = np.float32(min(settings.average, (1 + self.step) / (10 + self.step)))
+        decay = self._decay(settings.average)
         loss, cosine = self._train[match](batch, self._random_objective(), decay)
         self._visit(chosen)
         return float(loss), float(cosine)
@@ -310,12 +252,10 @@ class Distillation:
             with tf.GradientTape() as tape:
                 answers, found = self._answer(self._student_heads, batch, wish, match)
                 loss = self._feature_loss(answers, targets)
-                cosine = _mean_cosine(found, wanted) if match else tf.zeros(())
+                cosine = mean_cosine(found, wanted, scales=SCALES) if match else tf.zeros(())
                 total = loss + settings.match_weight * (1 - cosine) if match else loss
             gradients = tape.gradient(total, self.weights)
-            self.optimizer.apply_gradients(zip(gradients, self.weights, strict=True))
-            for average, weight in zip(self.averages, self.weights, strict=True):
-                average.assign_add((1 - decay) * (weight - average))
+            self._apply(gradients, decay)
             return loss, cosine
 
         return step
@@ -379,17 +319,6 @@ def _dream_objective(activations: Sequence[tf.Tensor], wish: Wish) -> tf.Tensor:
     return value
 
 
-def _mean_cosine(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Mean cosine of gradients `(N, H, W, 3)`, as they are and at half size, where dreams gather."""
-    cosines = []
-    for pool in (1, 2):
-        x, y = (tf.nn.avg_pool2d(g, pool, pool, "VALID") if pool > 1 else g for g in (a, b))
-        dot = tf.reduce_sum(x * y, (1, 2, 3))
-        squares = tf.reduce_sum(x * x, (1, 2, 3)) * tf.reduce_sum(y * y, (1, 2, 3))
-        cosines.append(tf.reduce_mean(dot * tf.math.rsqrt(squares + 1e-20)))
-    return tf.add_n(cosines) / len(cosines)
-
-
 def _margin(size: int, targets: Sequence[tf.Tensor], student: keras.Model) -> int:
     """Find how much to crop the student's pictures so that its maps lie on the teacher's.
 
@@ -403,52 +332,3 @@ def _margin(size: int, targets: Sequence[tf.Tensor], student: keras.Model) -> in
         return all(taps[name][1] == target.shape[1] for name, target in zip(HEAD_ORDER, targets, strict=True))
 
     return max((margin for margin in range(17) if fits(margin)), default=0)
-
-
-def restore(checkpoint: Path, key: str, kept: Mapping[str, Sequence[Any]]) -> dict[str, NDArray[Any]]:
-    """Read the state of a training.
-
-    Args:
-        checkpoint: .npz file; none there yet is no fault.
-        key: what the training is of; the file must have the same.
-        kept: variables, which are given the values that the file holds as `NAME_0`, `NAME_1` and so on.
-
-    Returns:
-        What else the file holds; empty where there is none.
-
-    Raises:
-        UsageError: a file that is damaged, or of another training.
-    """
-    if not checkpoint.exists():
-        return {}
-    broken = UsageError(f"{checkpoint} is damaged, or not the state of a training; delete it to begin anew.")
-    if checkpoint.is_symlink() or not zipfile.is_zipfile(checkpoint):
-        raise broken
-    check_weights(checkpoint)
-    try:
-        with np.load(checkpoint) as state:
-            if str(state["key"]) != key:
-                raise UsageError(
-                    f"{checkpoint} is of a training with another teacher, other pictures or settings; give those "
-                    "again, or delete it to begin anew."
-                )
-            for name, variables in kept.items():
-                for i, variable in enumerate(variables):
-                    variable.assign(state[f"{name}_{i}"])
-            return {name: state[name] for name in state.files if name.rpartition("_")[0] not in kept}
-    except UsageError:
-        raise
-    except Exception as error:  # An archive that is cut off, or holds something else, fails in any way.
-        raise broken from error
-
-
-def running_mean(mean: float, new: float, keep: float = 0.98) -> float:
-    """Return the running mean of a loss, of which `keep` is the old; not a number until there is one."""
-    return new if np.isnan(mean) else keep * mean + (1 - keep) * new
-
-
-def cosine_schedule(share: float, *, warm_up: float = 0.01, floor: float = 0.003) -> float:
-    """Return the part of the learning rate's peak that is due after a part of the time: a cosine, after a warm-up."""
-    if share < warm_up:
-        return max(share / warm_up, 0.02)
-    return floor + (1 - floor) * 0.5 * (1 + float(np.cos(np.pi * (share - warm_up) / (1 - warm_up))))

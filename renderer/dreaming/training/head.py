@@ -14,10 +14,10 @@ two networks that agree on photographs disagree. Three things bring what the stu
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,11 +31,10 @@ from renderer.dreaming.networks.dreamnet import (
     build_class_branch,
     with_class_branch,
 )
-from renderer.dreaming.networks.fold_batch_norm import rebuild
 from renderer.dreaming.networks.network import Network
 from renderer.dreaming.training.chains import Chains
-from renderer.dreaming.training.distill import cosine_schedule, restore, running_mean
 from renderer.dreaming.training.pictures import training_picture
+from renderer.dreaming.training.training import Training, cosine_schedule, mean_cosine, running_mean, write_network
 from renderer.errors import UsageError
 
 RIVALS = 2.0
@@ -43,9 +42,6 @@ RIVALS = 2.0
 
 SCALES = (2, 4, 8)
 """Pixels over which gradients are averaged before they are compared: what is finer is no drawing."""
-
-LONGEST_STEP = 60.0
-"""Seconds that a step counts for at most: what took longer was a pause of the machine's, or of the process'."""
 
 OFFSET = 2
 """Pixels that the teacher's map lies further right and down than the student's; see `squeezenet`."""
@@ -150,7 +146,7 @@ def aim(student_scores: tf.Tensor, words: tf.Tensor) -> tf.Tensor:
     return wanted - tf.nn.softmax((student_scores - 1e9 * wanted) / RIVALS)
 
 
-class HeadDistillation:
+class HeadDistillation(Training[HeadProgress]):
     """A training that can be stopped anywhere and goes on from its last checkpoint.
 
     The loss is a sum of four: the squared error of a picture's map over its variance; the divergence of the softmax
@@ -179,13 +175,10 @@ class HeadDistillation:
         start: Network,
         fitted: int = 384,
     ) -> None:
-        self.photos, self.settings, self.checkpoint, self.start = photos, settings, checkpoint, start
+        self.photos, self.settings, self.start = photos, settings, start
         self._teacher = class_map(teacher)
         same = [teacher.weights_sha256, len(photos), start.weights_sha256, replace(settings, minutes=0.0)]
-        self._key = repr(same)
-        self.rng = np.random.default_rng(settings.seed)
-        keras.utils.set_random_seed(settings.seed)
-        self.step, self.elapsed = 0, 0.0
+        super().__init__(minutes=settings.minutes, seed=settings.seed, checkpoint=checkpoint, key=repr(same))
         sample = np.stack([training_picture(photos, settings.size, self.rng) for _ in range(48)])
         answers = self._teacher(sample)
         self.classes = int(answers.shape[-1])
@@ -194,13 +187,11 @@ class HeadDistillation:
         self.plain = build_class_branch(classes=self.classes)
         if not (self._begin_from(start.model) or checkpoint.exists()):
             self._fit_last_layer(fitted)
-        self.weights = list(self.student.trainable_variables)
-        self.averages = [tf.Variable(w, trainable=False) for w in self.weights]
-        self.optimizer = keras.optimizers.Adam(settings.learning_rate, beta_2=0.99, global_clipnorm=1.0)
-        self.optimizer.build(self.weights)
+        self._train_weights(self.student, settings.learning_rate)
         self._train = self._training_step()
         self.means = np.full(7, np.nan)
-        memory = self._restore()
+        if state := self._restore():
+            self.scale, self.means = float(state["scale"]), state["means"][: len(self.means)]
         self.chains = Chains(
             photos,
             classes=self.classes,
@@ -208,84 +199,29 @@ class HeadDistillation:
             count=settings.chains,
             led=settings.led,
             ending=settings.ending,
-            memory=memory,
+            memory=list(state.get("memory", ())),
             memory_size=settings.memory,
             rng=self.rng,
         )
 
-    def run(
-        self,
-        *,
-        report: Callable[[HeadProgress], None],
-        should_stop: Callable[[], bool] = lambda: False,
-        save_every: float = 120.0,
-    ) -> bool:
-        """Train for what is left of the time.
+    def _advance(self, share: float) -> None:
+        self._one_step(share)
 
-        Args:
-            report: called every 20 steps.
-            should_stop: asked after each step; True saves the state and returns.
-            save_every: seconds between checkpoints.
-
-        Returns:
-            True when the time is over, False when it was stopped.
-        """
-        budget = self.settings.minutes * 60
-        last = saved = time.monotonic()
-        while self.elapsed < budget:
-            share = self.elapsed / budget
-            self._one_step(share)
-            self.step += 1
-            now = time.monotonic()
-            self.elapsed, last = self.elapsed + min(now - last, LONGEST_STEP), now
-            if self.step % 20 == 0:
-                report(HeadProgress(self.step, share, *(float(m) for m in self.means)))
-            if now - saved > save_every:
-                self.save()
-                saved = now
-            if should_stop():
-                break
-        self.save()
-        return self.elapsed >= budget
+    def _progress(self, share: float) -> HeadProgress:
+        return HeadProgress(self.step, share, *(float(m) for m in self.means))
 
     def publish(self) -> keras.Model:
         """Fold the averaged weights into the plain branch, and return it; its map is in the teacher's unit."""
-        average = {w.path: a for w, a in zip(self.weights, self.averages, strict=True)}
-        for layer in self.student.layers:
-            if isinstance(layer, StandardisedConvolution):  # weights are averaged, then folded: folding is not linear
-                unit = self.scale if layer.name == CLASS_MAP else 1.0
-                kernel = layer.plain_kernel(average[layer.raw.path], average[layer.gain.path])
-                plain = self.plain.get_layer(layer.name)
-                plain.kernel.assign(unit * kernel)
-                plain.bias.assign(unit * average[layer.bias.path])
+        self._fold_into(self.plain, units={CLASS_MAP: self.scale})
         return self.plain
 
     def write(self, path: Path) -> None:
         """Write the network it began from, with the class branch, to `path` (.keras), in half precision."""
-        temporary = path.with_name(f".{path.stem}.part.keras")
-        rebuild(with_class_branch(self.start.model, self.publish()), dtype="float16").save(temporary)
-        temporary.replace(path)
+        write_network(with_class_branch(self.start.model, self.publish()), path)
 
-    def save(self) -> None:
-        """Write the state of the training, whole or not at all."""
-        state = {f"weight_{i}": w.numpy() for i, w in enumerate(self.weights)}
-        state |= {f"average_{i}": a.numpy() for i, a in enumerate(self.averages)}
-        state |= {f"optimizer_{i}": np.asarray(v) for i, v in enumerate(self.optimizer.variables)}
-        if self.chains.memory:
-            state["memory"] = np.stack(self.chains.memory)
-        temporary = self.checkpoint.with_name(self.checkpoint.name + ".part.npz")
-        np.savez(
-            temporary, key=self._key, scale=self.scale, step=self.step, elapsed=self.elapsed, means=self.means, **state
-        )
-        temporary.replace(self.checkpoint)
-
-    def _restore(self) -> list[NDArray[np.uint8]]:
-        kept = {"weight": self.weights, "average": self.averages, "optimizer": self.optimizer.variables}
-        if state := restore(self.checkpoint, self._key, kept):
-            self.step, self.elapsed = int(state["step"]), float(state["elapsed"])
-            self.scale, self.means = float(state["scale"]), state["means"][: len(self.means)]
-            self.rng = np.random.default_rng([self.settings.seed, self.step])
-        return list(state.get("memory", ()))
+    def _more_state(self) -> dict[str, Any]:
+        memory = {"memory": np.stack(self.chains.memory)} if self.chains.memory else {}
+        return {"scale": self.scale, "means": self.means, **memory}
 
     def _begin_from(self, model: keras.Model) -> bool:
         """Take over convolutions of the same shape: of a class branch, or else of what it is a copy of.
@@ -332,7 +268,7 @@ class HeadDistillation:
         fresh = [training_picture(self.photos, settings.size, self.rng) for _ in range(settings.fresh)]
         others = np.stack(fresh + self.chains.remembered(settings.remembered)).astype(np.float32)
         words, led = self.chains.words[chosen].astype(np.int32), self.chains.led[chosen]
-        decay = np.float32(min(settings.average, (1 + self.step) / (10 + self.step)))
+        decay = self._decay(settings.average)
         losses, agreement, first, five, slopes = self._train(self.chains.pool[chosen], others, words, led, decay)
         self._keep(slice(5), [*losses.numpy(), float(agreement)])
         for place in self.chains.visit(chosen, slopes):
@@ -371,13 +307,11 @@ class HeadDistillation:
                 wanted_others, found_others = self._teacher(others), self._student(others)
                 all_wanted = tf.stop_gradient(tf.concat([wanted, wanted_others], 0))
                 losses = self._losses(tf.concat([found, found_others], 0), all_wanted)
-                cosine = _mean_cosine(slope, wanted_slope)
+                cosine = mean_cosine(slope, wanted_slope, scales=SCALES)
                 losses.append(1 - cosine)
                 total = tf.add_n([w * loss for w, loss in zip(weights, losses, strict=True)])
             gradients = tape.gradient(total, self.weights)
-            self.optimizer.apply_gradients(zip(gradients, self.weights, strict=True))
-            for average, weight in zip(self.averages, self.weights, strict=True):
-                average.assign_add((1 - decay) * (weight - average))
+            self._apply(gradients, decay)
             best = tf.argmax(scores(wanted_others), -1)
             agreement = tf.reduce_mean(tf.cast(tf.math.in_top_k(best, scores(found_others), 5), tf.float32))
             seen = scores(wanted)
@@ -406,14 +340,3 @@ def _divergence(wanted: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
     """Kullback-Leibler divergence of two softmaxes over the last axis, given their logits."""
     log_wanted, log_found = tf.nn.log_softmax(wanted), tf.nn.log_softmax(found)
     return tf.reduce_sum(tf.exp(log_wanted) * (log_wanted - log_found), -1)
-
-
-def _mean_cosine(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Mean cosine of gradients `(N, H, W, 3)`, averaged over squares of `SCALES` pixels."""
-    cosines = []
-    for pool in SCALES:
-        x, y = (tf.nn.avg_pool2d(g, pool, pool, "VALID") for g in (a, b))
-        dot = tf.reduce_sum(x * y, (1, 2, 3))
-        squares = tf.reduce_sum(x * x, (1, 2, 3)) * tf.reduce_sum(y * y, (1, 2, 3))
-        cosines.append(tf.reduce_mean(dot * tf.math.rsqrt(squares + 1e-20)))
-    return tf.add_n(cosines) / len(cosines)
