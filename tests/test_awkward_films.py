@@ -17,9 +17,9 @@ from renderer.frame import Size
 from renderer.media.ffmpeg.clips import Clip, open_clip
 from renderer.media.ffmpeg.cuts import find_cuts, read_cuts
 from renderer.media.ffmpeg.pipes import file_url, run
-from renderer.media.ffmpeg.probe import probe, tracks_of
-from renderer.media.ffmpeg.sound import SOUND_INPUT
+from renderer.media.ffmpeg.probe import probe
 from renderer.media.ffmpeg.timing import read_packets, timing_of
+from renderer.media.ffmpeg.tracks import list_tracks
 
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
 STEP = 5  # Grey levels from one numbered frame to the next.
@@ -186,7 +186,7 @@ def test_a_track_that_cannot_be_read_is_left_out_and_said(tmp_path: Path, shared
     info = probe(path)
     assert [track.codec for track in info.sounds] == ["aac", "unknown"] and info.frames == 25
     assert any("track 2 is empty or cannot be read" in note for note in info.notes)
-    assert tracks_of(path, SOUND_INPUT)[0] == info.sounds
+    assert list_tracks(path)[0] == info.sounds
     clip = open_clip(path)
     assert len(list(clip.pixels())) == 25 and not clip.degraded
     broken = shared / "cases" / "bad.ts"
@@ -282,7 +282,7 @@ def test_pipes_devices_and_files_of_the_system_are_no_films_and_nobody_waits_for
     os.mkfifo(pipe)
     for path in (pipe, Path("/dev/zero"), Path("/proc/self/status")):
         if path.exists():
-            for reading in (probe, open_clip, lambda path: tracks_of(path, SOUND_INPUT)):
+            for reading in (probe, open_clip, list_tracks):
                 with pytest.raises(BadInput, match="expected a film"):
                     reading(path)
     clip = open_clip(make(tmp_path / "a.mkv", *X264))

@@ -15,9 +15,10 @@ from renderer.errors import BadInput
 from renderer.frame import Size
 from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.ffmpeg.pipes import file_url, run
-from renderer.media.ffmpeg.probe import ClipInfo, _channels, filters_here, probe, read_tracks
+from renderer.media.ffmpeg.probe import ClipInfo, filters_here, probe
 from renderer.media.ffmpeg.showinfo import depth_of
 from renderer.media.ffmpeg.timing import STANDARD_RATES, read_packets, timing_of
+from renderer.media.ffmpeg.tracks import Track, read_tracks
 
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
 
@@ -241,7 +242,7 @@ def test_depths_are_read_off_pixel_formats(form: str, depth: int) -> None:
     [("mono", 1), ("stereo", 2), ("5.1(side)", 6), ("7.1", 8), ("quad", 4), ("11 channels (FL+FR)", 11), ("2.1", 3)],
 )
 def test_channels_are_counted(layout: str, channels: int) -> None:
-    assert _channels(layout) == channels
+    assert Track(layout=layout).channels == channels
 
 
 def test_tracks_are_read_from_a_list_and_unknown_ones_named_so() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from renderer.errors import BadInput
 from renderer.files import check_input, once_a_file, open_input
 from renderer.frame import Size
-from renderer.media.ffmpeg.pipes import FfmpegFailed, ffmpeg_exe, file_url, run
+from renderer.media.ffmpeg.pipes import ffmpeg_exe, file_url, run
 from renderer.media.ffmpeg.showinfo import (
     HDR_CURVES,
     INPUT,
@@ -29,8 +30,9 @@ from renderer.media.ffmpeg.showinfo import (
     look,
 )
 from renderer.media.ffmpeg.timing import Packets, read_packets, timing_of
+from renderer.media.ffmpeg.tracks import ALL_TRACKS, Track, one_by_one, read_tracks
 
-__all__ = ["INPUT", "TRACK", "ClipInfo", "Track", "filters_here", "probe", "tracks_of"]
+__all__ = ["INPUT", "TRACK", "ClipInfo", "filters_here", "picture_offset", "probe"]
 
 MAX_SECONDS = 1_000_000
 """Longest film: eleven days. Beyond it a clock is broken."""
@@ -49,24 +51,12 @@ _LISTING_SECONDS = 1800.0  # A film of hours on a slow disk is read once from en
 _TRACK_SECONDS = 60.0
 _LEAD = Fraction(1, 100)  # Seconds; clocks are rounded.
 _EARLY = 4_000_000_000  # Ticks: before anything is shown.
-_MOST_TRACKS = 32  # Of a kind, looked at one by one where not all can be read.
 # A film can imitate these lines. All it gains is to be called damaged.
 _CUT_OFF = re.compile(
     r"^\[[^\]\n]* @ [^\]\n]*\] \[(?:warning|error)\] .*"
     r"(?:partial file|ended prematurely|[Tt]runcated)",
     re.MULTILINE,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Track:
-    """A track of sound or subtitles: ffmpeg's name of the codec, and the number of channels (0 for subtitles).
-
-    The codec of a track that is announced but empty or unreadable is "unknown".
-    """
-
-    codec: str
-    channels: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,13 +260,13 @@ def _check_clock(path: Path, seconds: Fraction) -> None:
 def _look(path: Path, source: list[str]) -> tuple[Look, tuple[Track, ...], tuple[Track, ...]]:
     """Look at the picture, and list the tracks beside it; those that cannot be read are of an unknown codec."""
     try:
-        seen = look(path, source, beside=_TRACKS)
+        seen = look(path, source, beside=ALL_TRACKS)
         return seen, *read_tracks(seen.tracks)
     except BadInput as error:
         if getattr(error.__cause__, "returncode", 1) is None:  # It took too long, as it would again.
             raise
         look(path, source, beside=[])  # Raises if it is the picture that cannot be read.
-    sounds, subtitles = (_one_by_one(source, kind) for kind in "as")
+    sounds, subtitles = (one_by_one(source, letter) for letter in "as")
     maps = [
         word
         for kind, tracks in (("a", sounds), ("s", subtitles))
@@ -287,83 +277,23 @@ def _look(path: Path, source: list[str]) -> tuple[Look, tuple[Track, ...], tuple
     return look(path, source, beside=maps), sounds, subtitles
 
 
-def _one_by_one(source: list[str], kind: str) -> tuple[Track, ...]:
-    tracks: list[Track] = []
-    for number in range(_MOST_TRACKS):
-        wanted = ["-map", f"0:{kind}:{number}", "-c", "copy", "-t", "0", "-f", "framecrc", "pipe:1"]
-        try:
-            found = read_tracks(run([*source, *wanted], timeout=_TRACK_SECONDS).stdout)
-        except FfmpegFailed as error:
-            if "matches no streams" in error.log:
-                break
-            found = ((), ())
-        tracks += (found[0] + found[1])[:1] or [Track(codec="unknown")]
-    return tuple(tracks)
-
-
-_TRACKS = ["-map", "0:V:0?", "-map", "0:a?", "-map", "0:s?"]
-
-
-def tracks_of(path: Path, options: list[str]) -> tuple[tuple[Track, ...], tuple[Track, ...], Fraction]:
-    """List the tracks beside the picture of a film, or those of a file of sound.
+def picture_offset(path: Path, options: Sequence[str]) -> Fraction:
+    """Return how long after the start of a file its first frame is shown, seconds; 0 where there is none to see.
 
     Args:
-        path: the file.
+        path: a film, or a file of sound.
         options: for it as an input, as `INPUT`.
 
-    Returns:
-        Tracks of sound, tracks of subtitles, and how long after the start of the file its first frame is shown,
-        seconds; 0 where there is no picture.
-
     Raises:
-        BadInput: it cannot be read.
+        BadInput: it takes too long to open.
     """
-    check_input(path, expected="a film or a file of sound")
-    source = [*options, "-i", file_url(path)]
     try:
-        seen, sounds, subtitles = _look(path, source)
-    except BadInput as error:  # No picture, or none that can be decoded: its sound may be whole.
+        seen, _, _ = _look(path, [*options, "-i", file_url(path)])
+    except BadInput as error:
         if getattr(error.__cause__, "returncode", 1) is None:
             raise
-        return *_sound_alone(path, source), Fraction(0)
-    return sounds, subtitles, seen.first * seen.tick
-
-
-def _sound_alone(path: Path, source: list[str]) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
-    try:
-        listed = [*_TRACKS, "-c", "copy", "-t", "0", "-f", "framecrc", "pipe:1"]
-        return read_tracks(ask(path, [*source, *listed], timeout=_TRACK_SECONDS).stdout)
-    except BadInput:
-        sounds, subtitles = (_one_by_one(source, kind) for kind in "as")
-        if all(track.codec == "unknown" for track in (*sounds, *subtitles)):
-            raise
-        return sounds, subtitles
-
-
-def read_tracks(text: bytes) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
-    """Return the tracks of sound and of subtitles in the head of a `framecrc` list."""
-    fields = re.findall(
-        r"^#(media_type|codec_id|channel_layout_name) ([0-9]+): (.*)$", text.decode("ascii", "replace"), re.MULTILINE
-    )
-    tracks: dict[str, dict[str, str]] = {}
-    for name, number, value in fields:
-        tracks.setdefault(number, {})[name] = value.strip()
-    found: dict[str, list[Track]] = {"audio": [], "subtitle": []}
-    for track in tracks.values():
-        kind = track.get("media_type", "")
-        if kind in found:
-            layout = track.get("channel_layout_name", "stereo")
-            channels = _channels(layout) if kind == "audio" else 0
-            found[kind].append(Track(codec=track.get("codec_id", "unknown"), channels=channels))
-    return tuple(found["audio"]), tuple(found["subtitle"])
-
-
-def _channels(layout: str) -> int:
-    if number := re.match(r"([0-9]{1,4}) channels", layout):
-        return int(number[1])
-    if points := re.match(r"([0-9]{1,2})\.([0-9]{1,2})(?:\.([0-9]{1,2}))?", layout):
-        return sum(int(part) for part in points.groups() if part)
-    return {"mono": 1, "quad": 4}.get(layout, 2)
+        return Fraction(0)
+    return seen.first * seen.tick
 
 
 def _matrix(seen: Look, packets: Packets) -> tuple[str | None, bool]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-from renderer.errors import BadInput, UsageError
+from renderer.errors import UsageError
 from renderer.media.ffmpeg.formats import Format
 from renderer.media.ffmpeg.pipes import FfmpegFailed, Output, file_url, run
-from renderer.media.ffmpeg.probe import tracks_of
+from renderer.media.ffmpeg.probe import picture_offset
 from renderer.media.ffmpeg.subtitles import read_subtitles
 from renderer.media.ffmpeg.tracks import MOST_TRACKS, SOUND_INPUT, Track, Trial, list_tracks
 
@@ -123,18 +123,15 @@ def plan_sound(sound: Sound, kind: Format, *, out: Path) -> SoundPlan:
         UsageError: a track is asked for that is not there.
         FfmpegFailed: ffmpeg stalled or was killed.
     """
-    sounds, texts = list_tracks(sound.source)
+    sounds, subtitles = list_tracks(sound.source)
+    texts = [track.codec for track in subtitles] if sound.subtitles else []
     chosen = _chosen(sound, sounds)
-    texts = texts if sound.subtitles else []
     home = HOMES.get(kind.muxer)
     if not chosen and not texts:
         return SoundPlan()
     if home is None:
         return SoundPlan(notes=(f"{out} has no sound: {kind.title} cannot hold any.",) if chosen else ())
-    try:
-        offset = tracks_of(sound.source, SOUND_INPUT)[2]
-    except BadInput:  # Nothing to see in it.
-        offset = Fraction(0)
+    offset = picture_offset(sound.source, SOUND_INPUT)
     trial = Trial(sound.source, (*SOUND_INPUT, *_span(sound, offset), "-i", file_url(sound.source)))
     kept, outputs, notes = _kept_sounds(trial, kind, home, {number: sounds[number] for number in chosen}, out)
     words, copied, lost = _kept_subtitles(sound, kind, home, texts, offset, out)
@@ -159,7 +156,7 @@ def plan_sound(sound: Sound, kind: Format, *, out: Path) -> SoundPlan:
     )
 
 
-def _chosen(sound: Sound, sounds: list[Track]) -> list[int]:
+def _chosen(sound: Sound, sounds: Sequence[Track]) -> list[int]:
     chosen = list(range(len(sounds)) if sound.tracks is None else sound.tracks)
     for number in chosen:
         if not 0 <= number < len(sounds):
@@ -184,7 +181,7 @@ def _kept_sounds(
     for number, track in tracks.items():
         how, told = _way(trial, kind, home, number, track) if len(kept) < MOST_TRACKS else ((), None)
         if told is None:
-            lost.append(f"{number} ({track.codec or 'nothing known of it'})")
+            lost.append(f"{number} ({track.codec})")
             continue
         outputs += ["-map", f"1:a:{number}", *(word.format(place=len(kept)) for word in how)]
         kept.append(number)
@@ -244,7 +241,7 @@ def _kept_subtitles(
     copied = [number for number, codec in enumerate(codecs) if whole and codec == home.subtitles]
     texts: dict[int, str] = {}
     guessed, unread = False, set()
-    lost = sorted({codec or "an unknown codec" for codec in codecs if codec not in {home.subtitles, *TEXTS}})
+    lost = sorted({codec for codec in codecs if codec not in {home.subtitles, *TEXTS}})
     for number, codec in enumerate(codecs[:MOST_TRACKS]):
         if number in copied or codec not in {home.subtitles, *TEXTS}:
             continue

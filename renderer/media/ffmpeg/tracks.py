@@ -5,17 +5,16 @@ Whether a track can be copied or converted, only doing it tells: ffmpeg writes t
 
 from __future__ import annotations
 
-import functools
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from renderer.errors import BadInput
-from renderer.files import check_input
+from renderer.files import check_input, once_a_file
 from renderer.media.ffmpeg.pipes import FfmpegFailed, Output, file_url, run
-from renderer.media.ffmpeg.probe import INPUT
+from renderer.media.ffmpeg.showinfo import INPUT
 
 SOUND_INPUT = [arg + ",mp3,wav,flac,ogg,aac,aiff,ac3,w64,caf" if arg.startswith("mov,") else arg for arg in INPUT]
 """As `INPUT`, with files that hold sound alone."""
@@ -23,6 +22,7 @@ SOUND_INPUT = [arg + ",mp3,wav,flac,ogg,aac,aiff,ac3,w64,caf" if arg.startswith(
 MOST_TRACKS = 32
 """Tracks of sound or of subtitles that a film gets; a source with more is not meant for us."""
 
+_LISTING_SECONDS = 60.0
 _TRIAL_SECONDS = 3600.0  # The sound of a film of hours, decoded and encoded.
 
 
@@ -30,7 +30,7 @@ _TRIAL_SECONDS = 3600.0  # The sound of a film of hours, decoded and encoded.
 class Track:
     """A track of sound or subtitles, in ffmpeg's words: its codec, and the layout of its channels."""
 
-    codec: str = ""
+    codec: str = "unknown"
     layout: str = ""
 
     @property
@@ -47,53 +47,69 @@ class Track:
         )
 
 
-def list_tracks(path: Path) -> tuple[list[Track], list[str]]:
-    """List the tracks of sound, and the codecs of those of subtitles; a track that says too little has no codec.
+ALL_TRACKS = ["-map", "0:V:0?", "-map", "0:a?", "-map", "0:s?"]
+"""The picture, and every track of sound and of subtitles."""
+
+
+def list_tracks(path: Path) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
+    """List the tracks of sound and those of subtitles; one that says too little is of an unknown codec.
 
     Raises:
         BadInput: the file cannot be read.
     """
     check_input(path, expected="a film or a file of sound")
-    found: dict[str, list[Track]] = {}
+    source = [*SOUND_INPUT, "-i", file_url(path)]
     try:
-        listed = _list(path, ["-map", "0:V:0?", "-map", "0:a?", "-map", "0:s?"])
-        for kind in ("audio", "subtitle"):
-            found[kind] = [track for number, track in listed if number == kind]
+        return _list(source, ALL_TRACKS)
     except FfmpegFailed as error:
         if error.was_stopped:
             raise
         if "Error opening input" in error.log:
             raise BadInput(f"{path} cannot be read as a film or a file of sound.") from error
         # One of them cannot even be copied: each is asked for alone.
-        for kind, letter in (("audio", "a"), ("subtitle", "s")):
-            found[kind] = list(_one_by_one(path, letter))
-    return found["audio"], [track.codec for track in found["subtitle"]]
+        return one_by_one(source, "a"), one_by_one(source, "s")
 
 
-def _one_by_one(path: Path, letter: str) -> Iterator[Track]:
+def one_by_one(source: Sequence[str], letter: str) -> tuple[Track, ...]:
+    """List the tracks of sound ("a") or of subtitles ("s") of an input, asking for each alone."""
+    tracks: list[Track] = []
     for number in range(MOST_TRACKS + 1):
         try:
-            yield _list(path, ["-map", f"0:{letter}:{number}"])[0][1]
+            sounds, subtitles = _list(source, ["-map", f"0:{letter}:{number}"])
         except FfmpegFailed as error:
             if error.was_stopped:
                 raise
             if "matches no streams" in error.log:
-                return
-            yield Track()
+                break
+            sounds = subtitles = ()
+        tracks += (sounds + subtitles)[:1] or (Track(),)
+    return tuple(tracks)
 
 
-def _list(path: Path, maps: list[str]) -> list[tuple[str, Track]]:
-    """Return kind, codec and layout of tracks; all of them are words of ffmpeg's own."""
+def _list(source: Sequence[str], maps: Sequence[str]) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
     head = [*maps, "-map_metadata", "-1", "-c", "copy", "-t", "0", "-f", "framecrc", "pipe:1"]
-    text = run([*SOUND_INPUT, "-i", file_url(path), *head]).stdout.decode("ascii", "replace")
-    rows = re.findall(r"^#(media_type|codec_id|channel_layout_name) (\d+): ([\w .()+-]+)$", text, re.MULTILINE)
+    return read_tracks(run([*source, *head], timeout=_LISTING_SECONDS).stdout)
+
+
+def read_tracks(text: bytes) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
+    """Return the tracks of sound and of subtitles in the head of a `framecrc` list; all words are ffmpeg's own."""
+    rows = re.findall(
+        r"^#(media_type|codec_id|channel_layout_name) ([0-9]+): ([\w .()+-]+)$",
+        text.decode("ascii", "replace"),
+        re.MULTILINE,
+    )
     tracks: dict[str, dict[str, str]] = {}
     for name, number, value in rows:
         tracks.setdefault(number, {})[name] = value
-    return [
-        (track.get("media_type", ""), Track(track.get("codec_id", ""), track.get("channel_layout_name", "")))
-        for track in tracks.values()
-    ]
+    sounds, subtitles = (
+        tuple(
+            Track(track.get("codec_id", "unknown"), track.get("channel_layout_name", ""))
+            for track in tracks.values()
+            if track.get("media_type") == kind
+        )
+        for kind in ("audio", "subtitle")
+    )
+    return sounds, subtitles
 
 
 @dataclass(frozen=True)
@@ -107,14 +123,12 @@ class Trial:
         """Write a track as the film would have it, to nowhere; None if that fails or gives nothing."""
         mapped = ["-map", f"0:a:{number}", "-map_metadata", "-1", *(word.format(place=0) for word in how)]
         away = [*mapped, "-f", muxer, "-y", file_url(os.devnull)] if muxer else []
-        state = self.source.stat()
-        args = (*self.inputs, *away, *mapped, "-f", "framecrc", "pipe:1")
-        return _tried(args, (state.st_mtime_ns, state.st_size))
+        return _tried(self.source, (*self.inputs, *away, *mapped, "-f", "framecrc", "pipe:1"))
 
 
-@functools.lru_cache(maxsize=64)
-def _tried(args: tuple[str, ...], stamp: tuple[int, int]) -> Output | None:
-    del stamp  # Of the source: another file under its name is another trial.
+@once_a_file
+def _tried(source: Path, args: tuple[str, ...]) -> Output | None:
+    del source
     try:
         told = run(args, timeout=_TRIAL_SECONDS)
     except FfmpegFailed as error:
