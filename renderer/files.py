@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import hashlib
 import os
 import stat
 import time
@@ -189,6 +190,24 @@ def _state(path: Path) -> tuple[int, ...] | None:
     if not stat.S_ISREG(file.st_mode) or abs(time.time_ns() - changed) < _MOMENT_NS:
         return None
     return name.st_ino, name.st_mode, file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns
+
+
+@once_a_file
+def file_sha256(path: Path, *, what: str = "file") -> str:
+    """Return the sha256 of a file in hex; of a folder, that of the names and contents in it, but for clutter.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    try:
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.is_file() and not is_clutter(file.name))
+            listed = "".join(f"{file.name}\0{file_sha256(file, what=what)}\n" for file in files)
+            return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
+        with open_input(path, expected=f"the {what}") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise cannot_read(path, error, expected=f"the {what}") from error
 
 
 def cannot_read(path: Path, error: Exception, *, expected: str) -> BadInput:

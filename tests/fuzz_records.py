@@ -28,9 +28,9 @@ from PIL import Image
 from renderer.batch import batch_journal as batch_journal
 from renderer.batch.report import render_report, write_report
 from renderer.batch.status import read_state
+from renderer.files import file_sha256
 from renderer.films import work
 from renderer.films.film import Film
-from renderer.films.first_frame import file_sha256
 from renderer.films.make import check
 from renderer.films.recipe import parse_recipe, write_recipe
 from renderer.films.replay import Encoding, encode_again, film_from_recipe
@@ -190,7 +190,7 @@ def _recipe(case: Case, folder: Path) -> Sequence[Reading]:
             facts = film.facts({"facts": recipe.facts} if recipe.facts else {}, _Silent())
             film.beginnings(facts)
             check(film)
-            work.key_of(film)
+            _ = film.key
 
     def look() -> None:
         resolve(presets=[look_of(path)])

@@ -28,7 +28,7 @@ from renderer.batch.report import BatchReport, render_report, write_report
 from renderer.batch.status import Row, read_state
 from renderer.cli.main import app
 from renderer.errors import BadInput, DiskProblem, Interrupted, UsageError
-from renderer.films.first_frame import file_sha256
+from renderer.files import file_sha256
 from renderer.films.recipe import parse_recipe, write_recipe
 from renderer.films.render_setup import camera_of
 from renderer.frame import Size

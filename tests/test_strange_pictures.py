@@ -15,7 +15,7 @@ from PIL import Image
 
 from renderer.batch.patterns import Search
 from renderer.errors import BadInput
-from renderer.films.first_frame import file_sha256
+from renderer.files import file_sha256
 from renderer.frame import Size
 from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.ffmpeg.pipes import file_url, run

@@ -22,9 +22,10 @@ from renderer.batch.up_to_date import Found, look_for
 from renderer.dreaming.networks.registry import network_spec
 from renderer.errors import BadInput, DreamreelError, EnvironmentProblem, UsageError, bug, known_error, nearest
 from renderer.films.film import Film
-from renderer.films.first_frame import file_sha256, own_size
+from renderer.films.first_frame import own_size
 from renderer.films.guides import check_guides
 from renderer.films.outputs import check_not_input
+from renderer.films.recipe import film_key
 from renderer.films.render_setup import check_memory
 from renderer.films.still import Still
 from renderer.films.video import video_film
@@ -32,7 +33,7 @@ from renderer.films.work import check_folder
 from renderer.media.ffmpeg.encode import check_encode
 from renderer.media.files import check_output
 from renderer.media.images import image_size, image_suffix
-from renderer.settings.schema import build, encode_key, flatten, pixel_key
+from renderer.settings.schema import build, encode_key, flatten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +115,10 @@ def plan_batch(
         UsageError: two films are the same, with both names; `only` names none.
     """
     wishes = chosen(jobs.wishes, options.only)
-    hashes = Hashes()
     planned = []
     for index, wish in enumerate(wishes):
         progress(index, len(wishes))
-        planned.append(plan_one(wish, records, options=options, hashes=hashes))
+        planned.append(plan_one(wish, records, options=options))
     _check_unlike(planned)
     return tuple(planned)
 
@@ -156,26 +156,13 @@ def _check_unlike(planned: Sequence[Planned]) -> None:
 # --- one film --------------------------------------------------------------------------------------------------------
 
 
-class Hashes:
-    """Hashes of files, each read once a run however many films begin with it."""
-
-    def __init__(self) -> None:
-        self._known: dict[Path, str] = {}
-
-    def of(self, path: Path, *, what: str = "file") -> str:
-        """Return the sha256 as `file_sha256` does."""
-        if path not in self._known:
-            self._known[path] = file_sha256(path, what=what)
-        return self._known[path]
-
-
 def wished(wish: Wish) -> Row:
     """Show a film that was not looked at yet."""
     source = "" if wish.input is None else str(wish.input)
     return Row(name=wish.name, kind=wish.kind, preset=wish.preset, out=wish.output, source=source)
 
 
-def plan_one(wish: Wish, records: Records, *, options: BatchOptions, hashes: Hashes) -> Planned:
+def plan_one(wish: Wish, records: Records, *, options: BatchOptions) -> Planned:
     """Resolve and check one film; what is wrong with it is in the result."""
     row = wished(wish)
     notes = wish.resolved.notes if wish.resolved else ()
@@ -186,7 +173,7 @@ def plan_one(wish: Wish, records: Records, *, options: BatchOptions, hashes: Has
         film = KINDS[wish.kind](wish, wish.output, options)
         planned = replace(planned, film=film, row=_described(row, film))
         check_film(film)
-        film_key, encoding = keys_of(film, hashes)
+        film_key, encoding = keys_of(film)
         planned = replace(planned, film_key=film_key, encode_key=encoding)
         found = look_for(film, (film_key, encoding), records, may_replace=options.overwrite or wish.overwrite)
         if isinstance(film, Film) and found.done is None:
@@ -297,15 +284,11 @@ def check_film(film: Film | Still) -> None:
         check_encode(place, size=film.encoded_size, codec=chosen.codec, quality=chosen.quality, overwrite=True)
 
 
-def keys_of(film: Film | Still, hashes: Hashes) -> tuple[str, str]:
+def keys_of(film: Film | Still) -> tuple[str, str]:
     """Name what decides a film's pixels, apart from the machine, and what decides its file besides.
 
     Raises:
         BadInput: an input cannot be read.
     """
-    weights = film.settings.network.weights
-    held: dict[str, Any] = {name: hashes.of(path, what=name) for name, path in film.inputs.items()}
-    held["kind"] = film.kind if isinstance(film, Film) else "still"
-    held["weights"] = weights and hashes.of(weights)
-    key = pixel_key(film.settings, inputs=held, environment={})
+    key = film_key(film.settings, kind=film.kind, inputs=film.inputs)
     return key, encode_key(film.settings, pixels="", suffix=film.out.suffix.lower())

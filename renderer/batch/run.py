@@ -15,8 +15,8 @@ from renderer.batch.batch_plan import Planned, wished
 from renderer.batch.jobfile import JobsFile
 from renderer.batch.status import Row
 from renderer.errors import BadInput, DreamreelError, Interrupted
+from renderer.files import file_sha256
 from renderer.films.film import Film, Listener, Result
-from renderer.films.first_frame import file_sha256
 from renderer.films.outputs import path_size
 from renderer.media.store.store import Store
 from renderer.workers.jobs import BatchListener, Executor, Job, Outcome

@@ -15,8 +15,8 @@ from typing import Any
 
 from renderer.batch.batch_journal import TOLD, Records, held
 from renderer.errors import BadInput, DreamreelError, UsageError
+from renderer.files import file_sha256
 from renderer.films.film import Film
-from renderer.films.first_frame import file_sha256
 from renderer.films.recipe import Recipe, parse_recipe
 from renderer.films.still import Still
 from renderer.frame import Size

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from renderer.films.first_frame import first_canvas
 from renderer.films.guides import guide_files
 from renderer.films.outputs import work_folder
+from renderer.films.recipe import film_key
 from renderer.films.render_setup import Parts, assemble
 from renderer.frame import Size
 from renderer.media.ffmpeg.clips import Clip
@@ -61,6 +62,11 @@ class Film:
     def folder(self) -> Path:
         """The work folder."""
         return work_folder(self.out, self.work_dir)
+
+    @property
+    def key(self) -> str:
+        """What names it apart from the machine; see `recipe.film_key`."""
+        return film_key(self.settings, kind=self.kind, inputs=self.inputs)
 
     @property
     def inputs(self) -> dict[str, Path]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
-from renderer.files import cannot_read, is_clutter, once_a_file, open_input
+from renderer.files import file_sha256
 from renderer.frame import MAX_SIDE, Frame, Size
 from renderer.media.images import read_image
 from renderer.media.noise import noise
@@ -77,24 +75,6 @@ def hashes_of(inputs: Mapping[str, Path]) -> dict[str, str]:
         BadInput: one cannot be read.
     """
     return {name: file_sha256(path, what=name) for name, path in inputs.items()}
-
-
-@once_a_file
-def file_sha256(path: Path, *, what: str = "file") -> str:
-    """Return the sha256 of a file in hex; of a folder, that of the names and contents in it, but for clutter.
-
-    Raises:
-        BadInput: it cannot be read.
-    """
-    try:
-        if path.is_dir():
-            files = sorted(file for file in path.iterdir() if file.is_file() and not is_clutter(file.name))
-            listed = "".join(f"{file.name}\0{file_sha256(file, what=what)}\n" for file in files)
-            return hashlib.sha256(listed.encode("utf-8", "surrogateescape")).hexdigest()
-        with open_input(path, expected=f"the {what}") as file:
-            return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
-    except OSError as error:
-        raise cannot_read(path, error, expected=f"the {what}") from error
 
 
 def _resize(picture: Frame, size: Size, *, box: tuple[float, float, float, float] | None = None) -> Frame:

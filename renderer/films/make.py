@@ -22,7 +22,6 @@ from renderer.films.render_setup import check_memory
 from renderer.films.work import (
     check_folder,
     check_unfinished,
-    key_of,
     known,
     open_done,
     open_store,
@@ -94,14 +93,14 @@ def make_film(
     told = film.warnings()
     for note in told:
         listener.note(note)
-    film_key = key_of(film)
-    store = open_done(film, film_key)
+    key = film.key
+    store = open_done(film, key)
     resumed_at = film.settings.frame_count
     if store is None:
-        check_unfinished(film, film_key)
-        facts = film.facts(known(film, film_key), listener)
+        check_unfinished(film, key)
+        facts = film.facts(known(film, key), listener)
         rendering = renderer(film, facts, listener)
-        store = open_store(film, film_key, rendering.maker, facts, listener)
+        store = open_store(film, key, rendering.maker, facts, listener)
         resumed_at = frames_there(store)
     with store:
         if not store.done:
@@ -229,7 +228,7 @@ def _already_finished(film: Film) -> Result | None:
     except BadInput:
         return None
     expected = finished_recipe(old.meta, settings=film.settings, out=film.out)
-    same = recipe.get("encode_key") == expected["encode_key"] and held.film_key == key_of(film)
+    same = recipe.get("encode_key") == expected["encode_key"] and held.film_key == film.key
     if not (old.done and same):
         return None
     with Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=old.pixel_key, meta=old.meta) as store:

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, StringConstraints, model_validator
 
 from renderer.errors import BadInput, UsageError
-from renderer.files import exists
-from renderer.films.first_frame import file_sha256
+from renderer.files import exists, file_sha256
+from renderer.films.first_frame import hashes_of
 from renderer.records import Count, Hash, PathText, Record, Text, Word, to_record
-from renderer.settings.schema import FILES, Settings, build, flatten
+from renderer.settings.schema import FILES, Settings, build, flatten, pixel_key
 
 VERSION = 1
 
@@ -124,6 +124,17 @@ class Recipe(Record):
     def hashes(self) -> dict[str, str]:
         """Sha256 of those files."""
         return {name: held.sha256 for name, held in self.files.items()}
+
+
+def film_key(settings: Settings, *, kind: str, inputs: Mapping[str, Path]) -> str:
+    """Name a film or picture apart from the machine: what the user decided, and what is in the files given for it.
+
+    Raises:
+        BadInput: an input cannot be read.
+    """
+    weights = settings.network.weights
+    hashes = {**hashes_of(inputs), "weights": weights and file_sha256(weights)}
+    return pixel_key(settings, inputs={"kind": kind, **hashes}, environment={})
 
 
 def write_recipe(

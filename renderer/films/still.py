@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.films.film import Listener
-from renderer.films.first_frame import file_sha256, fit, hashes_of, own_size
+from renderer.films.first_frame import fit, hashes_of, own_size
 from renderer.films.guides import check_guides, guide_files
 from renderer.films.local_renderer import Maker
 from renderer.films.masks import Masks
 from renderer.films.outputs import check_not_input
-from renderer.films.recipe import write_recipe
+from renderer.films.recipe import film_key, write_recipe
 from renderer.films.render_setup import Parts, assemble, check_memory
 from renderer.frame import Frame, Size
 from renderer.media.files import check_output
@@ -45,6 +45,8 @@ class Still:
         evolution: where the sheet of steps goes; None for none.
         overwrite: whether `out` and `evolution` may be replaced.
     """
+
+    kind: ClassVar[str] = "still"
 
     settings: Settings
     out: Path
@@ -240,15 +242,14 @@ def _recipe(still: Still, dreamt: Dreamt) -> dict[str, Any]:
     maker, settings = dreamt.maker, dreamt.settings
     paths = still.inputs
     hashes = hashes_of(paths)
-    inputs = {"kind": "still", **hashes, "weights": maker.weights_sha256}
-    own = settings.network.weights
+    inputs = {"kind": still.kind, **hashes, "weights": maker.weights_sha256}
     return write_recipe(
         settings,
-        kind="still",
+        kind=still.kind,
         inputs={name: (path, hashes[name]) for name, path in paths.items()},
         facts={},
         weights_sha256=maker.weights_sha256,
         environment=maker.environment,
         pixel_key=pixel_key(settings, inputs=inputs, environment=maker.environment),
-        film_key=pixel_key(settings, inputs={**inputs, "weights": own and file_sha256(own)}, environment={}),
+        film_key=film_key(settings, kind=still.kind, inputs=paths),
     )

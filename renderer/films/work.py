@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renderer.errors import BadInput, EnvironmentProblem, UsageError
-from renderer.films.first_frame import file_sha256, hashes_of
+from renderer.films.first_frame import hashes_of
 from renderer.films.recipe import Recipe, parse_recipe, write_recipe
 from renderer.media.disk import disk_errors
 from renderer.media.store.store import Store
@@ -18,13 +18,6 @@ from renderer.settings.schema import FILES, flatten, pixel_key
 if TYPE_CHECKING:
     from renderer.films.film import Film, Listener
     from renderer.films.local_renderer import Maker
-
-
-def key_of(film: Film) -> str:
-    """Name the film apart from the machine: what the user decided."""
-    weights = film.settings.network.weights
-    hashes = {**hashes_of(film.inputs), "weights": weights and file_sha256(weights)}
-    return pixel_key(film.settings, inputs={"kind": film.kind, **hashes}, environment={})
 
 
 def open_done(film: Film, film_key: str) -> Store | None:

@@ -7,13 +7,12 @@ which takes it in piece by piece and checks every file against its SHA-256.
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from renderer.errors import BadInput
-from renderer.films.first_frame import file_sha256
+from renderer.files import file_sha256, is_clutter
 from renderer.media import disk
 
 PIECE = 4 << 20
@@ -26,7 +25,7 @@ class Content:
 
     Attributes:
         shown: its path where the film is ordered, as the user wrote it; only for messages.
-        sha256: of a file its bytes', of a folder that of names and contents, as `start.file_sha256` has it.
+        sha256: of a file its bytes', of a folder that of names and contents, as `files.file_sha256` has it.
         files: name -> SHA-256 of each file of a folder; empty for a file.
         path: where it lies, absolute, for workers on the same disk; None for those elsewhere.
     """
@@ -72,7 +71,7 @@ def describe(path: Path, *, shared: bool) -> Content:
     """
     files: tuple[tuple[str, str], ...] = ()
     if path.is_dir():
-        names = sorted(file.name for file in path.iterdir() if file.is_file())
+        names = sorted(file.name for file in path.iterdir() if file.is_file() and not is_clutter(file.name))
         files = tuple((name, file_sha256(path / name)) for name in names)
     place = str(path.absolute()) if shared else None
     return Content(shown=str(path), sha256=file_sha256(path), files=files, path=place)
@@ -149,17 +148,5 @@ class Cache:
 
 def _is(path: Path, sha256: str) -> bool:
     with contextlib.suppress(BadInput, OSError):
-        return _sha256(path, _stamps(path)) == sha256
+        return file_sha256(path) == sha256
     return False
-
-
-def _stamps(path: Path) -> tuple[tuple[str, int, int], ...]:
-    """Return what changes when a file does, so that a large one is not read again and again."""
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    return tuple((file.name, (found := file.stat()).st_mtime_ns, found.st_size) for file in files)
-
-
-@functools.lru_cache(maxsize=64)
-def _sha256(path: Path, stamps: tuple[tuple[str, int, int], ...]) -> str:
-    del stamps
-    return file_sha256(path)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from renderer.errors import DiskProblem, EnvironmentProblem
+from renderer.files import once_a_file
 
 TABLE = Path(__file__).parent / "weights" / "keras.txt"
 
@@ -224,15 +225,8 @@ def _sweep(file: WeightsFile) -> None:
                 left.unlink()
 
 
+@once_a_file
 def _digest(path: Path, kind: str) -> str:
-    found = path.stat()
-    return _read_digest(path, kind, found.st_mtime_ns, found.st_size)
-
-
-@functools.lru_cache(maxsize=64)
-def _read_digest(path: Path, kind: str, *stamp: int) -> str:
-    """Hash a file; once, as long as it does not change."""
-    del stamp
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(kind, usedforsecurity=False)).hexdigest()
 

@@ -7,11 +7,10 @@ is part of the graph.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -25,7 +24,7 @@ from renderer.dreaming.networks.model_file import spec_of_file
 from renderer.dreaming.networks.preprocessing import preprocessing
 from renderer.dreaming.networks.registry import FILE, NetworkSpec, network_spec
 from renderer.errors import UsageError, nearest
-from renderer.files import open_input
+from renderer.files import file_sha256
 
 __all__ = ["BUNDLED_WEIGHTS", "LayerInfo", "Network", "layers_of", "load_network", "shared_network"]
 
@@ -164,7 +163,7 @@ def load_network(
         opened.model,
         spec=replace(spec, smallest=max(spec.smallest, opened.smallest)),
         precision=resolved,
-        weights_sha256=_sha256(opened.path),
+        weights_sha256=file_sha256(opened.path, what="weights"),
         head=opened.head,
         side=opened.side,
         title=opened.path.name if name == FILE else name,
@@ -228,8 +227,3 @@ def prepare_device() -> None:
             tf.config.experimental.set_memory_growth(device, True)
         except RuntimeError:  # the device is in use already: it was prepared before
             return
-
-
-def _sha256(path: Path) -> str:
-    with open_input(path, expected="weights") as file:
-        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
