@@ -153,13 +153,15 @@ def test_too_few_addresses_are_told_before_a_library_ends_the_program(monkeypatc
         runtime.prepare.__wrapped__()
 
 
-def test_libraries_load_without_a_folder_for_temporary_files(monkeypatch):
+def test_libraries_load_without_a_folder_for_temporary_files(monkeypatch, capfd):
     def nowhere():
         raise FileNotFoundError(2, "No usable temporary directory found")
 
     monkeypatch.setattr(runtime.tempfile, "TemporaryFile", nowhere)
     with runtime._stderr_away():
         os.write(2, b"seen by nobody")
+    os.write(2, b"seen again")
+    assert capfd.readouterr().err == "seen again"
 
 
 def test_a_new_preset_names_no_network_that_is_not_there(tmp_path):

@@ -181,7 +181,7 @@ def _kept_sounds(
     for number, track in tracks.items():
         how, told = _way(trial, kind, home, number, track) if len(kept) < MOST_TRACKS else ((), None)
         if told is None:
-            lost.append(f"{number} ({track.codec})")
+            lost.append(f"{number + 1} ({track.codec})")  # Counted from 1, as in the notes of `probe`.
             continue
         outputs += ["-map", f"1:a:{number}", *(word.format(place=len(kept)) for word in how)]
         kept.append(number)
