@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -340,3 +341,21 @@ def test_an_ffmpeg_that_does_nothing_is_given_up_with_all_that_it_started(
 def test_an_ffmpeg_at_work_is_not_given_up_because_nothing_comes_of_it(misbehaving) -> None:
     misbehaving("n=0; while [ $n -lt 200000 ]; do n=$((n+1)); done; echo done")
     assert run(["-i", "x"]).stdout == b"done\n"
+
+
+@pytest.mark.parametrize(
+    ("log", "kind"),
+    [
+        ("[out#0/mp4 @ 0x5] [error] Error writing trailer: No space left on device\n", DiskProblem),
+        ("[error] av_interleaved_write_frame(): No space left on device\n", DiskProblem),
+        ("[info]     title           : No space left on device\n", FfmpegFailed),
+        ("[info]     title           : x\n                    : [error] No space left on device\n", FfmpegFailed),
+    ],
+)
+def test_a_full_disk_is_what_ffmpeg_calls_one_and_not_what_a_film_is_called(log, kind, monkeypatch):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", ffmpeg_exe())
+    child = process.Child(["-version"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    child.wait()
+    monkeypatch.setattr(child, "log", lambda: log)
+    monkeypatch.setattr(child.process, "poll", lambda: 1)
+    assert type(child.failure()) is kind

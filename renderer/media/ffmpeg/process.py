@@ -263,9 +263,11 @@ class Child:
 def _is_disk(code: int | None, log: str) -> bool:
     if not code:
         return False
-    texts = [os.strerror(number) for number in DISK_ERRNOS]
+    texts = "|".join(re.escape(os.strerror(number)) for number in DISK_ERRNOS)
+    # Only where ffmpeg itself calls it an error: a film's title may say the same, in a line of another kind.
+    said = re.search(rf"^(\[[^\]\n]*\] )?\[(error|fatal)\] .*({texts})", log, re.MULTILINE)
     full = [256 - number for number in DISK_ERRNOS]  # ffmpeg exits with -errno: 228 is ENOSPC.
-    return code in full or _signal_of(code) == getattr(signal, "SIGXFSZ", -1) or any(text in log for text in texts)
+    return code in full or _signal_of(code) == getattr(signal, "SIGXFSZ", -1) or said is not None
 
 
 def _signal_of(code: int) -> int:
