@@ -276,11 +276,15 @@ def misbehaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 def is_gone(folder: Path) -> bool:
     """Whether what the script started has ended (a zombie has)."""
     number = (folder / "child").read_text().strip()
-    try:
-        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return True
-    return state == "Z"
+    until = time.monotonic() + 10  # A signal is sent at once and, on a busy machine, obeyed later.
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+    return False
 
 
 @posix

@@ -16,7 +16,7 @@ from renderer.frame import Size
 from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.ffmpeg.pipes import file_url, run
 from renderer.media.ffmpeg.probe import ClipInfo, filters_here, probe
-from renderer.media.ffmpeg.showinfo import depth_of
+from renderer.media.ffmpeg.showinfo import ask, depth_of
 from renderer.media.ffmpeg.timing import STANDARD_RATES, read_packets, timing_of
 from renderer.media.ffmpeg.tracks import Track, read_tracks
 
@@ -150,6 +150,12 @@ def test_headers_of_enormous_frames_and_bombs_are_refused_before_anything_is_dec
     (folder / "1.png").write_bytes(png_header(30_000, 30_000))
     with pytest.raises(BadInput, match=r"1\.png is too large"):
         open_clip(folder)
+
+
+def test_a_film_that_asks_for_too_much_memory_is_refused_with_that_reason(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mkv", "-c:v", "png", source="color=red:s=320x240:r=12:d=0.5")
+    with pytest.raises(BadInput, match="asks for more memory than there is"):
+        ask(path, ["-max_alloc", "100000", "-i", file_url(path), "-f", "null", "-"], timeout=60)
 
 
 # --- what a film holds -----------------------------------------------------------------------------------------------

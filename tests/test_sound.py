@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -467,6 +470,24 @@ def test_sound_longer_or_shorter_than_the_picture_is_not_cut_and_cuts_nothing(tm
         )
         assert probe(tmp_path / "out.mp4").frames == 48
         assert stored(tmp_path / "out.mp4", "a:0") == stored(source, "a:0")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the memory of a process as Linux counts it")
+def test_a_small_file_that_speaks_of_a_text_of_2_gb_takes_no_such_memory(tmp_path: Path) -> None:
+    sound = make(tmp_path / "a.wav", "-f", "lavfi", "-i", "sine", "-t", "0.1")
+    whole = sound.read_bytes()
+    at = whole.index(b"LIST") + 4
+    words = struct.pack("<I4s4sI", 2**31 - 1, b"INFO", b"ICMT", 2**31 - 100)
+    sound.write_bytes(whole[:at] + words + whole[at + len(words) :])
+    script = [
+        "import resource, sys; from pathlib import Path; from renderer.errors import BadInput",
+        "from renderer.media.ffmpeg.tracks import list_tracks",
+        "try: list_tracks(Path(sys.argv[1]))",
+        "except BadInput: print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10)",
+    ]
+    command = [sys.executable, "-c", "\n".join(script), str(sound)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 500_000_000
 
 
 def test_a_source_that_is_gone_or_no_film_is_named_before_the_encoder_starts(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from renderer.errors import BadInput
 from renderer.files import is_folder, open_input, read_input
 from renderer.media.bounded import Measured
 from renderer.media.ffmpeg.pipes import FfmpegFailed, file_url, run
+from renderer.media.ffmpeg.showinfo import INPUT
 from renderer.records import read_json
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -116,7 +117,7 @@ def ffmetadata(recipe: Mapping[str, Any]) -> str:
 
 
 def _from_container(path: Path) -> str | None:
-    guard = ["-protocol_whitelist", "file,pipe", "-format_whitelist", "mov,matroska"]
+    guard = [*INPUT, "-format_whitelist", "mov,matroska"]  # Of those two alone, whatever else may be an input.
     try:
         output = run(["-v", "error", *guard, "-i", file_url(path), "-f", "ffmetadata", "pipe:1"], timeout=60)
     except FfmpegFailed as error:

@@ -22,6 +22,8 @@ from renderer.media.ffmpeg.pipes import FfmpegFailed, Output, run
 MAX_PIXELS = 100_000_000
 """Pixels of the largest frame that is decoded: three times 8K."""
 
+_MOST_BYTES = 4 * MAX_PIXELS  # Of one piece of memory: a file of a few bytes may speak of a text of 2 GB.
+
 # No format that names other files or addresses: those lists would be followed.
 _CONTAINERS = "mov,matroska,avi,mpegts,mpeg,flv,asf,gif,apng,ogg,mxf,ivf,yuv4mpegpipe,dv,h264,hevc,m4v,mpegvideo"
 
@@ -29,6 +31,7 @@ INPUT = [
     *("-protocol_whitelist", "file,pipe"),
     *("-format_whitelist", _CONTAINERS),
     *("-max_pixels", str(MAX_PIXELS)),
+    *("-max_alloc", str(_MOST_BYTES)),
 ]
 """What an input may be: a list of files or an address in disguise would be opened otherwise."""
 
@@ -196,6 +199,11 @@ def ask(path: Path, args: list[str], *, timeout: float, keep: str = "") -> Outpu
             r"Picture size ([0-9]{1,9})x([0-9]{1,9}) is invalid|([0-9]{1,9})x([0-9]{1,9})[^\n]*max_pixels", error.log
         ):
             check_size(path, *(int(side) for side in too_large.groups() if side))
+        if "Cannot allocate memory" in error.log:
+            raise BadInput(
+                f"{path} asks for more memory than there is, or for more than the {_MOST_BYTES // 1_000_000} MB that a "
+                "frame may take; expected smaller frames, or fewer bits in each pixel."
+            ) from error
         raise BadInput(f"{path} cannot be read as a film{because(error.log) or ' (' + str(error) + ')'}.") from error
 
 
