@@ -8,7 +8,7 @@ import pytest
 from renderer.errors import UsageError
 from renderer.films.still import Recorder, Shot, Still, draw_evolution, dream_here
 from renderer.frame import Size
-from renderer.media.chart import BRIGHT, FAINT, chart
+from renderer.media.sheets import BRIGHT_LINE, FAINT_LINE, chart
 from renderer.settings.presets import resolve
 
 
@@ -65,14 +65,14 @@ def test_the_sheet_has_a_line_for_every_octave():
         for s in (1, 2)
     ]
     sheet = draw_evolution(shots, [[1.0, 2.0], [2.0, 1.0]], title="x")
-    bright = (np.abs(sheet.astype(int) - BRIGHT) < 30).all(-1)
+    bright = (np.abs(sheet.astype(int) - BRIGHT_LINE) < 30).all(-1)
     rows = np.flatnonzero(bright.any(1))
     assert (np.diff(rows) > 30).sum() == 1
 
 
 def test_a_chart_rises_where_the_numbers_do_and_marks_one_run():
     drawn = chart([[0.0, 1.0], [1.0, 0.0]], bright=0, size=Size(480, 320))
-    bright, faint = ((drawn == colour).all(-1) for colour in (BRIGHT, FAINT))
+    bright, faint = ((drawn == colour).all(-1) for colour in (BRIGHT_LINE, FAINT_LINE))
     rows, columns = np.nonzero(bright)
     assert np.corrcoef(rows, columns)[0, 1] < -0.9
     assert columns.max() < np.nonzero(faint)[1].min() + 9

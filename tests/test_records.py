@@ -32,8 +32,7 @@ from renderer.films.work import check_unfinished, known, open_done
 from renderer.frame import Size
 from renderer.media.images import write_image
 from renderer.media.recipe import from_text, read_recipe, to_text
-from renderer.media.store import checkpoint
-from renderer.media.store import store_format as ledger
+from renderer.media.store import segments, work_folder
 from renderer.media.store.journal import Journal, seal_line
 from renderer.media.store.store import Store
 from renderer.records import read_json
@@ -204,21 +203,21 @@ def zoom(tmp_path: Path) -> Film:
 
 
 def sealed(film: Any) -> str:
-    return json.dumps({"film": film, "sha256": ledger._hash(film)})
+    return json.dumps({"film": film, "sha256": work_folder._hash(film)})
 
 
 def test_a_work_folder_with_anything_wrong_in_its_records_is_a_sentence_or_done_anew(tmp_path):
     film = zoom(tmp_path)
     folder, rng = begun(film.folder), random.Random(12)
-    whole = json.loads((folder / ledger.FILM).read_text())["film"]
-    (line,) = Journal(folder / ledger.JOURNAL).read()
+    whole = json.loads((folder / work_folder.FILM).read_text())["film"]
+    (line,) = Journal(folder / work_folder.JOURNAL).read()
     for number in range(TIMES):
         record, entry = mutated(whole, rng), mutated(line, rng) if number % 2 else line
         try:
-            (folder / ledger.FILM).write_text(sealed(record))
+            (folder / work_folder.FILM).write_text(sealed(record))
         except UnicodeEncodeError:  # It could not be written.
             continue
-        (folder / ledger.JOURNAL).write_bytes(seal_line(entry))
+        (folder / work_folder.JOURNAL).write_bytes(seal_line(entry))
         held(folder)
         for call in (check_unfinished, known, open_done):
             ends_well(lambda call=call: call(film, "f"))
@@ -230,9 +229,9 @@ def test_a_work_folder_with_anything_wrong_in_its_records_is_a_sentence_or_done_
 )
 def test_a_line_that_no_segment_can_have_counts_for_nothing(wrong, tmp_path):
     folder = begun(tmp_path / "film")
-    (line,) = Journal(folder / ledger.JOURNAL).read()
-    assert len(ledger.replay([line], key="p")[0]) == 1
-    assert ledger.replay([line | wrong], key="p")[0] == []
+    (line,) = Journal(folder / work_folder.JOURNAL).read()
+    assert len(work_folder.replay([line], key="p")[0]) == 1
+    assert work_folder.replay([line | wrong], key="p")[0] == []
 
 
 def npz(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> io.BytesIO:
@@ -261,15 +260,15 @@ def npy(kind: str, shape: str, body: bytes) -> bytes:
 )
 def test_a_checkpoint_that_tells_of_more_than_it_has_is_damaged(kind, shape, body):
     with pytest.raises(ValueError, match=r"."):
-        checkpoint.load(npz({"singles": npy("|u1", "(2,)", b"{}"), "array.x": npy(kind, shape, body)}))
+        segments.load_state(npz({"singles": npy("|u1", "(2,)", b"{}"), "array.x": npy(kind, shape, body)}))
 
 
 def test_a_checkpoint_is_not_unpacked():
     with pytest.raises(ValueError, match="compressed"):
-        checkpoint.load(npz({"singles": npy("|u1", "(1000000,)", bytes(10**6))}, zipfile.ZIP_DEFLATED))
+        segments.load_state(npz({"singles": npy("|u1", "(1000000,)", bytes(10**6))}, zipfile.ZIP_DEFLATED))
     for junk in (b"", b"PK", b"PK\x05\x06" + bytes(18) + b"x", npz({"singles": b"x"}).getvalue()):
         with pytest.raises(ValueError, match=r"."):
-            checkpoint.load(io.BytesIO(junk))
+            segments.load_state(io.BytesIO(junk))
 
 
 def test_a_film_goes_on_from_no_checkpoint_of_another_film():
@@ -344,7 +343,7 @@ def test_links_in_place_of_folders_and_segments_are_not_followed(tmp_path):
     before = sorted(path.name for path in theirs.iterdir())
     folder = begun(tmp_path / "work")
     (folder / "lane-00000009").symlink_to(theirs)
-    (folder / "segment-00000001-00000000.mkv.part").symlink_to(theirs / ledger.FILM)
+    (folder / "segment-00000001-00000000.mkv.part").symlink_to(theirs / work_folder.FILM)
     os.mkfifo(folder / "state-00000001-00000000.npz")
     segment = next(folder.glob("segment-*.mkv"))
     segment.rename(tmp_path / "moved")
@@ -394,7 +393,7 @@ def batch(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
         journal.append({"kind": "done", **entry, **made, "work": None})
         journal.append({"kind": "failed", **entry, "name": "b", "out": "b.gif", "error": "It broke.", "exit_code": 4})
         journal.append({"kind": "end", "at": "2026-03-01T04:05:07+01:00"})
-    return folder, Journal(folder / ledger.JOURNAL).read()
+    return folder, Journal(folder / work_folder.JOURNAL).read()
 
 
 def test_a_batchs_journal_with_anything_wrong_in_it_is_a_sentence_or_that_film_is_made_anew(tmp_path):
@@ -404,7 +403,7 @@ def test_a_batchs_journal_with_anything_wrong_in_it_is_a_sentence_or_that_film_i
     for number in range(TIMES):
         changed = mutated(entries, rng)
         lines = [seal_line(entry) for entry in changed if isinstance(entry, dict)]
-        (folder / ledger.JOURNAL).write_bytes(b"".join(lines))
+        (folder / work_folder.JOURNAL).write_bytes(b"".join(lines))
         Records.read(folder, base=tmp_path)
         ends_well(lambda: json.dumps([row.values() for row in read_state(folder).rows], allow_nan=False))
         if number % 4 == 0:
@@ -413,7 +412,7 @@ def test_a_batchs_journal_with_anything_wrong_in_it_is_a_sentence_or_that_film_i
 
 def test_status_of_a_damaged_batch_is_a_sentence(tmp_path):
     folder, entries = batch(tmp_path)
-    (folder / ledger.JOURNAL).write_bytes(seal_line({**entries[0], "jobs": [{"fps": "1/0"}]}))
+    (folder / work_folder.JOURNAL).write_bytes(seal_line({**entries[0], "jobs": [{"fps": "1/0"}]}))
     done = CliRunner().invoke(app, ["status", str(tmp_path), "--report"])
     assert (done.exit_code, "no batch that this version" in done.stderr) == (4, True)
 

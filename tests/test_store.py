@@ -16,9 +16,9 @@ import pytest
 
 from renderer.errors import BadInput, DiskProblem
 from renderer.frame import Frame, Pixels, Size, to_8bit
-from renderer.media import disk
 from renderer.media.ffmpeg.pipes import FfmpegFailed
-from renderer.media.store import store_format as ledger
+from renderer.media.store import segments as stored_segments
+from renderer.media.store import work_folder
 from renderer.media.store.journal import Journal
 from renderer.media.store.store import OtherFilmError, Store, StoreBusyError
 
@@ -179,8 +179,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 import test_store as t
-from renderer.media.store import checkpoint, journal, segments, store
-from renderer.media import disk
+from renderer.media.store import journal, segments, store
 
 folder, point, at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
@@ -206,11 +205,11 @@ def half_a_line(self, entry):
 
 match point:
     case "mid-frame": nth_call(segments.PipeWriter, "write", after=die)
-    case "before the state": nth_call(checkpoint, "save", before=die)
-    case "state unsealed": nth_call(checkpoint, "save", after=die)
+    case "before the state": nth_call(segments, "save_state", before=die)
+    case "state unsealed": nth_call(segments, "save_state", after=die)
     case "segment unsealed": nth_call(segments.PipeWriter, "close", before=die)
     case "before the renames": nth_call(segments.PipeWriter, "close", after=die)
-    case "between the renames": nth_call(disk, "replace", before=die)
+    case "between the renames": nth_call(store, "replace_file", before=die)
     case "between rename and journal": nth_call(journal.Journal, "append", before=die)
     case "mid-journal": nth_call(journal.Journal, "append", before=half_a_line)
     case "after the journal": nth_call(journal.Journal, "append", after=die)
@@ -403,14 +402,14 @@ def test_old_checkpoints_do_not_pile_up_and_a_damaged_segment_finds_one_all_the_
 
 
 def test_a_journal_cut_anywhere_goes_on_from_the_last_whole_line(film: Path) -> None:
-    journal = (film / ledger.JOURNAL).read_bytes()
+    journal = (film / work_folder.JOURNAL).read_bytes()
     lines = journal.splitlines(keepends=True)[:-1]  # Without that of `mark_done`.
     whole = b"".join(lines)
     saved = {path: path.read_bytes() for path in [*segments(film), *states(film)]}
     for cut in range(len(whole) - len(lines[-1]), len(whole) + 1, 7):
         for path, data in saved.items():
             path.write_bytes(data)
-        (film / ledger.JOURNAL).write_bytes(whole[:cut])
+        (film / work_folder.JOURNAL).write_bytes(whole[:cut])
         with opened(film) as store:
             assert store.next_frame == (20 if cut == len(whole) else 16), cut
     with opened(film) as store:
@@ -421,7 +420,7 @@ def test_a_journal_cut_anywhere_goes_on_from_the_last_whole_line(film: Path) -> 
 
 @pytest.mark.parametrize("tail", [b"\0" * 512, b"0123", b"garbage\n", b"\xff\xfe\n\n\n", b'{"kind": "back"}\n'])
 def test_debris_behind_the_journal_changes_nothing(tail: bytes, film: Path) -> None:
-    with (film / ledger.JOURNAL).open("ab") as file:
+    with (film / work_folder.JOURNAL).open("ab") as file:
         file.write(tail)
     with opened(film) as store:
         assert store.next_frame == 20
@@ -432,20 +431,20 @@ def test_debris_behind_the_journal_changes_nothing(tail: bytes, film: Path) -> N
 
 
 def test_an_empty_or_missing_journal_begins_anew(film: Path) -> None:
-    (film / ledger.JOURNAL).write_bytes(b"")
+    (film / work_folder.JOURNAL).write_bytes(b"")
     with opened(film) as store:
         assert (store.next_frame, store.state()) == (0, None)
         assert not segments(film)
         render(store, 4)
-    (film / ledger.JOURNAL).unlink()
+    (film / work_folder.JOURNAL).unlink()
     with opened(film) as store:
         assert store.next_frame == 0
 
 
 def test_a_lost_line_in_the_middle_ends_the_film_there(film: Path) -> None:
-    lines = (film / ledger.JOURNAL).read_bytes().splitlines(keepends=True)
+    lines = (film / work_folder.JOURNAL).read_bytes().splitlines(keepends=True)
     lines[2] = lines[2].replace(b"segment", b"sXgment")
-    (film / ledger.JOURNAL).write_bytes(b"".join(lines))
+    (film / work_folder.JOURNAL).write_bytes(b"".join(lines))
     with opened(film) as store:
         assert store.next_frame == 8
         render(store, 20, small=True)
@@ -474,7 +473,7 @@ def line(kind: str, first: int, frames: int) -> dict[str, Any]:
     ],
 )
 def test_what_the_lines_of_a_journal_mean_together(lines: list[dict[str, Any]], left: list[str]) -> None:
-    assert [f"{segment.first}+{segment.frames}" for segment in ledger.replay(lines, key="film")[0]] == left
+    assert [f"{segment.first}+{segment.frames}" for segment in work_folder.replay(lines, key="film")[0]] == left
 
 
 @pytest.mark.parametrize(
@@ -483,7 +482,7 @@ def test_what_the_lines_of_a_journal_mean_together(lines: list[dict[str, Any]], 
 )
 def test_done_holds_until_the_film_changes(after: list[dict[str, Any]], done: int | None) -> None:
     lines = [line("segment", 0, 4), line("done", 0, 4), *after]
-    assert ledger.replay(lines, key="film")[1] == done
+    assert work_folder.replay(lines, key="film")[1] == done
 
 
 def test_a_journal_goes_on_cleanly_after_a_write_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -513,7 +512,7 @@ def test_a_full_disk_is_named_before_it_is_full_and_the_film_goes_on_once_there_
     with opened(tmp_path) as store:
         render(store, 4)
         with monkeypatch.context() as patch:
-            patch.setattr(disk, "free_bytes", lambda _folder: 1 << 20)
+            patch.setattr(stored_segments, "free_bytes", lambda _folder: 1 << 20)
             with pytest.raises(DiskProblem, match="1 MB free") as caught:
                 render(store, 8)
             assert caught.value.exit_code == 6
@@ -581,7 +580,7 @@ def test_the_folder_of_another_film_is_refused_unless_told_to_restart(tmp_path: 
         render(store, 4)
     for spoil in (False, True):
         if spoil:
-            empty(tmp_path / ledger.FILM)
+            empty(tmp_path / work_folder.FILM)
         with pytest.raises(OtherFilmError, match="other settings") as caught:
             opened(tmp_path, pixel_key="another")
         assert len(segments(tmp_path)) == 1
@@ -596,7 +595,7 @@ def test_the_folder_of_another_film_is_refused_unless_told_to_restart(tmp_path: 
 def test_a_damaged_film_json_is_written_anew_and_the_work_is_kept(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         render(store, 4)
-    flip(tmp_path / ledger.FILM)
+    flip(tmp_path / work_folder.FILM)
     with pytest.raises(BadInput, match="damaged"):
         Store.existing(tmp_path)
     with opened(tmp_path) as store:

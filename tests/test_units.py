@@ -317,7 +317,7 @@ def other_film(tmp_path):
     recorder = Recorder(tmp_path, size=Size(48, 64), first=0, state=None)
     recorder.append(np.full((64, 48, 3), 0.5, np.float32))
     recorder.commit({"dream": np.full((64, 48, 3), 0.5, np.float32)})
-    return recorder.sealed[0]
+    return recorder.segments[0]
 
 
 def bomb():
@@ -541,7 +541,7 @@ def test_segments_damaged_on_their_way_are_noticed(tmp_path):
     recorder.commit({"dream": frame})
     assert (recorder.next_frame, list(tmp_path.iterdir())) == (6, [])
     np.testing.assert_array_equal(recorder.state()["dream"], frame)
-    (sealed,) = recorder.sealed
+    (sealed,) = recorder.segments
     with Store.open(tmp_path / "work", size=Size(16, 16), rate=1, pixel_key="k", meta={}) as store:
         spoiled = bytes([sealed.movie[0] ^ 1]) + sealed.movie[1:]
         with pytest.raises(ValueError, match="damaged"):

@@ -21,10 +21,9 @@ from pydantic import ConfigDict
 
 from renderer.errors import BadInput, UsageError
 from renderer.films.outputs import LONGEST_NAME
-from renderer.media import disk
+from renderer.media.files import disk_errors
 from renderer.media.store.journal import Journal, is_journal
-from renderer.media.store.store_format import JOURNAL, read_film, replay
-from renderer.media.store.work_folder import claim, lock_of
+from renderer.media.store.work_folder import JOURNAL, claim, lock_of, read_film, replay
 from renderer.records import (
     Bytes,
     Count,
@@ -206,7 +205,7 @@ class BatchJournal:
     def __init__(self, folder: Path, *, base: Path) -> None:
         self.folder = folder
         self._journal = Journal(folder / JOURNAL)
-        with disk.disk_errors(folder):
+        with disk_errors(folder):
             claim(folder, is_ours=_is_batch_folder)
             self._lock = lock_of(folder, LOCK)
             try:
@@ -247,7 +246,7 @@ class BatchJournal:
         Raises:
             DiskProblem: it cannot be written.
         """
-        with disk.disk_errors(self._journal.path):
+        with disk_errors(self._journal.path):
             self._journal.append(entry)
 
     def __enter__(self) -> Self:

@@ -30,8 +30,7 @@ from renderer.batch.batch_journal import (
 from renderer.errors import BadInput
 from renderer.files import exists
 from renderer.media.store.journal import Journal
-from renderer.media.store.store_format import JOURNAL
-from renderer.media.store.work_folder import lock_of
+from renderer.media.store.work_folder import JOURNAL, lock_of
 from renderer.records import Bytes, Count, ExitCode, PathText, RateText, Seconds, SizeText, Text
 
 STATES = ("waiting", "running", "stopped", "done", "failed")

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from renderer.errors import DiskProblem, UsageError
-from renderer.media.disk import free_bytes
+from renderer.media.files import free_bytes
 
 LONGEST_NAME = 255
 """Bytes of a file's name that common file systems take."""

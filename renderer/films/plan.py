@@ -19,7 +19,7 @@ from renderer.films.make import STORE_BYTES_A_PIXEL, check
 from renderer.films.outputs import size_text, span
 from renderer.films.render_setup import Parts
 from renderer.frame import Size
-from renderer.media.disk import free_bytes
+from renderer.media.files import free_bytes
 
 FILE_BYTES_A_PIXEL = 0.25
 """What a pixel takes in a finished mp4 or webm, bytes, roughly; pictures and gif take more."""

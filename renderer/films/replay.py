@@ -19,7 +19,7 @@ from renderer.films.video import VideoFilm
 from renderer.frame import Size
 from renderer.media.ffmpeg.encode import check_encode, read_recipe
 from renderer.media.store.store import Store
-from renderer.media.store.store_format import FILM
+from renderer.media.store.work_folder import FILM
 from renderer.settings.schema import FILES, Settings, build, flatten, with_files
 
 

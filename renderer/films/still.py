@@ -190,8 +190,7 @@ def draw_evolution(shots: Sequence[Shot], values: Sequence[Sequence[float]], *, 
     Raises:
         UsageError: there are none.
     """
-    from renderer.media.chart import chart
-    from renderer.media.sheets import Section, Tile, sectioned_sheet
+    from renderer.media.sheets import Section, Tile, chart, sectioned_sheet
 
     if not shots:
         raise UsageError("There are no steps to show; give --steps of at least 1.")

@@ -11,7 +11,7 @@ from renderer import __version__, runtime
 from renderer.dreaming.networks.download import cache_folder
 from renderer.errors import DreamreelError
 from renderer.films.outputs import size_text
-from renderer.media.disk import free_bytes
+from renderer.media.files import free_bytes
 from renderer.settings.presets import preset_files, user_folder
 
 

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from renderer.errors import BadInput
-from renderer.files import is_clutter, open_input
+from renderer.files import MeasuredFile, is_clutter, open_input
 from renderer.frame import MAX_SIDE, Frame, Size, from_8bit
-from renderer.media.bounded import Measured
 from renderer.media.ffmpeg.timing import Packets, timing_of
 from renderer.media.images import MAX_PIXELS, image_size, over_black, read_image
 from renderer.media.recipe import riff_chunks
@@ -33,7 +32,7 @@ FOLDER_RATE = Fraction(24)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stills:
+class FrameSequence:
     """Pictures on a grid of time.
 
     Attributes:
@@ -98,7 +97,7 @@ def fitted(values: NDArray[Any], size: Size) -> NDArray[Any]:
 # --- folders ---------------------------------------------------------------------------------------------------------
 
 
-def open_folder(path: Path, rate: Fraction | None) -> tuple[Stills, Size, list[str]]:
+def open_folder(path: Path, rate: Fraction | None) -> tuple[FrameSequence, Size, list[str]]:
     """Open a folder of pictures, in the order of the numbers in their names.
 
     Raises:
@@ -118,7 +117,7 @@ def open_folder(path: Path, rate: Fraction | None) -> tuple[Stills, Size, list[s
 
     chosen = rate or FOLDER_RATE
     times = [number / chosen for number in range(len(pictures))]
-    stills = Stills.at(chosen, times=times, seconds=len(pictures) / chosen, load=load)
+    stills = FrameSequence.at(chosen, times=times, seconds=len(pictures) / chosen, load=load)
     return stills, size, _gaps(path, pictures)
 
 
@@ -144,7 +143,7 @@ def _gaps(path: Path, pictures: list[Path]) -> list[str]:
 # --- animated WebP ---------------------------------------------------------------------------------------------------
 
 
-def open_webp(path: Path, rate: Fraction | None) -> tuple[Stills, Size, list[str]]:
+def open_webp(path: Path, rate: Fraction | None) -> tuple[FrameSequence, Size, list[str]]:
     """Open an animated WebP; with Pillow, because an ffmpeg before 8.1 does not decode it.
 
     Raises:
@@ -176,13 +175,13 @@ def open_webp(path: Path, rate: Fraction | None) -> tuple[Stills, Size, list[str
                 pixels = np.array(image.convert("RGB"))
                 yield over_black(from_8bit(pixels), np.array(image.getchannel("A"))) if image.mode == "RGBA" else pixels
 
-    return Stills.at(chosen, times=times, seconds=seconds, load=load), size, []
+    return FrameSequence.at(chosen, times=times, seconds=seconds, load=load), size, []
 
 
 @contextlib.contextmanager
 def _webp(path: Path) -> Iterator[Image.Image]:
     try:
-        with Measured(path, expected="an animated WebP") as file, Image.open(file, formats=["WEBP"]) as image:
+        with MeasuredFile(path, expected="an animated WebP") as file, Image.open(file, formats=["WEBP"]) as image:
             yield image
     except Image.UnidentifiedImageError as error:
         raise BadInput(f"{path} is damaged: it begins like a WebP, and does not go on like one.") from error

@@ -17,10 +17,9 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, TiffImagePlugin
 
 from renderer.errors import BadInput, UsageError, nearest
-from renderer.files import check_input, open_input
+from renderer.files import MeasuredFile, check_input, open_input
 from renderer.frame import Frame, Pixels, Size, from_8bit, to_8bit
 from renderer.media import recipe as recipes
-from renderer.media.bounded import Measured
 from renderer.media.files import check_output, replacing, writing
 
 MAX_PIXELS = 100_000_000
@@ -89,7 +88,7 @@ def _opening(path: Path, max_pixels: int) -> Iterator[Image.Image]:
     """Open a picture; whatever goes wrong in the block becomes an error that names it."""
     check_input(path, expected="a picture")
     try:
-        with warnings.catch_warnings(), Measured(path, expected="a picture") as file:
+        with warnings.catch_warnings(), MeasuredFile(path, expected="a picture") as file:
             warnings.simplefilter("ignore")  # Pillow warns of large pictures and odd metadata: we judge ourselves.
             with Image.open(file, formats=_readable()) as image:
                 if image.width * image.height > max_pixels:

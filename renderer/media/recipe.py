@@ -29,8 +29,7 @@ from typing import IO, Any
 from PIL import Image
 
 from renderer.errors import BadInput
-from renderer.files import is_folder, open_input, read_input
-from renderer.media.bounded import Measured
+from renderer.files import MeasuredFile, is_folder, open_input, read_input
 from renderer.media.ffmpeg.pipes import FfmpegFailed, file_url, run
 from renderer.media.ffmpeg.showinfo import INPUT
 from renderer.records import read_json
@@ -280,7 +279,7 @@ def _from_tiff(path: Path) -> str | None:
     try:
         with (
             warnings.catch_warnings(action="ignore"),
-            Measured(path, expected="a picture") as file,
+            MeasuredFile(path, expected="a picture") as file,
             Image.open(file, formats=("TIFF",)) as image,
         ):
             text = image.getexif().get(TIFF_DESCRIPTION)

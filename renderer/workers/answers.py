@@ -27,9 +27,8 @@ from renderer.films.still import Dreamt, Shot
 from renderer.films.video import VideoFilm
 from renderer.frame import Size
 from renderer.media.ffmpeg.process import FfmpegFailed
-from renderer.media.store import checkpoint
-from renderer.media.store.segments import Sealed, new_name, read_segment
-from renderer.media.store.store_format import Segment
+from renderer.media.store.segments import SegmentBytes, load_state, new_name, read_segment
+from renderer.media.store.work_folder import Segment
 from renderer.settings.schema import build, flatten, with_files
 from renderer.workers.tasks import Answer, Failure, Missing, Opening, Picture, Progress, Stretch, Stretched, Unit
 
@@ -204,7 +203,7 @@ def _check_stretched(unit: Stretch, answer: Stretched, *, stopped: bool) -> None
         first += sealed.frames
 
 
-def _check_sealed(sealed: Sealed, *, first: int, size: Size) -> None:
+def _check_sealed(sealed: SegmentBytes, *, first: int, size: Size) -> None:
     """Read a segment and its state to their ends."""
     movie, state = (hashlib.sha256(data).hexdigest() for data in (sealed.movie, sealed.state))
     if (movie, state) != (sealed.movie_sha256, sealed.state_sha256):
@@ -230,7 +229,7 @@ def _is_state(data: bytes, size: Size) -> bool:
         with zipfile.ZipFile(io.BytesIO(data)) as held:
             if sum(member.file_size for member in held.infolist()) > len(data):
                 return False
-        state = checkpoint.load(io.BytesIO(data))
+        state = load_state(io.BytesIO(data))
         dream = state["dream"]
         finite = all(np.isfinite(float(np.asarray(state[field.name]))) for field in fields(Tone))
     except Exception:  # Libraries fail in many ways over a stranger's archive; whichever it is, it is no state.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from renderer.errors import BadInput
 from renderer.files import file_sha256, is_clutter
-from renderer.media import disk
+from renderer.media.files import disk_errors, replace_file, sync_and_hash
 
 PIECE = 4 << 20
 """Bytes sent at once."""
@@ -132,18 +132,18 @@ class Cache:
             raise BadInput(f"{piece.name!r} is not the name of a file.")
         final = self.folder / piece.content.sha256 / piece.name
         part = final.with_name(f"{final.name}.part")
-        with disk.disk_errors(final):
+        with disk_errors(final):
             final.parent.mkdir(parents=True, exist_ok=True)
             with part.open("r+b" if piece.offset else "wb") as file:
                 file.seek(piece.offset)
                 file.write(piece.data)
             if not piece.last:
                 return
-            _, found = disk.seal(part)
+            _, found = sync_and_hash(part)
             if found != dict(piece.content.wanted)[piece.name]:
                 part.unlink()
                 raise BadInput(f"{piece.content.file(piece.name)} changed while it was sent to a worker; try again.")
-            disk.replace(part, final)
+            replace_file(part, final)
 
 
 def _is(path: Path, sha256: str) -> bool:

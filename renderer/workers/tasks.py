@@ -21,7 +21,7 @@ from renderer.films.film import Film
 from renderer.films.local_renderer import Maker
 from renderer.films.still import Dreamt, Still, dream_here
 from renderer.films.video import VideoFilm
-from renderer.media.store.segments import Recorder, Sealed
+from renderer.media.store.segments import Recorder, SegmentBytes
 from renderer.settings.schema import FILES, Settings, build, files_of, flatten, with_files
 from renderer.workers.inputs import Cache, Content, describe
 
@@ -122,7 +122,7 @@ class Stretch:
         maker: what the film is made with; nobody else may render it.
         first: number of the first frame.
         end: number of the frame before which it ends at the latest.
-        state: what to go on from, as `Sealed.state` holds it; None at the film's beginning or at a cut.
+        state: what to go on from, as `SegmentBytes.state` holds it; None at the film's beginning or at a cut.
         seconds: of work, after which it ends with what there is.
     """
 
@@ -160,7 +160,7 @@ class Stretch:
                 start=parts.start,
             )
         return Stretched(
-            segments=tuple(recorder.sealed),
+            segments=tuple(recorder.segments),
             ended=complete and recorder.count < self.end,
             last=last[0] if last else None,
             notes=tuple(parts.notes()),
@@ -178,7 +178,7 @@ class Stretched:
         notes: what the user should know of the source.
     """
 
-    segments: tuple[Sealed, ...]
+    segments: tuple[SegmentBytes, ...]
     ended: bool
     last: Progress | None
     notes: tuple[str, ...]

@@ -23,10 +23,10 @@ from renderer.frame import Frame, Pixels, Size, from_8bit, to_8bit
 from renderer.media.ffmpeg.decode import open_film
 from renderer.media.ffmpeg.probe import probe
 from renderer.media.ffmpeg.sound import Sound
-from renderer.media.frame_sequence import PICTURES, Stills, open_folder, open_webp
+from renderer.media.frame_sequence import PICTURES, FrameSequence, open_folder, open_webp
 from renderer.media.images import is_picture
 from renderer.media.store.store import Store
-from renderer.media.store.store_format import FILM
+from renderer.media.store.work_folder import FILM
 
 __all__ = ["OPENERS", "PICTURES", "Clip", "open_clip"]
 
@@ -222,11 +222,13 @@ def _open_store(path: Path, rate: Fraction | None) -> Clip:
     if store.count == 0:
         raise BadInput(f"The work folder {path} holds no frames yet.")
     times = [number / store.rate for number in range(store.count)]
-    stills = Stills.at(rate or store.rate, times=times, seconds=store.count / store.rate, load=store.frames)
+    stills = FrameSequence.at(rate or store.rate, times=times, seconds=store.count / store.rate, load=store.frames)
     return Clip(path=path, size=store.size, rate=stills.rate, count=stills.total, source=stills, meta=store.meta)
 
 
-def _open_stills(path: Path, rate: Fraction | None, *, opener: Callable[..., tuple[Stills, Size, list[str]]]) -> Clip:
+def _open_stills(
+    path: Path, rate: Fraction | None, *, opener: Callable[..., tuple[FrameSequence, Size, list[str]]]
+) -> Clip:
     stills, size, notes = opener(path, rate)
     return Clip(path=path, size=size, rate=stills.rate, count=stills.total, source=stills, notes=notes)
 

@@ -50,7 +50,7 @@ _TONE_CURVE = "tonemap=mobius:param=0.35:desat=0"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Film:
+class FilmDecoder:
     """A film and how it is read.
 
     Attributes:
@@ -172,7 +172,7 @@ class Film:
         return None
 
 
-def open_film(path: Path, info: ClipInfo, *, rate: Fraction | None) -> Film:
+def open_film(path: Path, info: ClipInfo, *, rate: Fraction | None) -> FilmDecoder:
     """Decide how a film is read.
 
     Raises:
@@ -192,7 +192,7 @@ def open_film(path: Path, info: ClipInfo, *, rate: Fraction | None) -> Film:
             f"{path} lasts {float(info.seconds) / 3600:.3g} hours by its own clock, {total:,} frames; up to "
             f"{MAX_FRAMES:,} are read. Cut it, or choose fewer frames a second."
         )
-    return Film(path=path, info=info, rate=chosen, total=total)
+    return FilmDecoder(path=path, info=info, rate=chosen, total=total)
 
 
 def cover(stored: Size, wanted: Size) -> Size:

@@ -8,7 +8,6 @@ IMAGEIO_FFMPEG_EXE names may be a script around ffmpeg.
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import os
 import re
@@ -21,14 +20,12 @@ from pathlib import Path
 import imageio_ffmpeg
 
 from renderer.errors import DiskProblem, EnvironmentProblem
+from renderer.media.files import DISK_ERRNOS
 
 LOG_BYTES = 8192
 """How much of the end of ffmpeg's error text is kept."""
 
 _KEPT_LINES = 1000
-
-DISK_ERRNOS = (errno.ENOSPC, errno.EFBIG, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC))
-"""System errors that mean: no room, or no writing here."""
 
 IDLE_SECONDS = 30.0
 """A child that is waited for is given up when it has not used its processor for so long."""

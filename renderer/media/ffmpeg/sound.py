@@ -16,8 +16,7 @@ from renderer.errors import UsageError
 from renderer.media.ffmpeg.formats import Format
 from renderer.media.ffmpeg.pipes import FfmpegFailed, Output, file_url, run
 from renderer.media.ffmpeg.probe import picture_offset
-from renderer.media.ffmpeg.subtitles import read_subtitles
-from renderer.media.ffmpeg.tracks import MOST_TRACKS, SOUND_INPUT, Track, Trial, list_tracks
+from renderer.media.ffmpeg.tracks import MOST_TRACKS, SOUND_INPUT, Track, Trial, list_tracks, read_subtitles
 
 _LATEST = 600  # Seconds: sound that begins later in an MPEG stream is taken to begin at once.
 

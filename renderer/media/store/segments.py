@@ -1,26 +1,32 @@
-"""Closed segments: a run of frames, lossless, in one file, and the state to go on from in another.
+"""Closed segments: a run of frames, lossless, in one file, and the state to go on from (a checkpoint) in another.
 
-MagicYUV in Matroska, a checkpoint in npz. `SegmentWriter` makes them, `read_segment` reads the frames back. A `Store`
-keeps them; a `Recorder` gives them away, to be kept by a store elsewhere.
+MagicYUV in Matroska, and npz, exact to the bit, from which no code is run. `SegmentWriter` makes them, `read_segment`
+and `load_state` read them back. A `Store` keeps them; a `Recorder` gives them away, to be kept by a store elsewhere.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
+import math
 import os
 import secrets
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
 
 from renderer.errors import DiskProblem
 from renderer.frame import Frame, Pixels, Size, to_8bit
-from renderer.media import disk
 from renderer.media.ffmpeg.pipes import FfmpegFailed, PipeReader, PipeWriter, file_url
-from renderer.media.store import checkpoint
-from renderer.media.store.store_format import Segment
+from renderer.media.files import disk_errors, free_bytes, is_whole, sync_and_hash
+from renderer.media.store.work_folder import Segment
+from renderer.records import read_json
 
 _RATE = Fraction(25)  # Of every segment: Matroska rounds times to 1 ms. The film's own rate stands in film.json.
 _THREADS = str(min(4, os.cpu_count() or 1))
@@ -30,10 +36,17 @@ _CODEC = "-c:v magicyuv -pred median -pix_fmt gbrp".split()  # noqa: SIM905
 _MUXER = ["-an", "-fps_mode", "passthrough", "-bitexact", "-f", "matroska"]
 _LEAST = 16  # Pixels a side: four slices need some. Smaller frames are padded, and cropped on reading.
 _RESERVE = 32 << 20  # Bytes that must stay free besides room for the next checkpoint.
+_ARRAY = "array."  # Keeps names of ours apart from those that the npz format has for itself.
+_SINGLES = "singles"
+_KINDS = "biufcSU"  # Of numpy's types: numbers and text.
+_READ_HEAD = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+StateValue = np.ndarray[Any, Any] | np.generic | bool | int | float | str | None
+"""What a state may hold: arrays of numbers, and single values."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sealed:
+class SegmentBytes:
     """A closed segment on its way from one machine to another: files as bytes, each with its SHA-256."""
 
     frames: int
@@ -76,7 +89,7 @@ class SegmentWriter:
         """
         self._writer.write(to_8bit(frame))
 
-    def close(self, state: Mapping[str, checkpoint.Value]) -> Segment:
+    def close(self, state: Mapping[str, StateValue]) -> Segment:
         """Close it together with the state after it; both files are whole and on the disk, under their part names.
 
         Raises:
@@ -84,10 +97,10 @@ class SegmentWriter:
             OSError: the state could not be written.
             TypeError: the state holds what cannot be kept.
         """
-        checkpoint.save(state, self._state_part)  # First, while the encoder catches up.
-        state_length, state_sha256 = disk.seal(self._state_part)
+        save_state(state, self._state_part)  # First, while the encoder catches up.
+        state_length, state_sha256 = sync_and_hash(self._state_part)
         self._writer.close()
-        length, sha256 = disk.seal(self._part)
+        length, sha256 = sync_and_hash(self._part)
         return Segment(self.name, self.first, self.frames, length, sha256, state_length, state_sha256)
 
     def abort(self) -> None:
@@ -123,8 +136,8 @@ def check_room(directory: Path, size: Size) -> None:
         DiskProblem: too little room is left in `directory`.
     """
     needed = _RESERVE + 6 * 12 * size.width * size.height  # Two states of some three float frames each.
-    with disk.disk_errors(directory):
-        free = disk.free_bytes(directory)
+    with disk_errors(directory):
+        free = free_bytes(directory)
     if free < needed:
         raise DiskProblem(
             f"Too little room in {directory}: {free >> 20} MB free, at least {needed >> 20} MB needed. "
@@ -141,7 +154,7 @@ def read_segment(path: Path, segment: Segment, *, size: Size, skip: int = 0) -> 
     """
     again = "Start the same command again: it is rendered anew from there."
     # The decoder conceals damage, whatever it is told; the hash does not, at a fiftieth of the decoder's cost.
-    if not disk.is_whole(path, length=segment.length, sha256=segment.sha256):
+    if not is_whole(path, length=segment.length, sha256=segment.sha256):
         raise DiskProblem(f"The stored segment {path} is missing or damaged. {again}")
     crop = ["-vf", f"crop={size.width}:{size.height}:0:0"] if min(size) < _LEAST else []
     args = ["-threads", _THREADS, "-c:v", "magicyuv", "-f", "matroska", "-i", file_url(path), "-map", "0:v:0", *crop]
@@ -165,12 +178,12 @@ class Recorder:
         directory: there for temporary files; nothing stays in it.
         size: of the frames, pixels.
         first: number of the first frame.
-        state: what to go on from, as a `Sealed` holds it; None where nothing came before.
+        state: what to go on from, as a `SegmentBytes` holds it; None where nothing came before.
     """
 
     def __init__(self, directory: Path, *, size: Size, first: int, state: bytes | None) -> None:
         self.directory, self.size, self.count = directory, size, first
-        self.sealed: list[Sealed] = []
+        self.segments: list[SegmentBytes] = []
         self._state = state
         self._writer: SegmentWriter | None = None
 
@@ -179,13 +192,13 @@ class Recorder:
         """The number of the frame that `append` takes next."""
         return self.count + (self._writer.frames if self._writer else 0)
 
-    def state(self) -> dict[str, checkpoint.Value] | None:
+    def state(self) -> dict[str, StateValue] | None:
         """Return what to go on from.
 
         Raises:
             ValueError: it is damaged.
         """
-        return None if self._state is None else checkpoint.load(io.BytesIO(self._state))
+        return None if self._state is None else load_state(io.BytesIO(self._state))
 
     def append(self, frame: Frame) -> None:
         """Add one frame `(H, W, 3)`.
@@ -198,7 +211,7 @@ class Recorder:
             self._writer = SegmentWriter(self.directory, size=self.size, first=self.count)
         self._writer.append(frame)
 
-    def commit(self, state: Mapping[str, checkpoint.Value]) -> None:
+    def commit(self, state: Mapping[str, StateValue]) -> None:
         """Seal the appended frames together with the state after them.
 
         Raises:
@@ -206,13 +219,13 @@ class Recorder:
         """
         if self._writer is None:
             return
-        with disk.disk_errors(self.directory):
+        with disk_errors(self.directory):
             segment = self._writer.close(state)
             files = [segment.file(self.directory), segment.state_file(self.directory)]
             movie, last = (part_of(path).read_bytes() for path in files)
         self.close()
-        self.sealed.append(
-            Sealed(
+        self.segments.append(
+            SegmentBytes(
                 frames=segment.frames,
                 movie=movie,
                 movie_sha256=segment.sha256,
@@ -227,3 +240,77 @@ class Recorder:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.abort()
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
+
+
+def save_state(state: Mapping[str, StateValue], path: Path) -> None:
+    """Write a state as an npz file without compression.
+
+    Raises:
+        TypeError: a value is neither an array of numbers nor a single value.
+        OSError: it cannot be written.
+    """
+    singles: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for name, value in state.items():
+        if isinstance(value, np.ndarray) or (isinstance(value, np.generic) and not isinstance(value, np.str_)):
+            array = np.asarray(value)
+            if array.dtype.kind not in _KINDS:
+                raise TypeError(f"state {name!r}: arrays of {array.dtype} cannot be kept")
+            arrays[_ARRAY + name] = array
+        elif value is None or isinstance(value, bool | int | float | str):
+            singles[name] = value
+        else:
+            raise TypeError(f"state {name!r}: a {type(value).__name__} cannot be kept")
+    arrays[_SINGLES] = np.frombuffer(json.dumps(singles).encode(), np.uint8)
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def load_state(path: Path | BinaryIO) -> dict[str, StateValue]:
+    """Read a state from a file, which may be open already.
+
+    Single numpy numbers come back as arrays of no dimension, with their types. Nothing is unpacked, and no array takes
+    more memory than it has bytes in the file.
+
+    Raises:
+        ValueError: not a whole checkpoint.
+        OSError: it cannot be read.
+    """
+    state: dict[str, StateValue] = {}
+    try:
+        with zipfile.ZipFile(path) as held:
+            held.getinfo(f"{_SINGLES}.npy")  # Without it, it is none of ours.
+            for entry in held.infolist():
+                name, array = entry.filename.removesuffix(".npy"), _array(held, entry)
+                if name == _SINGLES:
+                    state |= _singles(array)
+                elif name.startswith(_ARRAY):
+                    state[name.removeprefix(_ARRAY)] = array
+    except OSError:
+        raise
+    except Exception as error:  # Both libraries raise whatever comes to them in a damaged file.
+        raise ValueError(f"damaged: {error}") from error
+    return state
+
+
+def _array(held: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray[Any, Any]:
+    """Read an array of numbers or text, if its head tells of just as many bytes as there are."""
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > held.start_dir:
+        raise ValueError("it is compressed, or tells of more than there is")
+    with held.open(entry) as file:
+        shape, _, kind = _READ_HEAD[np.lib.format.read_magic(file)](file)
+        if kind.kind not in _KINDS or entry.file_size - file.tell() != kind.itemsize * math.prod(shape):
+            raise ValueError("an array is not what its head says")
+        file.seek(0)
+        array: np.ndarray[Any, Any] = np.lib.format.read_array(file, allow_pickle=False)
+    return array
+
+
+def _singles(array: np.ndarray[Any, Any]) -> dict[str, StateValue]:
+    singles = read_json(array.tobytes(), limit=1 << 20)
+    if not isinstance(singles, dict) or any(isinstance(value, dict | list) for value in singles.values()):
+        raise ValueError("no single values")
+    return singles

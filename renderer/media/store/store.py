@@ -22,16 +22,25 @@ import filelock
 from renderer.errors import BadInput, DiskProblem, UsageError
 from renderer.files import open_own
 from renderer.frame import Frame, Pixels, Size
-from renderer.media import disk
-from renderer.media.store import checkpoint
-from renderer.media.store import work_folder as workfolder
+from renderer.media.files import disk_errors, is_whole, link_or_copy, replace_file, sync_and_hash
+from renderer.media.store import work_folder
 from renderer.media.store.journal import Journal
-from renderer.media.store.segments import Sealed, SegmentWriter, check_room, new_name, part_of, read_segment
-from renderer.media.store.store_format import (
+from renderer.media.store.segments import (
+    SegmentBytes,
+    SegmentWriter,
+    StateValue,
+    check_room,
+    load_state,
+    new_name,
+    part_of,
+    read_segment,
+)
+from renderer.media.store.work_folder import (
     FILM,
     JOURNAL,
     FilmRecord,
     Segment,
+    StoreBusyError,
     entry_of,
     last_key,
     make_film,
@@ -39,7 +48,6 @@ from renderer.media.store.store_format import (
     replay,
     write_film,
 )
-from renderer.media.store.work_folder import StoreBusyError
 
 __all__ = ["OtherFilmError", "Store", "StoreBusyError"]
 
@@ -107,20 +115,20 @@ class Store:
             DiskProblem: it cannot be made or written.
         """
         film = make_film(size=size, rate=rate, pixel_key=pixel_key, meta=meta)
-        with disk.disk_errors(directory):
-            workfolder.claim(directory, is_ours=workfolder.is_film_folder)
-            lock = workfolder.acquire(directory)
+        with disk_errors(directory):
+            work_folder.claim(directory, is_ours=work_folder.is_film_folder)
+            lock = work_folder.acquire(directory)
         try:
             old = read_film(directory)
-            with disk.disk_errors(directory):
+            with disk_errors(directory):
                 if _held_key(directory, old) not in (None, pixel_key):
                     if not restart:
                         raise OtherFilmError(
                             f"The work folder {directory} holds a film made with other settings. Choose another "
                             "--work-dir, or give the settings of that film again, or delete the folder."
                         )
-                    workfolder.sweep(directory, keep=())
-                    workfolder.remove_lanes(directory)
+                    work_folder.sweep(directory, keep=())
+                    work_folder.remove_lanes(directory)
                 store = cls(directory, film=film, lock=lock)
                 if old != film:
                     write_film(directory, film)
@@ -195,7 +203,7 @@ class Store:
             self.rollback()
             raise
 
-    def commit(self, state: Mapping[str, checkpoint.Value]) -> None:
+    def commit(self, state: Mapping[str, StateValue]) -> None:
         """Close the appended frames as a segment, together with the state to go on from.
 
         Does nothing if nothing was appended.
@@ -210,15 +218,15 @@ class Store:
         if self._writer is None:
             return
         try:
-            with disk.disk_errors(self.directory):
+            with disk_errors(self.directory):
                 self._settle(self._writer.close(state))
         except BaseException:
             self.rollback()
             raise
         self._writer = None
-        workfolder.sweep(self.directory, keep=self._keep())
+        work_folder.sweep(self.directory, keep=self._keep())
 
-    def add(self, sealed: Sealed) -> None:
+    def add(self, sealed: SegmentBytes) -> None:
         """Take in a segment that was rendered elsewhere, as the frames that follow.
 
         Raises:
@@ -233,7 +241,7 @@ class Store:
             check_room(self.directory, self.size)
             for path, data in files.items():
                 part_of(path).write_bytes(data)
-            found = [disk.seal(part_of(path)) for path in files]
+            found = [sync_and_hash(part_of(path)) for path in files]
             if found != [movie, state]:
                 raise ValueError("a segment was damaged on its way")
 
@@ -258,9 +266,9 @@ class Store:
             here = dataclasses.replace(old, name=new_name(self.count), first=self.count)
 
             def fill(old: Segment = old, here: Segment = here) -> None:
-                disk.share(old.file(other.directory), part_of(here.file(self.directory)))
+                link_or_copy(old.file(other.directory), part_of(here.file(self.directory)))
                 with contextlib.suppress(FileNotFoundError):  # Only a few of the older states are kept.
-                    disk.share(old.state_file(other.directory), part_of(here.state_file(self.directory)))
+                    link_or_copy(old.state_file(other.directory), part_of(here.state_file(self.directory)))
 
             self._take_in(here, fill)
         other.remove()
@@ -271,14 +279,14 @@ class Store:
         if writer is not None:
             writer.abort()
 
-    def state(self) -> dict[str, checkpoint.Value] | None:
+    def state(self) -> dict[str, StateValue] | None:
         """Return the state of the last commit, or None before the first."""
         if not self._segments:
             return None
         path = self._segments[-1].state_file(self.directory)
         try:
             with os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
-                return checkpoint.load(file)
+                return load_state(file)
         except (OSError, ValueError, BadInput) as error:
             raise DiskProblem(
                 f"The checkpoint {path} cannot be read ({error}). Start the same command again."
@@ -293,7 +301,7 @@ class Store:
         if not self._segments:
             return None
         path = self._segments[-1].state_file(self.directory)
-        with disk.disk_errors(self.directory), os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
+        with disk_errors(self.directory), os.fdopen(open_own(path, os.O_RDONLY), "rb") as file:
             return file.read()
 
     def frames(self, start: int = 0) -> Iterator[Pixels]:
@@ -316,7 +324,7 @@ class Store:
         if self._writer is not None or self._lock is None:
             raise ValueError("commit before mark_done")
         if not self.done:
-            with disk.disk_errors(self.directory):
+            with disk_errors(self.directory):
                 self._journal.append({"kind": "done", "key": self._key, "frames": self.count})
             self._done = self.count
 
@@ -325,25 +333,25 @@ class Store:
         if self._lock is None:
             raise ValueError("this store is open for reading")
         self.rollback()
-        workfolder.sweep(self.directory, keep=())
+        work_folder.sweep(self.directory, keep=())
         self.remove_lanes()
         self._segments, self._done = [], None
-        with workfolder.removing_lock(self.directory):
+        with work_folder.removing_lock(self.directory):
             self.close()
         with contextlib.suppress(OSError):
             self.directory.rmdir()
 
     def lane(self, first: int) -> Path:
         """Return the work folder for what is rendered apart from frame `first` on, until it can be joined."""
-        return workfolder.lane(self.directory, first)
+        return work_folder.lane(self.directory, first)
 
     def lanes(self) -> list[tuple[int, Path]]:
         """Return those that are there, with their first frames, ascending."""
-        return workfolder.lanes(self.directory)
+        return work_folder.lanes(self.directory)
 
     def remove_lanes(self) -> None:
         """Delete them."""
-        workfolder.remove_lanes(self.directory)
+        work_folder.remove_lanes(self.directory)
 
     def close(self) -> None:
         """Forget what was not committed and let the folder go; committed frames stay readable."""
@@ -363,17 +371,17 @@ class Store:
         if self._writer is not None or self._lock is None:
             raise ValueError("commit before a segment is taken in")
         try:
-            with disk.disk_errors(self.directory):
+            with disk_errors(self.directory):
                 fill()
                 self._settle(segment)
         finally:
-            workfolder.sweep(self.directory, keep=self._keep())
+            work_folder.sweep(self.directory, keep=self._keep())
 
     def _settle(self, segment: Segment) -> None:
         """Give the files of a segment their final names, and note it."""
         with contextlib.suppress(FileNotFoundError):
             part_of(segment.state_file(self.directory)).replace(segment.state_file(self.directory))
-        disk.replace(part_of(segment.file(self.directory)), segment.file(self.directory))
+        replace_file(part_of(segment.file(self.directory)), segment.file(self.directory))
         self._journal.append(entry_of(segment, key=self._key))
         self._segments.append(segment)
         self._done = None
@@ -382,7 +390,7 @@ class Store:
         """Read the journal and keep the segments up to the first that is not whole."""
         self._segments, self._done = replay(self._journal.read(), key=self._key)
         for number, segment in enumerate(self._segments):
-            if not disk.is_whole(segment.file(self.directory), length=segment.length, sha256=segment.sha256):
+            if not is_whole(segment.file(self.directory), length=segment.length, sha256=segment.sha256):
                 lost = self._segments[-1].end - segment.first
                 self.notes += (
                     f"{segment.file(self.directory)} is missing or damaged: {lost} frames from frame "
@@ -397,7 +405,7 @@ class Store:
         noted = len(replay(self._journal.read(), key=self._key)[0])
         while self._segments:
             last = self._segments[-1]
-            if disk.is_whole(last.state_file(self.directory), length=last.state_length, sha256=last.state_sha256):
+            if is_whole(last.state_file(self.directory), length=last.state_length, sha256=last.state_sha256):
                 break
             self._segments.pop()
             self._done = None
@@ -405,7 +413,7 @@ class Store:
             self.notes += (f"Going on from frame {self.count}.",)
             # Before the files go: a kill in between leaves debris, never a journal that names what is gone.
             self._journal.append({"kind": "back", "key": self._key, "frames": self.count})
-        workfolder.sweep(self.directory, keep=self._keep())
+        work_folder.sweep(self.directory, keep=self._keep())
 
     def _keep(self) -> set[str]:
         """Name the files that belong to the film: all segments, the last two checkpoints and a few older ones.
