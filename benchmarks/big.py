@@ -57,17 +57,17 @@ def photograph(shared: Path, size: Size) -> Frame:
 
 
 def tiled(network: Any, layers: list[str], size: Size, *, slack: float = 1.1) -> Callable[[Any, Any], Any]:
-    """Make what looks at pictures in hardly more memory than it must have."""
+    """Make evaluators that take hardly more memory than it must have."""
     from renderer.dreaming.tiles.tile_search import least_budget
-    from renderer.dreaming.tiles.tiled_evaluator import TiledSight
-    from renderer.dreaming.tiles.tiling import Anatomy
+    from renderer.dreaming.tiles.tiled_evaluator import TiledEvaluator
+    from renderer.dreaming.tiles.tiling import GraphCuts
 
     itemsize = 2 if network.precision == "bfloat16" else 4
-    least = least_budget(Anatomy(network.cut(layers), itemsize=itemsize), size)
-    return lambda given, wanted: TiledSight(given, wanted, budget=int(slack * least))
+    least = least_budget(GraphCuts(network.cut(layers), itemsize=itemsize), size)
+    return lambda given, wanted: TiledEvaluator(given, wanted, budget=int(slack * least))
 
 
-def dreams(network: Any, layers: list[str], picture: Frame, sight: Any, *, kind: str, jitter: int = 16) -> Frame:
+def dreams(network: Any, layers: list[str], picture: Frame, evaluator: Any, *, kind: str, jitter: int = 16) -> Frame:
     """Dream on a picture: two octaves of three steps."""
     from renderer.dreaming.ascent.dreamer import Dreamer
     from renderer.dreaming.settings import DreamSettings
@@ -75,7 +75,7 @@ def dreams(network: Any, layers: list[str], picture: Frame, sight: Any, *, kind:
     settings = DreamSettings(
         layers=dict.fromkeys(layers, 1.0), objective=kind, octaves=2, first_steps=3, jitter=jitter, variety=0.0
     )
-    return Dreamer(network, settings, sight=sight)(picture, frame=0, seconds=0.0)[0]
+    return Dreamer(network, settings, evaluator=evaluator)(picture, frame=0, seconds=0.0)[0]
 
 
 def equality(shared: Path) -> Iterator[Figure]:
@@ -84,7 +84,7 @@ def equality(shared: Path) -> Iterator[Figure]:
     A gradient is compared as the largest difference over the largest value. Dreams take three steps on each of two
     octaves; beside them stands what becomes of a start that is a ten-millionth off, as rounding is.
     """
-    from renderer.dreaming.evaluator import WholeSight
+    from renderer.dreaming.evaluator import Evaluator
 
     for name, precision in itertools.product(LAYERS, ("bfloat16", "float32")):
         network = open_network(name, shared, precision=precision)
@@ -95,44 +95,46 @@ def equality(shared: Path) -> Iterator[Figure]:
             label = f"{name} {'+'.join(layers)}, {kind}, {size}, {precision}"
             tell(f"equality: {label}")
             picture, tiles = photograph(shared, size), tiled(network, layers, size)
-            slopes = [_slope(network, layers, picture, sight, kind=kind) for sight in (WholeSight, tiles)]
+            slopes = [_slope(network, layers, picture, evaluator, kind=kind) for evaluator in (Evaluator, tiles)]
             apart = float(np.abs(slopes[1] - slopes[0]).max() / np.abs(slopes[0]).max())
             exact = below(f"{label}: gradient", apart, 1e-3, form="{:.1e}")
             # Half precision rounds by 4e-3: there it is told, not held to.
             yield exact if precision == "float32" else Figure(exact.name, "-", exact.measured, None)
             if kind == KINDS[0] and first:
-                whole, found = (dreams(network, layers, picture, sight, kind=kind) for sight in (WholeSight, tiles))
+                whole, found = (
+                    dreams(network, layers, picture, evaluator, kind=kind) for evaluator in (Evaluator, tiles)
+                )
                 nudged = picture + 1e-7 * np.random.default_rng(0).standard_normal(picture.shape).astype(np.float32)
-                other = dreams(network, layers, nudged, WholeSight, kind=kind)
+                other = dreams(network, layers, nudged, Evaluator, kind=kind)
                 measured = f"{np.abs(found - whole).max():.1e}; nudged: {np.abs(other - whole).max():.1e}"
                 yield Figure("  dream", "-", measured, None)
 
 
-def _slope(network: Any, layers: list[str], picture: Frame, sight: Any, *, kind: str) -> Frame:
+def _slope(network: Any, layers: list[str], picture: Frame, evaluator: Any, *, kind: str) -> Frame:
     import tensorflow as tf
 
     from renderer.dreaming.ascent.ascent import Ascent
     from renderer.dreaming.objectives.objective_spec import parse_mix
 
-    ascent = Ascent(network, parse_mix(dict.fromkeys(layers, 1.0), kind=kind), sight=sight)
-    gradient = tf.function(ascent.gradient) if ascent.sight.in_graph else ascent.gradient
+    ascent = Ascent(network, parse_mix(dict.fromkeys(layers, 1.0), kind=kind), evaluator=evaluator)
+    gradient = tf.function(ascent.gradient) if ascent.evaluator.in_graph else ascent.gradient
     found: Frame = gradient(tf.constant(picture))[1].numpy()
     return found
 
 
 def seams(shared: Path) -> Iterator[Figure]:
     """Compare the steps between pixels where tiles meet with those elsewhere, in what was dreamed."""
-    from renderer.dreaming.evaluator import WholeSight
+    from renderer.dreaming.evaluator import Evaluator
 
     size, layers = HD, ["mixed4"]
     network, picture = open_network("inception_v3", shared), photograph(shared, HD)
     made: dict[str, Frame] = {}
     meetings: tuple[list[int], list[int]] = ([], [])
-    for name, sight in (("whole", WholeSight), ("tiles", tiled(network, layers, size))):
+    for name, evaluator in (("whole", Evaluator), ("tiles", tiled(network, layers, size))):
         tell(f"seams: {name}")
-        made[name] = dreams(network, layers, picture, sight, kind="mean", jitter=0) - picture
+        made[name] = dreams(network, layers, picture, evaluator, kind="mean", jitter=0) - picture
         if name == "tiles":
-            meetings = _meetings(sight(network, layers), size)
+            meetings = _meetings(evaluator(network, layers), size)
     yield Figure("inception_v3 mixed4, 1280x720: lines where tiles meet", "-", str(sum(map(len, meetings))), None)
     ratio = {name: _step_ratio(layer, meetings) for name, layer in made.items()}
     asked = "the mean step there / elsewhere, against the same lines of the whole"
@@ -141,14 +143,14 @@ def seams(shared: Path) -> Iterator[Figure]:
     yield Figure("  there / elsewhere, whole", "-", f"{ratio['whole']:.4f}", None)
 
 
-def _meetings(sight: Any, size: Size) -> tuple[list[int], list[int]]:
+def _meetings(evaluator: Any, size: Size) -> tuple[list[int], list[int]]:
     """List the rows and columns of pixels at which tiles of any stage begin."""
-    anatomy, rows, columns = sight._anatomy, set(), set()
-    reaches = anatomy.sizes(size)
-    for stage in sight.tiling(size).stages:
-        given = reaches[id(anatomy.waists[stage.begin][1])].reach
-        for tile in anatomy.layout(stage, Size(given.columns.size, given.rows.size)).forward:
-            made = reaches[id(anatomy.handed_on(stage.begin, stage.end)[0])].reach
+    cuts, rows, columns = evaluator._cuts, set(), set()
+    fields = cuts.tensors(size)
+    for stage in evaluator.tiling(size).stages:
+        given = fields[id(cuts.cut_points[stage.begin][1])].field
+        for tile in cuts.tiles(stage, Size(given.columns.size, given.rows.size)).forward:
+            made = fields[id(cuts.outputs_of(stage.begin, stage.end)[0])].field
             rows.add(tile.own[0].whole[0].start * made.rows.stride)
             columns.add(tile.own[0].whole[1].start * made.columns.stride)
     return sorted(rows - {0}), sorted(columns - {0})
@@ -211,13 +213,13 @@ def cost(shared: Path, *, size: Size = HD, repeats: int = 3) -> Iterator[Figure]
     """Compare the time of a gradient in tiles with that of the whole picture."""
     import tensorflow as tf
 
-    from renderer.dreaming.evaluator import WholeSight
+    from renderer.dreaming.evaluator import Evaluator
 
     for name, layers in (("inception_v3", ["mixed4"]), ("dreamnet", ["objects"]), ("vgg16", ["block4_conv3"])):
         network = open_network(name, shared, precision="auto" if name != "vgg16" else "float32")
         picture = tf.constant(photograph(shared, size))
         judge = _mean_of(layers)
-        whole = WholeSight(network, layers)
+        whole = Evaluator(network, layers)
         sights: dict[str, Any] = {"whole": tf.function(lambda given, whole=whole, judge=judge: whole(given, judge))}
         looks = {slack: tiled(network, layers, size, slack=slack)(network, layers) for slack in (4.0, 2.0, 1.1)}
         sights |= {f"{slack:g} times the least memory": look for slack, look in looks.items()}

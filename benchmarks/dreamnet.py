@@ -120,7 +120,7 @@ def speed(bench: Bench) -> list[Figure]:
         for round_ in range(26):
             for climber, own, spent in zip(climbers, times, busy, strict=True):
                 start, begun = time.perf_counter(), time.process_time()
-                climber.climb(picture, shifts=shifts, sizes=sizes)
+                climber.ascend(picture, shifts=shifts, sizes=sizes)
                 if round_ >= 2:  # the first ones trace and warm up
                     own.append((time.perf_counter() - start) / len(sizes))
                     spent.append(time.process_time() - begun)

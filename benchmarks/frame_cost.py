@@ -85,8 +85,8 @@ def bare_steps(dreamer: Any, canvas: Frame, settings: Settings) -> list[tuple[Si
     from renderer.dreaming.ascent.octaves import pad_to, resize
 
     ascent = dreamer.ascents[-1]
-    aim, shape = ascent.aim(), tf.TensorSpec((None, None, 3), tf.float32)
-    gradient = tf.function(lambda seen: ascent.gradient(seen, aim), input_signature=[shape])
+    inputs, shape = ascent.inputs(), tf.TensorSpec((None, None, 3), tf.float32)
+    gradient = tf.function(lambda seen: ascent.gradient(seen, inputs), input_signature=[shape])
     dream = settings.dream
     sizes = dreamer.pyramid.sizes(settings.film.size, smallest=dreamer.smallest)
     found: list[tuple[Size, Callable[[], Any]]] = []
@@ -183,4 +183,4 @@ def _one_step(settings: Settings) -> Callable[[], Any]:
     canvas = first_canvas(settings, None)
     ascent = assemble(settings, canvas).dreamer.ascents[-1]
     shifts, sizes = np.array([[3, 5]], np.int32), np.array([0.01], np.float32)
-    return lambda: ascent.climb(canvas, shifts=shifts, sizes=sizes)
+    return lambda: ascent.ascend(canvas, shifts=shifts, sizes=sizes)

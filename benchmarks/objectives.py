@@ -1,4 +1,4 @@
-"""Figures of the ways of dreaming: do they reach what they aim at, and what do they cost.
+"""Figures of the ways of dreaming: do they reach what they inputs at, and what do they cost.
 
 python -m benchmarks.objectives class|guide|style|cost|all --shared ../shared [--pictures FOLDER]
 """
@@ -162,12 +162,12 @@ def gram_distance(network: Network, layers: Sequence[str], one: Frame, other: Fr
 def costs(shared: Path, networks: Sequence[str], *, rounds: int = 9) -> Iterator[Figure]:
     """Measure a gradient step of every objective against one of `square`, in turn, at 320x240."""
     runtime.prepare()
-    from renderer.dreaming.objectives.objective_terms import KINDS
+    from renderer.dreaming.objectives.objective_terms import OBJECTIVES
 
     canvas, other = photos(shared, [7, 400])
     for network, layer in ((name, GUIDED[name]) for name in networks):
         steps = {}
-        for kind in (kind for kind in KINDS if kind != "logit"):  # of a head, which is another network
+        for kind in (kind for kind in OBJECTIVES if kind != "logit"):  # of a head, which is another network
             steps[kind] = one_step(settings_for(network, shared, f"dream.layers={kind}@{layer}"), kind, canvas, other)
         times: dict[str, list[float]] = {kind: [] for kind in steps}
         for round_ in range(rounds + 1):
@@ -185,17 +185,17 @@ def costs(shared: Path, networks: Sequence[str], *, rounds: int = 9) -> Iterator
 
 def one_step(settings: Settings, kind: str, canvas: Frame, other: Frame) -> Callable[[], Any]:
     """Return a call that takes one step of an objective."""
-    from renderer.dreaming.objectives.objective_terms import KINDS
-    from renderer.dreaming.objectives.references import Aims, Leaders
+    from renderer.dreaming.objectives.objective_terms import OBJECTIVES
+    from renderer.dreaming.objectives.references import InputsBuilder
 
-    reference = KINDS[kind].reference
-    led = {reference.picture: other} if reference and reference.picture != "canvas" else {}
+    name = OBJECTIVES[kind].compares_with
+    led = {name: other} if name in ("guide", "style") else {}
     _, dreamer = open_dreamer(settings, still=True, guides=leading(**led))
     ascent = dreamer.ascents[-1]
-    leaders = Leaders(**{name: lambda _: other for name in led})
-    aim = Aims(ascent.objective, ascent.sight, leaders=leaders)(canvas)
+    pictures = dict.fromkeys(led, lambda _: other)
+    inputs = InputsBuilder(ascent.objective, ascent.evaluator, pictures=pictures)(canvas)
     shifts, sizes = np.array([[3, 5]], np.int32), np.array([0.01], np.float32)
-    return lambda: ascent.climb(canvas, shifts=shifts, sizes=sizes, aim=aim)
+    return lambda: ascent.ascend(canvas, shifts=shifts, sizes=sizes, inputs=inputs)
 
 
 def keeper(folder: Path | None) -> Keep:

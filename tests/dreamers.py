@@ -15,7 +15,7 @@ from renderer.render.carry import Carry, make_carry
 from renderer.render.settings import CarrySettings
 
 PLAIN = {"objective": "square", "steps": 2, "step_size": 0.012, "variety": 0.0}
-OWN = ("leaders", "sight", "rate", "seed", "around")
+OWN = ("pictures", "evaluator", "rate", "seed", "around")
 
 
 def dreamer_of(network: Any, **options: Any) -> Dreamer:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from dreamers import dreamer_of, square
 
 from renderer.dreaming.ascent.ascent import Ascent, without_edges
-from renderer.dreaming.ascent.colours import COLOURS
-from renderer.dreaming.ascent.gradients import CENTRES, SMOOTHERS
+from renderer.dreaming.ascent.gradients import CENTRES, COLOURS, SMOOTHERS
 from renderer.dreaming.ascent.octaves import CARRIES, RESAMPLERS, resize
 from renderer.dreaming.ascent.optimisers import OPTIMISERS
 from renderer.dreaming.ascent.parametrisation import PARAMETRISATIONS
 from renderer.dreaming.ascent.pyramid import Pyramid
 from renderer.dreaming.ascent.transforms import MOVES, matrices, warp, warp_back
-from renderer.dreaming.evaluator import WholeSight
-from renderer.dreaming.objectives.penalties import PENALTIES
+from renderer.dreaming.evaluator import Evaluator
+from renderer.dreaming.objectives.objective_terms import PENALTIES
 from renderer.dreaming.settings import AscentSettings, OctaveSettings
 from renderer.errors import UsageError
 from renderer.frame import Size
 
 RNG = np.random.default_rng(11)
 PLAIN = AscentSettings()
+Climbed = namedtuple("Climbed", "picture values")
 LOUD = tf.constant(RNG.normal(0, 1, (33, 40, 3)).astype(np.float32))
 
 
@@ -32,16 +34,16 @@ def _drawn_anew():
     RNG.bit_generator.state = np.random.default_rng(11).bit_generator.state
 
 
-class Apart(WholeSight):
-    """Looks like `WholeSight`, but not as a part of a graph."""
+class Apart(Evaluator):
+    """An evaluator that is no part of a graph."""
 
     in_graph = False
 
 
-def climb(network, picture, *, steps=6, size=0.01, jitter=9, sight=WholeSight, settings=PLAIN, graph=None, **options):
-    ascent = Ascent(network, square("deep"), settings=settings, sight=sight, **(graph or {}))
+def climb(network, picture, *, steps=6, size=0.01, jitter=9, settings=PLAIN, graph=None, **options):
+    ascent = Ascent(network, square("deep"), settings=settings, **(graph or {}))
     shifts = np.random.default_rng(0).integers(-jitter, jitter + 1, (steps, 2), dtype=np.int32)
-    return ascent, ascent.climb(picture, shifts=shifts, sizes=np.full(steps, size, np.float32), **options)
+    return ascent, Climbed(*ascent.ascend(picture, shifts=shifts, sizes=np.full(steps, size, np.float32), **options))
 
 
 @pytest.mark.parametrize("written", PARAMETRISATIONS)
@@ -100,7 +102,7 @@ def test_a_sight_that_is_no_part_of_a_graph_climbs_just_the_same(tiny_network, p
     weights = (0.1,) * len(graph.get("penalties", ()))
     options = {"settings": AscentSettings(**settings), "graph": graph, "turns": turns, "weights": weights}
     _, whole = climb(tiny_network, picture, **options)
-    _, apart = climb(tiny_network, picture, sight=Apart, **options)
+    _, apart = climb(tiny_network, picture, **{**options, "graph": {**graph, "evaluator": Apart}})
     np.testing.assert_allclose(apart.picture, whole.picture, atol=2e-4)
     np.testing.assert_allclose(apart.values, whole.values, rtol=1e-3)
 
@@ -177,14 +179,14 @@ def test_a_mirrored_picture_is_exact_and_no_turn_is_the_picture_itself():
 def test_a_turned_step_follows_the_true_gradient(tiny_network, picture):
     turn = matrices({"rotate": 20.0, "scale": 0.2}, keys=(3, 0, 0), steps=1)
     ascent = Ascent(tiny_network, square("deep"), settings=AscentSettings(normalise="none"), turned=True)
-    climbed = ascent.climb(picture, shifts=np.array([[3, -2]], np.int32), sizes=np.ones(1, np.float32), turns=turn)
+    climbed, _ = ascent.ascend(picture, shifts=np.array([[3, -2]], np.int32), sizes=np.ones(1, np.float32), turns=turn)
 
     def value(shown):
         return ascent.value(warp(tf.roll(tf.constant(shown), (3, -2), (0, 1)), turn[0]).numpy())
 
     direction = RNG.normal(0, 1, picture.shape).astype(np.float32)
     slope = (value(picture + 1e-3 * direction) - value(picture - 1e-3 * direction)) / 2e-3
-    assert ((climbed.picture - picture) * direction).sum() == pytest.approx(slope, rel=0.02, abs=1e-4)
+    assert ((climbed - picture) * direction).sum() == pytest.approx(slope, rel=0.02, abs=1e-4)
 
 
 @pytest.mark.parametrize("size", [(32, 48), (31, 45), (16, 17), (5, 5)])

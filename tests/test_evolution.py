@@ -50,10 +50,10 @@ def test_a_dream_without_steps_has_nothing_to_show(tmp_path, monkeypatch, tiny_n
 
 def test_fewer_steps_than_pictures_in_a_row_are_all_shown():
     recorder = Recorder(columns=6)
-    from renderer.dreaming.ascent.dreamer import Moment
+    from renderer.dreaming.ascent.dreamer import StepReport
 
     for step in (1, 2, 3):
-        recorder(Moment(octave=1, step=step, steps=3, picture=np.zeros((4, 4, 3), np.float32), value=step))
+        recorder(StepReport(octave=1, step=step, steps=3, picture=np.zeros((4, 4, 3), np.float32), value=step))
     assert [shot.step for shot in recorder.shots] == [1, 2, 3]
     assert recorder.values == [[], [1, 2, 3]]
 

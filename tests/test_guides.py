@@ -102,15 +102,6 @@ def test_files_can_be_moved_all_at_once():
     assert files_of(with_files(moved, {})) == {}
 
 
-def test_the_objectives_that_heed_a_guide_are_those_that_read_one():
-    from renderer.dreaming.objectives.objective_terms import KINDS
-
-    for name, kinds in guides_module.HEEDED.items():
-        assert {kind for kind, entry in KINDS.items() if entry.reference and entry.reference.picture == name} == {
-            *kinds
-        }
-
-
 @pytest.mark.parametrize(
     ("values", "kinds"),
     [

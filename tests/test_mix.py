@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dreamers import dreamer_of
 
-from renderer.dreaming.objectives.channel_weights import RANKS, Rank
+from renderer.dreaming.objectives.channel_weights import CHANNEL_CHOICES, ChannelChoice
 from renderer.dreaming.objectives.objective import Objective, Term
 from renderer.dreaming.objectives.objective_spec import added, class_mix, cycled, parse_mix
 from renderer.errors import UsageError
@@ -23,7 +23,7 @@ def test_a_mix_reads_kinds_layers_channels_ranks_and_places():
             Term("square", "a", None, 1.0),
             Term("square", "b", 3, -0.5),
             Term("style", "a", None, 2.0),
-            Term("square", "b", None, 1.0, Rank("strongest", 8)),
+            Term("square", "b", None, 1.0, ChannelChoice("strongest", 8)),
             Term("mean", "b", 3, 1.0, None, (0.5, 1.0)),
             Term("square", "a", None, 1.0, None, (0.0, 0.25)),
         )
@@ -97,16 +97,16 @@ def test_classes_are_channels_of_the_head():
 ACTIVITY = np.array([0.0, 5.0, 1.0, 3.0, 0.0, 2.0], np.float32)
 
 
-@pytest.mark.parametrize("rule", list(RANKS))
+@pytest.mark.parametrize("rule", list(CHANNEL_CHOICES))
 def test_every_rank_weighs_some_channels_alike_with_a_mean_of_one(rule):
-    weights = Rank(rule, 2).weights(ACTIVITY)
+    weights = ChannelChoice(rule, 2).weights(ACTIVITY)
     assert weights.mean() == pytest.approx(1)
     assert len(set(weights[weights > 0])) == 1
     assert 0 < (weights > 0).sum() < 6
 
 
 def test_ranks_choose_by_how_channels_answer():
-    chosen = {rule: set(np.flatnonzero(Rank(rule, 2).weights(ACTIVITY))) for rule in RANKS}
+    chosen = {rule: set(np.flatnonzero(ChannelChoice(rule, 2).weights(ACTIVITY))) for rule in CHANNEL_CHOICES}
     assert chosen["strongest"] == {1, 3}
     assert chosen["weakest"] == {2, 5}  # those that are silent give no direction
     assert chosen["average"] == {2, 5}
@@ -121,10 +121,10 @@ def test_a_rank_that_leaves_no_channels_is_refused(tiny_network):
 def test_ranks_follow_the_canvas(tiny_network, picture):
     """The strongest channel of a canvas is dreamed as that channel is by its number."""
     dreamer = dreamer_of(tiny_network, layers={"deep:strongest1": 1.0}, octaves=1, jitter=0)
-    number = int(dreamer.ascents[0].sight.look(picture)["deep"].numpy().mean((0, 1, 2)).argmax())
+    number = int(dreamer.ascents[0].evaluator.activations(picture)["deep"].numpy().mean((0, 1, 2)).argmax())
     by_number = dreamer_of(tiny_network, layers={f"deep:{number}": 1.0}, octaves=1, jitter=0)
-    ranked, numbered = (one(picture, frame=0, seconds=0.0)[0] for one in (dreamer, by_number))
-    np.testing.assert_array_equal(ranked, numbered)
+    chooses_channels, numbered = (one(picture, frame=0, seconds=0.0)[0] for one in (dreamer, by_number))
+    np.testing.assert_array_equal(chooses_channels, numbered)
     assert dreamer.ascents[0]._step is by_number.ascents[0]._step  # which channels is no part of the graph
 
 

@@ -6,13 +6,14 @@ import pytest
 import tensorflow as tf
 
 from renderer.dreaming.ascent.ascent import Ascent
-from renderer.dreaming.evaluator import WholeSight
+from renderer.dreaming.evaluator import Evaluator
 from renderer.dreaming.objectives.objective import Objective, Term
 from renderer.dreaming.objectives.objective_spec import parse_mix
-from renderer.dreaming.objectives.objective_terms import KINDS
-from renderer.dreaming.objectives.references import Aims, Leaders
+from renderer.dreaming.objectives.objective_terms import OBJECTIVES
+from renderer.dreaming.objectives.references import InputsBuilder
 from renderer.dreaming.settings import AscentSettings
 
+SIX = {"shifts": np.zeros((6, 2), np.int32), "sizes": np.full(6, 0.004, np.float32)}
 ACTIVATIONS = {
     "a": tf.random.stateless_normal((1, 3, 4, 5), (1, 2)),
     "b": tf.random.stateless_normal((1, 2, 2, 6), (3, 4)),
@@ -27,34 +28,36 @@ def other():
 
 
 def climber(network, mix, kind, canvas, other):
-    """An ascent, and what it heeds on a canvas where the other picture leads."""
+    """An ascent, and its inputs on a canvas where the other picture is guide and style."""
     ascent = Ascent(network, parse_mix(mix, kind=kind), settings=AscentSettings(normalise="std"))
-    leaders = Leaders(guide=lambda seconds: other, style=lambda seconds: other)
-    return ascent, Aims(ascent.objective, ascent.sight, leaders=leaders)(canvas)
+    pictures = dict.fromkeys(("guide", "style"), lambda seconds: other)
+    return ascent, InputsBuilder(ascent.objective, ascent.evaluator, pictures=pictures)(canvas)
 
 
-def value(ascent, picture, aim):
-    return float(ascent.gradient(tf.constant(picture), aim)[0])
+def value(ascent, picture, inputs):
+    return float(ascent.gradient(tf.constant(picture), inputs)[0])
 
 
 def test_the_terms_of_a_mix_are_weighed_and_added():
     objective = parse_mix({"square@a:1": 0.2, "b": 3.0, "a": -1.0}, kind="mean")
-    found = objective(ACTIVATIONS, objective.aim({"a": 5, "b": 6}))
+    found = objective(ACTIVATIONS, objective.inputs({"a": 5, "b": 6}))
     a, b = ACTIVATIONS["a"].numpy(), ACTIVATIONS["b"].numpy()
     np.testing.assert_allclose(found, 0.2 * (a[..., 1] ** 2).mean() + 3 * b.mean() - a.mean(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", list(KINDS))
+@pytest.mark.parametrize("kind", list(OBJECTIVES))
 def test_every_objective_has_its_true_gradient_and_rises_along_it(tiny_network, picture, other, kind):
     begin = np.ascontiguousarray(picture[:, ::-1])  # away from the canvas: nothing differs from itself
-    ascent, aim = climber(tiny_network, {"deep": 1.0, "middle:2": 0.5}, kind, picture, other)
-    _, gradient = ascent.gradient(tf.constant(begin), aim)
+    ascent, inputs = climber(tiny_network, {"deep": 1.0, "middle:2": 0.5}, kind, picture, other)
+    _, gradient = ascent.gradient(tf.constant(begin), inputs)
     direction = gradient.numpy() / np.linalg.norm(gradient.numpy())
     step = 1e-2
-    ahead, behind = (value(ascent, begin + sign * step * direction, aim) for sign in (1, -1))
+    ahead, behind = (value(ascent, begin + sign * step * direction, inputs) for sign in (1, -1))
     assert (ahead - behind) / (2 * step) == pytest.approx(float((gradient.numpy() * direction).sum()), rel=0.05)
-    climbed = ascent.climb(begin, shifts=np.zeros((6, 2), np.int32), sizes=np.full(6, 0.004, np.float32), aim=aim)
-    assert value(ascent, climbed.picture, aim) > value(ascent, begin, aim)
+    climbed, _ = ascent.ascend(
+        begin, shifts=np.zeros((6, 2), np.int32), sizes=np.full(6, 0.004, np.float32), inputs=inputs
+    )
+    assert value(ascent, climbed, inputs) > value(ascent, begin, inputs)
 
 
 @pytest.mark.parametrize("layer", ["deep:weakest4", "shallow(0.4,0.6)", "picture"])
@@ -63,34 +66,38 @@ def test_objectives_rise_on_some_channels_at_a_place_and_in_the_picture_itself(
     tiny_network, picture, other, kind, layer
 ):
     begin = np.ascontiguousarray(picture[:, ::-1])
-    ascent, aim = climber(tiny_network, {layer: 1.0}, kind, picture, other)
-    climbed = ascent.climb(begin, shifts=np.zeros((6, 2), np.int32), sizes=np.full(6, 0.004, np.float32), aim=aim)
-    assert value(ascent, climbed.picture, aim) > value(ascent, begin, aim)
+    ascent, inputs = climber(tiny_network, {layer: 1.0}, kind, picture, other)
+    climbed, _ = ascent.ascend(
+        begin, shifts=np.zeros((6, 2), np.int32), sizes=np.full(6, 0.004, np.float32), inputs=inputs
+    )
+    assert value(ascent, climbed, inputs) > value(ascent, begin, inputs)
 
 
-@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"target", "logit"}))  # to which the others count
+@pytest.mark.parametrize("kind", sorted(set(OBJECTIVES) - {"target", "logit"}))  # to which the others count
 def test_a_channel_alone_is_to_every_objective_a_layer_of_one_channel(tiny_network, picture, other, kind):
-    sight = WholeSight(tiny_network, ["deep"])
+    evaluator = Evaluator(tiny_network, ["deep"])
     whole, alone = (Objective((Term(kind, "deep", channel),)) for channel in (2, None))
-    aims = Aims(whole, sight, leaders=Leaders(guide=lambda _: other, style=lambda _: other))
-    seen = sight.look(tf.constant(np.ascontiguousarray(picture[:, ::-1])))["deep"]
-    aim = aims(picture)
-    narrow = alone.aim({"deep": 1}, references={name: _only(kept, 2, kind) for name, kept in aim.references.items()})
-    assert float(whole({"deep": seen}, aim)) == pytest.approx(
+    inputs_of = InputsBuilder(whole, evaluator, pictures=dict.fromkeys(("guide", "style"), lambda _: other))
+    seen = evaluator.activations(tf.constant(np.ascontiguousarray(picture[:, ::-1])))["deep"]
+    inputs = inputs_of(picture)
+    narrow = alone.inputs(
+        {"deep": 1}, references={name: _only(kept, 2, kind) for name, kept in inputs.references.items()}
+    )
+    assert float(whole({"deep": seen}, inputs)) == pytest.approx(
         float(alone({"deep": seen[..., 2:3]}, narrow)), rel=1e-4, abs=1e-7
     )
 
 
 def _only(reference, channel, kind):
     kept = reference[..., channel : channel + 1]
-    return kept[channel : channel + 1] if KINDS[kind].reference.form == "gram" else kept
+    return kept[channel : channel + 1] if OBJECTIVES[kind].features == "gram" else kept
 
 
 def test_the_style_objective_is_that_of_gatys():
     rng = np.random.default_rng(0)
     seen, wanted = (rng.uniform(0, 1, shape).astype(np.float32) for shape in ((1, 5, 6, 4), (4, 4)))
     wanted = wanted @ wanted.T
-    found = KINDS["style"].judge(tf.constant(seen), tf.ones(4), tf.constant(wanted))
+    found = OBJECTIVES["style"].function(tf.constant(seen), tf.ones(4), tf.constant(wanted))
     flat = seen.reshape(-1, 4)
     gram = flat.T @ flat / len(flat)
     assert float(found) == pytest.approx(-((gram - wanted) ** 2).sum() / (wanted**2).sum(), rel=1e-5)
@@ -102,7 +109,7 @@ def test_the_guide_objective_has_the_gradient_of_googles_notebook():
     seen = tf.constant(x)
     with tf.GradientTape() as tape:
         tape.watch(seen)
-        found = KINDS["guide"].judge(seen, tf.ones(5), tf.constant(y))
+        found = OBJECTIVES["guide"].function(seen, tf.ones(5), tf.constant(y))
     # The published recipe: A = x.T y; the gradient is y[:, A.argmax(1)].
     flat = x.reshape(-1, 5).T
     wanted = y.T[:, (flat.T @ y.T).argmax(1)]
@@ -112,9 +119,9 @@ def test_the_guide_objective_has_the_gradient_of_googles_notebook():
 def test_guides_of_any_size_are_matched_in_pieces(monkeypatch):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(1, 9, 11, 5)).astype(np.float32), rng.normal(size=(13, 5)).astype(np.float32)
-    whole = KINDS["guide"].judge(tf.constant(x), tf.ones(5), tf.constant(y))
+    whole = OBJECTIVES["guide"].function(tf.constant(x), tf.ones(5), tf.constant(y))
     monkeypatch.setattr("renderer.dreaming.objectives.objective_terms.MATCHES_AT_ONCE", 64)
-    pieces = KINDS["guide"].judge(tf.constant(x), tf.ones(5), tf.constant(y))
+    pieces = OBJECTIVES["guide"].function(tf.constant(x), tf.ones(5), tf.constant(y))
     assert float(pieces) == pytest.approx(float(whole), rel=1e-6)
 
 
@@ -122,7 +129,7 @@ def test_regions_that_are_alike_are_not_diverse():
     tile = np.random.default_rng(0).uniform(0, 1, (1, 4, 4, 6)).astype(np.float32)
     alike = tf.constant(np.tile(tile, (1, 2, 3, 1)))
     unlike = tf.concat([alike[:, :, :4] * [1.0, 0, 0, 0, 0, 0], alike[:, :, 4:]], 2)
-    judge = KINDS["diversity"].judge
+    judge = OBJECTIVES["diversity"].function
     assert float(judge(alike, tf.ones(6), tf.zeros(()))) == pytest.approx(-1, abs=1e-5)
     assert float(judge(unlike, tf.ones(6), tf.zeros(()))) > -0.9
 
@@ -131,7 +138,7 @@ def test_a_target_of_some_channels_holds_the_others():
     rng = np.random.default_rng(0)
     canvas = rng.uniform(0, 1, (1, 3, 3, 4)).astype(np.float32)
     weights = np.array([4, 0, 0, 0], np.float32)
-    judge = KINDS["target"].judge
+    judge = OBJECTIVES["target"].function
     raised = canvas * np.array([2, 1, 1, 1], np.float32)
     assert float(judge(tf.constant(raised), tf.constant(weights), tf.constant(canvas))) == pytest.approx(0, abs=1e-6)
     assert float(judge(tf.constant(canvas), tf.constant(weights), tf.constant(canvas))) < -0.01
@@ -140,20 +147,20 @@ def test_a_target_of_some_channels_holds_the_others():
 def test_a_neuron_is_one_channel_at_one_place(tiny_network, picture):
     objective = parse_mix({"deep:5(0.5,0.25)": 1.0}, kind="mean")
     ascent = Ascent(tiny_network, objective)
-    seen = ascent.sight.look(tf.constant(picture))["deep"].numpy()[0]
+    seen = ascent.evaluator.activations(tf.constant(picture))["deep"].numpy()[0]
     down, across = int(0.25 * seen.shape[0]), int(0.5 * seen.shape[1])
-    assert value(ascent, picture, ascent.aim()) == pytest.approx(float(seen[down, across, 5]), rel=1e-5)
+    assert value(ascent, picture, ascent.inputs()) == pytest.approx(float(seen[down, across, 5]), rel=1e-5)
 
 
 def test_what_is_meant_for_a_place_stays_there_while_the_picture_is_rolled(tiny_network, picture):
     """A roll by whole strides of the layer changes nothing: maps and places go along."""
     for mix in ({"content@shallow": 1.0}, {"mean@shallow:3(0.6,0.4)": 1.0}, {"difference@picture": 1.0}):
         ascent = Ascent(tiny_network, parse_mix(mix, kind="mean"))
-        aim = Aims(ascent.objective, ascent.sight)(picture)
+        inputs = InputsBuilder(ascent.objective, ascent.evaluator)(picture)
         begin = np.ascontiguousarray(np.tile(picture.mean((0, 1)), (32, 48, 1)) + 0.1 * picture)
         shift, size = np.array([8, -12], np.int32), np.array([32, 48], np.int32)
-        still = value(ascent, begin, aim)
-        rolled = value(ascent, np.roll(begin, shift, (0, 1)), aim.rolled(tf.constant(shift), tf.constant(size)))
+        still = value(ascent, begin, inputs)
+        rolled = value(ascent, np.roll(begin, shift, (0, 1)), inputs.rolled(tf.constant(shift), tf.constant(size)))
         assert rolled == pytest.approx(still, rel=0.05)
         if mix.get("difference@picture"):
             assert rolled == pytest.approx(still, rel=1e-5)
@@ -162,19 +169,21 @@ def test_what_is_meant_for_a_place_stays_there_while_the_picture_is_rolled(tiny_
 def test_a_head_is_a_layer_of_one_place():
     objective = parse_mix({"logit@scores:3": 2.0}, kind="mean")
     scores = tf.constant([[0.0, 1.0, 2.0, 5.0]])
-    assert float(objective({"scores": scores}, objective.aim({"scores": 4}))) == pytest.approx(10.0, rel=1e-3)
+    assert float(objective({"scores": scores}, objective.inputs({"scores": 4}))) == pytest.approx(10.0, rel=1e-3)
 
 
 def test_a_class_that_is_silent_still_has_a_direction():
     """Scores are never negative: where a class sees nothing, its own gradient is 0."""
     scores = tf.Variable([[[[-0.5, 1.0, 2.0]]]])
     with tf.GradientTape() as tape:
-        found = KINDS["logit"].judge(tf.nn.relu(scores), tf.constant([3.0, 0.0, 0.0]), tf.zeros(()))
+        found = OBJECTIVES["logit"].function(tf.nn.relu(scores), tf.constant([3.0, 0.0, 0.0]), tf.zeros(()))
     assert np.abs(tape.gradient(found, scores).numpy()).max() > 0
 
 
 def test_drifting_channels_leave_what_is_compared_alone():
     drift = {"a": np.array([0.1, 1.9], np.float32)}
-    aims = [Objective((Term(kind, "a"),)).aim({"a": 2}, emphasis=drift) for kind in ("square", "style", "content")]
-    assert [aim.emphasis[0].numpy().tolist() for aim in aims[1:]] == [[1, 1], [1, 1]]
-    np.testing.assert_array_equal(aims[0].emphasis[0], drift["a"])
+    inputs_of = [
+        Objective((Term(kind, "a"),)).inputs({"a": 2}, channel_weights=drift) for kind in ("square", "style", "content")
+    ]
+    assert [inputs.channel_weights[0].numpy().tolist() for inputs in inputs_of[1:]] == [[1, 1], [1, 1]]
+    np.testing.assert_array_equal(inputs_of[0].channel_weights[0], drift["a"])

@@ -8,7 +8,7 @@ from dreamers import carry_of, dreamer_of, governor_of
 
 from renderer.dreaming.ascent.ascent import Ascent
 from renderer.dreaming.governor import Tone, measure
-from renderer.dreaming.objectives.channel_weights import Drift
+from renderer.dreaming.objectives.channel_weights import ChannelWaves
 from renderer.dreaming.objectives.objective_spec import parse_mix
 from renderer.errors import UsageError
 from renderer.films.render_setup import assemble
@@ -55,9 +55,9 @@ def test_steps_have_the_length_of_their_time(tiny_network, picture, name):
 
 
 def test_channels_drift_as_far_as_their_time_says():
-    drift = Drift(amount=lambda t: t, seed=1)
+    drift = ChannelWaves(amount=lambda t: t, seed=1)
     np.testing.assert_array_equal(drift.weights("a", 5, 0.0), np.ones(5))
-    np.testing.assert_array_equal(drift.weights("a", 5, 1.0), Drift(amount=1.0, seed=1).weights("a", 5, 1.0))
+    np.testing.assert_array_equal(drift.weights("a", 5, 1.0), ChannelWaves(amount=1.0, seed=1).weights("a", 5, 1.0))
 
 
 def test_the_governor_aims_at_what_its_time_says_and_lets_go_at_an_amount_of_0(picture):
@@ -138,7 +138,7 @@ def test_a_film_reads_every_value_over_time_from_its_settings():
     parts = assemble(settings, canvas)
     np.testing.assert_allclose(parts.dreamer.objective.weights(1.5), [0.25, 3.0])
     assert settings.over_time_in("dream")["step_size"](1.5) == pytest.approx(0.015)
-    assert parts.dreamer.drift.amount(1.0) == 0.5
+    assert parts.dreamer.channel_waves.amount(1.0) == 0.5
     start = measure(canvas)
     wanted = parts.governor.wanted(start, 1.0)
     held = settings.over_time_in("governor")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from dreamers import dreamer_of
 
-from renderer.dreaming.evaluator import WholeSight
+from renderer.dreaming.evaluator import Evaluator
 from renderer.dreaming.objectives.objective_spec import parse_mix
-from renderer.dreaming.objectives.references import Aims, Leaders, covering
+from renderer.dreaming.objectives.references import InputsBuilder, covering
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Size
 
@@ -15,23 +15,23 @@ def guide_of(height, width, seed=0):
     return np.random.default_rng(seed).uniform(0, 1, (height, width, 3)).astype(np.float32)
 
 
-def aims(network, mix, **leaders):
+def builder(network, mix, **pictures):
     objective = parse_mix(mix, kind="mean")
-    return Aims(objective, WholeSight(network, objective.layers), leaders=Leaders(**leaders), smallest=16)
+    return InputsBuilder(objective, Evaluator(network, objective.layers), pictures=pictures, smallest=16)
 
 
 def test_a_guide_keeps_its_size_and_shrinks_with_the_octaves(tiny_network, picture):
     guide = guide_of(40, 64)
-    aim = aims(tiny_network, {"guide@shallow": 1.0}, guide=lambda seconds: guide)
-    assert aim(picture, scale=1.0).references["guide vectors shallow"].shape == (20 * 32, 8)
-    assert aim(picture[::2, ::2], scale=0.5).references["guide vectors shallow"].shape == (10 * 16, 8)
+    inputs = builder(tiny_network, {"guide@shallow": 1.0}, guide=lambda seconds: guide)
+    assert inputs(picture, scale=1.0).references["guide vectors shallow"].shape == (20 * 32, 8)
+    assert inputs(picture[::2, ::2], scale=0.5).references["guide vectors shallow"].shape == (10 * 16, 8)
     # Not below what the network can take.
-    assert aim(picture[::4, ::4], scale=0.1).references["guide vectors shallow"].shape == (8 * 13, 8)
+    assert inputs(picture[::4, ::4], scale=0.1).references["guide vectors shallow"].shape == (8 * 13, 8)
 
 
 def test_what_compares_place_by_place_gets_the_guide_at_the_size_of_the_canvas(tiny_network, picture):
     guide = guide_of(40, 64)
-    both = aims(tiny_network, {"inversion@shallow": 1.0, "direction@deep": 1.0}, guide=lambda seconds: guide)
+    both = builder(tiny_network, {"inversion@shallow": 1.0, "direction@deep": 1.0}, guide=lambda seconds: guide)
     found = both(picture).references
     assert found["guide map shallow"].shape == (1, 16, 24, 8)
     assert found["guide mean deep"].shape == (16,)
@@ -39,24 +39,24 @@ def test_what_compares_place_by_place_gets_the_guide_at_the_size_of_the_canvas(t
 
 def test_a_guide_that_stays_is_looked_at_once_an_octave_and_one_that_moves_each_time(tiny_network, picture):
     still, looks = guide_of(40, 64), []
-    aim = aims(tiny_network, {"direction@deep": 1.0}, guide=lambda seconds: still)
-    one, again = (aim(picture, seconds=seconds).references["guide mean deep"] for seconds in (0.0, 1.0))
+    inputs = builder(tiny_network, {"direction@deep": 1.0}, guide=lambda seconds: still)
+    one, again = (inputs(picture, seconds=seconds).references["guide mean deep"] for seconds in (0.0, 1.0))
     assert one is again
-    moving = aims(tiny_network, {"direction@deep": 1.0}, guide=lambda seconds: guide_of(40, 64, int(seconds)))
+    moving = builder(tiny_network, {"direction@deep": 1.0}, guide=lambda seconds: guide_of(40, 64, int(seconds)))
     looks = [moving(picture, seconds=seconds).references["guide mean deep"].numpy() for seconds in (0.0, 1.0)]
     assert np.abs(looks[0] - looks[1]).max() > 1e-4
 
 
 def test_what_is_compared_with_the_canvas_is_of_this_octave(tiny_network, picture):
-    aim = aims(tiny_network, {"content@shallow": 1.0, "difference@picture": 1.0})
+    inputs = builder(tiny_network, {"content@shallow": 1.0, "difference@picture": 1.0})
     for canvas in (picture, picture[::2, ::2]):
-        found = aim(np.ascontiguousarray(canvas)).references
+        found = inputs(np.ascontiguousarray(canvas)).references
         np.testing.assert_array_equal(found["canvas map picture"][0], canvas)
         assert found["canvas map shallow"].shape[1:3] == (canvas.shape[0] // 2, canvas.shape[1] // 2)
 
 
 @pytest.mark.parametrize(
-    ("mix", "leaders", "what"),
+    ("mix", "pictures", "what"),
     [
         ({"guide@deep": 1.0}, (), "'guide' needs a guide picture.*--guide"),
         ({"cosine@deep": 1.0, "direction@deep": 1.0}, ("style",), "cosine, direction need a guide picture"),
@@ -64,20 +64,20 @@ def test_what_is_compared_with_the_canvas_is_of_this_octave(tiny_network, pictur
         ({"deep": 1.0}, ("style",), "A style is given with .*guide.style.*nothing heeds it.*style@LAYER"),
     ],
 )
-def test_leaders_that_lack_or_lead_nothing_are_refused(tiny_network, mix, leaders, what):
-    given = Leaders(**{name: lambda seconds: guide_of(32, 32) for name in leaders})
+def test_guides_that_are_lacking_or_compared_with_nothing_are_refused(tiny_network, mix, pictures, what):
+    given = dict.fromkeys(pictures, lambda seconds: guide_of(32, 32))
     with pytest.raises(UsageError, match=what):
-        dreamer_of(tiny_network, layers=mix, leaders=given)
+        dreamer_of(tiny_network, layers=mix, pictures=given)
 
 
 def test_a_guide_too_small_for_the_network_is_refused(tiny_network, picture):
     with pytest.raises(BadInput, match=r"guide picture is 40x12: too small.*16 pixels"):
-        aims(tiny_network, {"guide@deep": 1.0}, guide=lambda seconds: guide_of(12, 40))(picture)
+        builder(tiny_network, {"guide@deep": 1.0}, guide=lambda seconds: guide_of(12, 40))(picture)
 
 
 def test_a_guide_that_ends_is_told_of(tiny_network, picture):
     with pytest.raises(UsageError, match="no guide picture at 2 s"):
-        aims(tiny_network, {"guide@deep": 1.0}, guide=lambda seconds: None)(picture, seconds=2.0)
+        builder(tiny_network, {"guide@deep": 1.0}, guide=lambda seconds: None)(picture, seconds=2.0)
 
 
 def test_covering_fills_the_size_and_keeps_the_middle():
@@ -94,7 +94,7 @@ def test_a_led_dream_comes_nearer_to_what_leads_it(tiny_network, picture, kind):
     dreamer = dreamer_of(
         tiny_network,
         layers={f"{kind}@deep": 1.0},
-        leaders=Leaders(**{kind: lambda seconds: guide}),
+        pictures={kind: lambda seconds: guide},
         octaves=2,
         step_size=0.004,
     )

@@ -13,7 +13,7 @@ from dreamers import dreamer_of, governor_of, moving_camera
 from typer.testing import CliRunner
 
 from renderer.dreaming.governor import Tone, measure
-from renderer.dreaming.objectives.channel_weights import Drift
+from renderer.dreaming.objectives.channel_weights import ChannelWaves
 from renderer.errors import Interrupted, UsageError
 from renderer.films.film import Film
 from renderer.films.make import make_film
@@ -125,7 +125,10 @@ def test_the_camera_wanders_back_to_where_it_began():
 
 
 def test_channels_come_and_go_whole_times_and_as_often_as_without():
-    around, free = Drift(amount=1.0, period=2.0, seed=1, around=5.0), Drift(amount=1.0, period=2.0, seed=1)
+    around, free = (
+        ChannelWaves(amount=1.0, period=2.0, seed=1, around=5.0),
+        ChannelWaves(amount=1.0, period=2.0, seed=1),
+    )
     for t in (0.0, 1.3, 4.0):
         np.testing.assert_allclose(around.weights("a", 64, t), around.weights("a", 64, t + 5), rtol=1e-4)
     assert not np.allclose(around.weights("a", 64, 0), around.weights("a", 64, 2.5))
@@ -403,4 +406,4 @@ def test_animated_pictures_play_for_ever(tmp_path, ending, forever):
 
 def test_all_that_varies_in_a_loop_comes_round(tmp_path):
     parts = Film(settings=settings(*SMALL), out=tmp_path / "a.mp4").parts({})
-    assert parts.scene.ring.seconds == parts.scene.zoom.camera.around == parts.dreamer.drift.around == 0.5
+    assert parts.scene.ring.seconds == parts.scene.zoom.camera.around == parts.dreamer.channel_waves.around == 0.5

@@ -238,8 +238,8 @@ def test_choices_are_those_that_the_code_below_knows():
 
 def test_ways_of_normalising_and_objectives_are_those_that_the_dreamer_knows():
     from renderer.dreaming.ascent.gradients import NORMALISERS
-    from renderer.dreaming.objectives.objective_terms import KINDS
+    from renderer.dreaming.objectives.objective_terms import OBJECTIVES
 
     known = fields()
     assert set(allowed(known["dream.normalise"]).removeprefix("one of ").split(", ")) == set(NORMALISERS)
-    assert set(allowed(known["dream.objective"]).removeprefix("one of ").split(", ")) == set(KINDS)
+    assert set(allowed(known["dream.objective"]).removeprefix("one of ").split(", ")) == set(OBJECTIVES)

@@ -10,15 +10,15 @@ from dreamers import dreamer_of
 from keras import layers, ops
 
 from renderer import runtime
-from renderer.dreaming.evaluator import PICTURE, WholeSight
+from renderer.dreaming.evaluator import PICTURE, Evaluator
 from renderer.dreaming.networks.fold_batch_norm import Folded
 from renderer.dreaming.networks.network import Network
 from renderer.dreaming.networks.registry import NetworkSpec
 from renderer.dreaming.objectives.objective_spec import parse_mix
-from renderer.dreaming.tiles.receptive_field import WINDOWS, Reach, Seen, Span, nodes_between, walk
-from renderer.dreaming.tiles.tile_search import choose, least_budget
-from renderer.dreaming.tiles.tiled_evaluator import TiledSight, Tiles, TooLittle
-from renderer.dreaming.tiles.tiling import Anatomy
+from renderer.dreaming.tiles.receptive_field import WINDOWS, FieldAxis, ReceptiveField, TensorInfo, nodes_between, walk
+from renderer.dreaming.tiles.tile_search import choose_tiling, least_budget
+from renderer.dreaming.tiles.tiled_evaluator import TiledEvaluator, TiledEvaluatorFactory
+from renderer.dreaming.tiles.tiling import GraphCuts
 from renderer.errors import UsageError
 from renderer.films import render_setup as parts
 from renderer.films.first_frame import own_size
@@ -42,7 +42,7 @@ def randomised(model):
 
 
 def stem_of_valid_layers():
-    """Like Inception's: unpadded, three strides, branches of different reach, one of them pooled."""
+    """Like Inception's: unpadded, three strides, branches of different field, one of them pooled."""
     x = picture = keras.Input((None, None, 3))
     x = layers.Conv2D(6, 3, strides=2, activation="relu")(x)
     x = layers.Conv2D(6, 3, padding="same", activation="relu", name="first")(x)
@@ -106,9 +106,9 @@ def photo(size, seed=0):
 
 
 def tightest(network, wanted, size, *, slack=1.02):
-    """A sight with hardly more memory than it must have: as many stages and tiles as there can be."""
-    least = least_budget(Anatomy(network.cut([name for name in wanted if name != PICTURE]), itemsize=4), Size(*size))
-    return TiledSight(network, wanted, budget=int(least * slack))
+    """An evaluator with hardly more memory than it must have: as many stages and tiles as there can be."""
+    least = least_budget(GraphCuts(network.cut([name for name in wanted if name != PICTURE]), itemsize=4), Size(*size))
+    return TiledEvaluator(network, wanted, budget=int(least * slack))
 
 
 def squares(activations):
@@ -132,18 +132,18 @@ def farthest(found, wanted):
 @pytest.mark.parametrize("model", MODELS)
 def test_tiles_give_the_judgement_and_the_gradient_of_the_whole_picture(networks, model, wanted, size):
     network, picture = networks[model], photo(size)
-    value, gradient = WholeSight(network, wanted)(picture, squares)
-    sight = tightest(network, wanted, size)
-    stages = sight.tiling(Size(*size)).stages
+    value, gradient = Evaluator(network, wanted)(picture, squares)
+    evaluator = tightest(network, wanted, size)
+    stages = evaluator.tiling(Size(*size)).stages
     assert len(stages) > 1 or not stages[0].whole or model == "global"  # where one stage sees all, it may be all
-    found, slope = sight(picture, squares)
+    found, slope = evaluator(picture, squares)
     assert float(found) == pytest.approx(float(value), rel=1e-5)
     assert farthest(slope, gradient) < 1e-5
 
 
 def test_an_objective_that_ties_all_positions_together_is_the_same_in_tiles(networks):
     picture = photo((61, 47))
-    value, gradient = WholeSight(networks["valid"], ["mixed"])(picture, grams)
+    value, gradient = Evaluator(networks["valid"], ["mixed"])(picture, grams)
     found, slope = tightest(networks["valid"], ["mixed"], (61, 47))(picture, grams)
     assert float(found) == pytest.approx(float(value), rel=1e-5)
     assert farthest(slope, gradient) < 1e-5
@@ -151,55 +151,57 @@ def test_an_objective_that_ties_all_positions_together_is_the_same_in_tiles(netw
 
 def test_looking_in_tiles_gives_the_activations_of_the_whole_picture(networks):
     wanted, picture = ["first", "deep", PICTURE], photo((61, 47))
-    whole = WholeSight(networks["valid"], wanted).look(picture)
-    tiled = tightest(networks["valid"], wanted, (61, 47)).look(picture)
+    whole = Evaluator(networks["valid"], wanted).activations(picture)
+    tiled = tightest(networks["valid"], wanted, (61, 47)).activations(picture)
     assert list(tiled) == list(whole)
     assert all(farthest(tiled[name], whole[name]) < 1e-5 for name in whole)
 
 
 def test_scores_of_a_head_are_the_same_in_tiles(networks):
     picture = photo((61, 47))
-    value, gradient = WholeSight(networks["global"], ["scores"])(picture, lambda seen: seen["scores"][0, 2])
+    value, gradient = Evaluator(networks["global"], ["scores"])(picture, lambda seen: seen["scores"][0, 2])
     found, slope = tightest(networks["global"], ["scores"], (61, 47))(picture, lambda seen: seen["scores"][0, 2])
     assert float(found) == pytest.approx(float(value), rel=1e-5)
     assert farthest(slope, gradient) < 1e-5
 
 
 def test_the_picture_alone_needs_no_network(networks):
-    sight = TiledSight(networks["valid"], [PICTURE], budget=1)
-    _, gradient = sight(photo((20, 16)), lambda seen: tf.reduce_sum(tf.square(seen[PICTURE])))
+    evaluator = TiledEvaluator(networks["valid"], [PICTURE], budget=1)
+    _, gradient = evaluator(photo((20, 16)), lambda seen: tf.reduce_sum(tf.square(seen[PICTURE])))
     assert farthest(gradient, 2 * photo((20, 16))) < 1e-6
 
 
 def test_what_nothing_is_asked_of_has_no_gradient(networks):
-    sight = tightest(networks["valid"], ["first", "deep"], (61, 47))
-    _, gradient = sight(photo((61, 47)), lambda seen: tf.reduce_sum(seen["first"]))
-    _, wanted = WholeSight(networks["valid"], ["first"])(photo((61, 47)), lambda seen: tf.reduce_sum(seen["first"]))
+    evaluator = tightest(networks["valid"], ["first", "deep"], (61, 47))
+    _, gradient = evaluator(photo((61, 47)), lambda seen: tf.reduce_sum(seen["first"]))
+    _, wanted = Evaluator(networks["valid"], ["first"])(photo((61, 47)), lambda seen: tf.reduce_sum(seen["first"]))
     assert farthest(gradient, wanted) < 1e-5
 
 
 def test_the_same_picture_gives_the_same_bits_again(networks):
-    sight, picture = tightest(networks["padded"], ["deep"], (61, 47)), photo((61, 47))
-    first, second = sight(picture, squares), sight(picture, squares)
+    evaluator, picture = tightest(networks["padded"], ["deep"], (61, 47)), photo((61, 47))
+    first, second = evaluator(picture, squares), evaluator(picture, squares)
     assert np.array_equal(first[1], second[1])
 
 
 def test_in_half_precision_tiles_are_as_near_to_the_truth_as_the_whole():
     model, picture = stem_of_valid_layers(), photo((61, 47))
     rough = network_of(model, precision="bfloat16")
-    _, truth = WholeSight(network_of(model), ["deep"])(picture, squares)
-    _, whole = WholeSight(rough, ["deep"])(picture, squares)
+    _, truth = Evaluator(network_of(model), ["deep"])(picture, squares)
+    _, whole = Evaluator(rough, ["deep"])(picture, squares)
     _, tiled = tightest(rough, ["deep"], (61, 47))(picture, squares)
     missed = [np.sqrt(np.mean(np.square(np.array(found) - np.array(truth)))) for found in (whole, tiled)]
     assert 0 < missed[1] < 1.3 * missed[0]
 
 
 def test_a_dream_in_tiles_is_the_dream_of_the_whole(tiny_network, picture):
-    least = least_budget(Anatomy(tiny_network.cut(["deep"]), itemsize=4), Size.of(picture))
-    tiles = Tiles(size=Size.of(picture), memory=int(1.05 * least))
+    least = least_budget(GraphCuts(tiny_network.cut(["deep"]), itemsize=4), Size.of(picture))
+    tiles = TiledEvaluatorFactory(size=Size.of(picture), memory=int(1.05 * least))
     dreams = [
-        dreamer_of(tiny_network, layers={"deep": 1.0}, first_steps=3, sight=sight)(picture, frame=0, seconds=0.0)[0]
-        for sight in (WholeSight, tiles)
+        dreamer_of(tiny_network, layers={"deep": 1.0}, first_steps=3, evaluator=evaluator)(
+            picture, frame=0, seconds=0.0
+        )[0]
+        for evaluator in (Evaluator, tiles)
     ]
     assert np.abs(dreams[0] - picture).max() > 0.01
     assert np.abs(dreams[0] - dreams[1]).max() < 1e-3
@@ -208,37 +210,37 @@ def test_a_dream_in_tiles_is_the_dream_of_the_whole(tiny_network, picture):
 def test_no_step_is_seen_where_tiles_meet(networks):
     """Without context the gradient would break off at the borders; the step there is compared with those elsewhere."""
     size, network = (160, 48), networks["valid"]
-    sight = TiledSight(network, ["deep"], budget=int(1.3 * least_budget(sight_anatomy(network), Size(*size))))
+    evaluator = TiledEvaluator(network, ["deep"], budget=int(1.3 * least_budget(deep_cuts(network), Size(*size))))
     picture = photo(size)
-    steps = np.abs(np.diff(np.array(sight(picture, squares)[1]), axis=1)).mean((0, 2))
-    whole = np.abs(np.diff(np.array(WholeSight(network, ["deep"])(picture, squares)[1]), axis=1)).mean((0, 2))
+    steps = np.abs(np.diff(np.array(evaluator(picture, squares)[1]), axis=1)).mean((0, 2))
+    whole = np.abs(np.diff(np.array(Evaluator(network, ["deep"])(picture, squares)[1]), axis=1)).mean((0, 2))
     assert np.abs(steps / whole - 1).max() < 1e-3
 
 
-def sight_anatomy(network):
-    return Anatomy(network.cut(["deep"]), itemsize=4)
+def deep_cuts(network):
+    return GraphCuts(network.cut(["deep"]), itemsize=4)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_less_memory_means_more_work_and_never_more_bytes(networks, size):
-    anatomy = sight_anatomy(networks["valid"])
-    least = least_budget(anatomy, Size(*size))
-    chosen = [choose(anatomy, Size(*size), budget=part * least) for part in (1.0, 1.3, 2.0, 5.0, 50.0)]
+    cuts = deep_cuts(networks["valid"])
+    least = least_budget(cuts, Size(*size))
+    chosen = [choose_tiling(cuts, Size(*size), budget=part * least) for part in (1.0, 1.3, 2.0, 5.0, 50.0)]
     costs = [tiling.cost for tiling in chosen]
     assert costs == sorted(costs, reverse=True)
     assert all(tiling.bytes <= part * least for tiling, part in zip(chosen, (1.0, 1.3, 2.0, 5.0, 50.0), strict=True))
     assert len(chosen[-1].stages) == 1
     assert chosen[-1].stages[0].whole
-    assert choose(anatomy, Size(*size), budget=0.9 * least) is None
+    assert choose_tiling(cuts, Size(*size), budget=0.9 * least) is None
 
 
 def test_tiles_of_a_stage_own_every_position_once(networks):
-    anatomy, size = sight_anatomy(networks["padded"]), Size(61, 47)
-    for stage in choose(anatomy, size, budget=least_budget(anatomy, size)).stages:
-        given = anatomy.sizes(size)[id(anatomy.waists[stage.begin][1])].reach
-        layout = anatomy.layout(stage, Size(given.columns.size, given.rows.size))
-        kept = [(shape, [tile.own[number] for tile in layout.forward]) for number, shape in enumerate(layout.shapes)]
-        kept.append(((given.rows.size, given.columns.size), [tile.read for tile in layout.back]))
+    cuts, size = deep_cuts(networks["padded"]), Size(61, 47)
+    for stage in choose_tiling(cuts, size, budget=least_budget(cuts, size)).stages:
+        given = cuts.tensors(size)[id(cuts.cut_points[stage.begin][1])].field
+        tiles = cuts.tiles(stage, Size(given.columns.size, given.rows.size))
+        kept = [(shape, [tile.own[number] for tile in tiles.forward]) for number, shape in enumerate(tiles.shapes)]
+        kept.append(((given.rows.size, given.columns.size), [tile.read for tile in tiles.back]))
         for shape, places in kept:
             owners = np.zeros(shape, int)
             for place in places:
@@ -247,19 +249,18 @@ def test_tiles_of_a_stage_own_every_position_once(networks):
 
 
 def test_a_picture_that_fits_is_looked_at_whole(networks):
-    assert isinstance(Tiles(size=Size(61, 47), memory=10**9)(networks["valid"], ["deep"]), WholeSight)
+    assert isinstance(TiledEvaluatorFactory(size=Size(61, 47), memory=10**9)(networks["valid"], ["deep"]), Evaluator)
 
 
 def test_too_little_memory_is_refused_with_what_would_do(networks):
-    with pytest.raises(UsageError, match=r"too little for 61x47.* Give at least --memory 0\.6GB") as caught:
-        Tiles(size=Size(61, 47), memory=500_000_100, beside=500_000_000)(networks["valid"], ["deep"])
-    assert not isinstance(caught.value, TooLittle)
-    assert Tiles(size=Size(61, 47), memory=600_000_000, beside=500_000_000)(networks["valid"], ["deep"])
+    with pytest.raises(UsageError, match=r"too little for 61x47.* Give at least --memory 0\.6GB"):
+        TiledEvaluatorFactory(size=Size(61, 47), memory=500_000_100, beside=500_000_000)(networks["valid"], ["deep"])
+    assert TiledEvaluatorFactory(size=Size(61, 47), memory=600_000_000, beside=500_000_000)(networks["valid"], ["deep"])
 
 
 def test_a_memory_that_nobody_chose_is_raised_if_it_must_be(networks):
-    tiles = Tiles(size=Size(61, 47), memory=500_000_100, beside=500_000_000, strict=False)
-    assert isinstance(tiles(networks["valid"], ["deep"]), TiledSight)
+    tiles = TiledEvaluatorFactory(size=Size(61, 47), memory=500_000_100, beside=500_000_000, strict=False)
+    assert isinstance(tiles(networks["valid"], ["deep"]), TiledEvaluator)
 
 
 EXAMPLES = {
@@ -326,15 +327,15 @@ def test_an_operation_spoils_no_more_of_a_cut_picture_than_it_is_said_to(name):
     nodes = nodes_between(model.inputs, model.outputs)
     assert name in {type(node.operation).__name__ for node in nodes}
     for height, width in ((25, 22), (24, 23)):
-        begin = {id(given): Seen(Reach(Span(height), Span(width)))}
-        reach = walk(nodes, begin)[id(model.outputs[0])].reach
-        assert reach.local
+        begin = {id(given): TensorInfo(ReceptiveField(FieldAxis(height), FieldAxis(width)))}
+        field = walk(nodes, begin)[id(model.outputs[0])].field
+        assert field.local
         whole = np.array(model(photo((width, height))[None]))
-        assert whole.shape[1:3] == (reach.rows.size, reach.columns.size)
+        assert whole.shape[1:3] == (field.rows.size, field.columns.size)
         top, bottom, left, right = 4, 6, 6, 4  # cut off; all strides divide them
         part = np.array(model(photo((width, height))[None, top : height - bottom, left : width - right]))
-        rows, columns = (slice(span.before, -span.after or None) for span in (reach.rows, reach.columns))
-        first_row, first_column = top // reach.rows.stride, left // reach.columns.stride
+        rows, columns = (slice(axis.before, -axis.after or None) for axis in (field.rows, field.columns))
+        first_row, first_column = top // field.rows.stride, left // field.columns.stride
         same = whole[:, first_row:, first_column:][:, : part.shape[1], : part.shape[2]]
         np.testing.assert_allclose(part[:, rows, columns], same[:, rows, columns], rtol=1e-4, atol=1e-5)
 
@@ -342,8 +343,10 @@ def test_an_operation_spoils_no_more_of_a_cut_picture_than_it_is_said_to(name):
 def test_an_operation_that_is_not_known_is_said_to_see_everything():
     given = keras.Input((None, None, 3))
     model = keras.Model(given, layers.GroupNormalization(3)(given))
-    reach = walk(nodes_between(model.inputs, model.outputs), {id(given): Seen(Reach(Span(9), Span(9)))})
-    assert not reach[id(model.outputs[0])].reach.local
+    field = walk(
+        nodes_between(model.inputs, model.outputs), {id(given): TensorInfo(ReceptiveField(FieldAxis(9), FieldAxis(9)))}
+    )
+    assert not field[id(model.outputs[0])].field.local
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("2GB", "2GB"), ("1.5 gb", "1.5GB"), ("800M", "800MB"), ("1tb", "1TB")])
@@ -364,23 +367,23 @@ def test_a_named_memory_lets_a_picture_keep_its_own_size():
 
 def test_small_films_are_looked_at_whole_without_a_word(monkeypatch):
     monkeypatch.setattr(runtime, "memory_total", lambda: 8 * 10**9)
-    assert parts.sight_of(build({"film.size": "640x360"}), kind="zoom") is WholeSight
+    assert parts.evaluator_for(build({"film.size": "640x360"}), kind="zoom") is Evaluator
 
 
 def test_large_films_get_half_of_the_machine_whatever_is_free(monkeypatch):
     monkeypatch.setattr(runtime, "memory_total", lambda: 24 * 10**9 + 12345)
     monkeypatch.setattr(runtime, "memory_available", lambda: 10**9)
     large = build({"film.size": "3840x2160"})
-    assert parts.sight_of(large, kind="still").memory == 12 * 10**9
+    assert parts.evaluator_for(large, kind="still").memory == 12 * 10**9
     monkeypatch.setattr(runtime, "memory_total", lambda: 24 * 10**9 + 54321)
-    assert parts.sight_of(large, kind="still").memory == 12 * 10**9
+    assert parts.evaluator_for(large, kind="still").memory == 12 * 10**9
 
 
 def test_the_mix_of_a_preset_is_the_same_in_tiles(networks):
     """The objectives of films, with weights of channels and of terms."""
     objective = parse_mix({"mixed": 1.0, "deep:3": 0.5}, kind="mean")
-    aim = objective.aim({"mixed": 12, "deep": 8})
+    inputs = objective.inputs({"mixed": 12, "deep": 8})
     picture, wanted = photo((61, 47)), list(objective.layers)
-    _, gradient = WholeSight(networks["valid"], wanted)(picture, lambda seen: objective(seen, aim))
-    _, slope = tightest(networks["valid"], wanted, (61, 47))(picture, lambda seen: objective(seen, aim))
+    _, gradient = Evaluator(networks["valid"], wanted)(picture, lambda seen: objective(seen, inputs))
+    _, slope = tightest(networks["valid"], wanted, (61, 47))(picture, lambda seen: objective(seen, inputs))
     assert farthest(slope, gradient) < 1e-5

@@ -7,14 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from renderer.dreaming.ascent.colours import COLOURS
-from renderer.dreaming.ascent.gradients import CENTRES, NORMALISERS, SMOOTHERS
+from renderer.dreaming.ascent.gradients import CENTRES, COLOURS, NORMALISERS, SMOOTHERS
 from renderer.dreaming.ascent.octaves import CARRIES, RESAMPLERS
 from renderer.dreaming.ascent.optimisers import OPTIMISERS
 from renderer.dreaming.ascent.parametrisation import PARAMETRISATIONS
 from renderer.dreaming.networks.preprocessing import preprocessing
 from renderer.dreaming.networks.registry import FILE, is_model_file
-from renderer.dreaming.objectives.objective_terms import KINDS
+from renderer.dreaming.objectives.objective_terms import OBJECTIVES
 from renderer.errors import UsageError
 from renderer.frame import MAX_SIDE
 from renderer.setting_types import (
@@ -92,7 +91,7 @@ class ObjectiveSettings(Group):
         description="layer, layer:channel or kind@layer to weight, each may change over time; empty: the network's own "
         "mix, if nothing else says what to dream",
     )
-    objective: Annotated[str, OneOf(KINDS)] = Field(
+    objective: Annotated[str, OneOf(OBJECTIVES)] = Field(
         "mean", description="what is maximised of layers that name no kind of their own"
     )
     classes: Weights = Field(

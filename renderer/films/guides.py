@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from renderer.dreaming.networks.registry import network_spec
+from renderer.dreaming.objectives.objective_terms import kinds_that_compare_with
 from renderer.errors import BadInput, UsageError
 from renderer.files import check_input
 from renderer.films.first_frame import fit, shrunk
@@ -25,12 +26,6 @@ from renderer.settings.schema import FILES, Settings, files_of
 
 ROLES = ("guide", "second guide", "style")
 """What a file can be to the dream, of `settings.FILES`."""
-
-HEEDED: dict[str, tuple[str, ...]] = {
-    "guide": ("guide", "match", "direction", "cosine", "inversion"),
-    "style": ("style",),
-}
-"""What leads a dream -> the objectives that heed it, as `dreaming.kinds` has them, which loads TensorFlow."""
 
 _SKIP = 48
 """Frames that are read and left out rather than begin reading anew."""
@@ -169,11 +164,16 @@ class Guides:
     guide: Reference | None = None
     style: Reference | None = None
 
+    @property
+    def pictures(self) -> dict[str, Reference]:
+        """Those that there are, by name."""
+        named = {"guide": self.guide, "style": self.style}
+        return {name: reference for name, reference in named.items() if reference is not None}
+
     def close(self) -> None:
         """Let go of files."""
-        for reference in (self.guide, self.style):
-            if reference is not None:
-                reference.close()
+        for reference in self.pictures.values():
+            reference.close()
 
 
 def open_guides(settings: Settings) -> Guides:
@@ -213,12 +213,13 @@ def check_guides(settings: Settings) -> None:
         )
     for name, path in guide_files(settings).items():
         _check_file(path, name, settings)
-    _check_heeded(settings)
+    _check_objectives(settings)
 
 
-def _check_heeded(settings: Settings) -> None:
+def _check_objectives(settings: Settings) -> None:
     given, used = files_of(settings), _kinds(settings)
-    for name, kinds in HEEDED.items():
+    for name in ("guide", "style"):
+        kinds = kinds_that_compare_with(name)
         wanted = [kind for kind in kinds if kind in used]
         if wanted and name not in given:
             raise UsageError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from renderer import runtime
+from renderer.dreaming.ascent.optimisers import OPTIMISERS
 from renderer.dreaming.ascent.pyramid import Pyramid
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.films.guides import Guides, open_guides
@@ -16,7 +17,7 @@ from renderer.setting_types import bytes_of
 from renderer.settings.schema import Settings
 
 if TYPE_CHECKING:
-    from renderer.dreaming.ascent.ascent import SightMaker
+    from renderer.dreaming.ascent.ascent import EvaluatorFactory
     from renderer.dreaming.ascent.dreamer import Dreamer
     from renderer.dreaming.governor import Governor, Tone
     from renderer.dreaming.networks.network import Network
@@ -88,15 +89,14 @@ def open_dreamer(
     guides = open_guides(settings) if guides is None else guides
     runtime.prepare()
     from renderer.dreaming.ascent.dreamer import Dreamer
-    from renderer.dreaming.objectives.references import Leaders
 
     network = _open_network(settings)
     dreamer = Dreamer(
         network,
         settings.dream,
         over_time=settings.over_time_in("dream"),
-        leaders=Leaders(guide=guides.guide, style=guides.style),
-        sight=sight_of(settings, kind="still" if still else kind),
+        pictures=guides.pictures,
+        evaluator=evaluator_for(settings, kind="still" if still else kind),
         rate=None if still else float(settings.rate),
         seed=settings.seed,
         around=around,
@@ -195,8 +195,8 @@ def check_memory(settings: Settings, *, kind: str) -> None:
     scales = [size.width * size.height, *(one.width * one.height for one in Pyramid(dream).sizes(size))]
     # `beside` counts the frame, and the smaller scales of a usual pyramid.
     finest, kept = max(scales), 12 * max(0, sum(scales) - 3 * scales[0])
-    # What the optimiser remembers has the size of the scale at work; L-BFGS keeps ten pairs.
-    remembered = {"momentum": 1, "adam": 2, "lbfgs": 22}.get(dream.optimiser, 0)
+    # What the optimiser remembers has the size of the scale at work.
+    remembered = OPTIMISERS[dream.optimiser].remembered
     needed = beside(size, kind=kind) + kept + 12 * finest * (PICTURES["still"] + remembered)
     if finest == scales[0]:  # Those at the scale of the frame are counted among its own.
         needed -= 12 * finest * PICTURES["still"]
@@ -213,23 +213,23 @@ def check_memory(settings: Settings, *, kind: str) -> None:
     )
 
 
-def sight_of(settings: Settings, *, kind: str) -> SightMaker:
-    """Say how the frames of a film are looked at: at once, or tile by tile where memory asks for it.
+def evaluator_for(settings: Settings, *, kind: str) -> EvaluatorFactory:
+    """Choose how the frames of a film are evaluated: at once, or tile by tile where memory asks for it.
 
     A film that names no memory gets half of the machine's, and more if no tiles fit into that. On a GPU, whose memory
     is its own, it gets no limit.
     """
     import tensorflow as tf
 
-    from renderer.dreaming.evaluator import WholeSight
-    from renderer.dreaming.tiles.tiled_evaluator import Tiles
+    from renderer.dreaming.evaluator import Evaluator
+    from renderer.dreaming.tiles.tiled_evaluator import TiledEvaluatorFactory
 
     size, total = settings.film.size, runtime.memory_total()
     taken = beside(size, kind=kind)
     if settings.dream.memory is not None:
-        tiles = Tiles(size=size, memory=bytes_of(settings.dream.memory), beside=taken)
+        tiles = TiledEvaluatorFactory(size=size, memory=bytes_of(settings.dream.memory), beside=taken)
     elif total is None or tf.config.list_physical_devices("GPU"):
-        return WholeSight
+        return Evaluator
     else:
-        tiles = Tiles(size=size, memory=max(1, total // UNIT) * UNIT // 2, beside=taken, strict=False)
-    return tiles if tiles.needed else WholeSight
+        tiles = TiledEvaluatorFactory(size=size, memory=max(1, total // UNIT) * UNIT // 2, beside=taken, strict=False)
+    return tiles if tiles.needed else Evaluator

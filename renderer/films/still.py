@@ -27,7 +27,7 @@ from renderer.media.noise import noise
 from renderer.settings.schema import Settings, build, flatten, pixel_key
 
 if TYPE_CHECKING:
-    from renderer.dreaming.ascent.dreamer import Moment
+    from renderer.dreaming.ascent.dreamer import StepReport
 
 TILES_A_ROW = 6
 
@@ -168,15 +168,15 @@ class Recorder:
         self.values: list[list[float]] = []
         self._columns = columns
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, step: StepReport) -> None:
         """Take note of a step."""
-        while len(self.values) <= moment.octave:
+        while len(self.values) <= step.octave:
             self.values.append([])
-        self.values[moment.octave].append(moment.value)
-        stretches = np.array_split(np.arange(moment.steps), min(self._columns, moment.steps))
-        if moment.step - 1 in [int(stretch[-1]) for stretch in stretches]:
-            picture = moment.picture.copy()
-            self.shots.append(Shot(octave=moment.octave, step=moment.step, value=moment.value, picture=picture))
+        self.values[step.octave].append(step.value)
+        stretches = np.array_split(np.arange(step.steps), min(self._columns, step.steps))
+        if step.step - 1 in [int(stretch[-1]) for stretch in stretches]:
+            picture = step.picture.copy()
+            self.shots.append(Shot(octave=step.octave, step=step.step, value=step.value, picture=picture))
 
 
 def draw_evolution(shots: Sequence[Shot], values: Sequence[Sequence[float]], *, title: str) -> Any:

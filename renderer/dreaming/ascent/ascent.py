@@ -1,8 +1,8 @@
-"""Gradient ascent on a picture: turn it about, look, shape the gradient, step.
+"""Gradient ascent on a picture: turn it about, evaluate it, shape the gradient, step.
 
 One graph serves every size: it is traced once, with unknown height and width. It holds a single step; a loop inside the
-graph would keep TensorFlow from fusing the network's operations, and take nearly twice the time. A sight that cannot be
-a part of it stands between two graphs: what comes before looking, and what comes after.
+graph would keep TensorFlow from fusing the network's operations, and take nearly twice the time. An evaluator that
+cannot be a part of it (`Evaluator.in_graph`) stands between two graphs: `_prepare` before it, `_move` after it.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from renderer.dreaming.ascent.colours import COLOURS
-from renderer.dreaming.ascent.gradients import CENTRES, NORMALISERS, SMOOTHERS
+from renderer.dreaming.ascent.gradients import CENTRES, COLOURS, NORMALISERS, SMOOTHERS
 from renderer.dreaming.ascent.optimisers import OPTIMISERS, State, lbfgs
 from renderer.dreaming.ascent.parametrisation import PARAMETRISATIONS
 from renderer.dreaming.ascent.transforms import warp, warp_back
-from renderer.dreaming.evaluator import Activations, Sight, WholeSight
+from renderer.dreaming.evaluator import Activations, Evaluator
 from renderer.dreaming.networks.network import Network
-from renderer.dreaming.objectives.objective import Aim, Objective
-from renderer.dreaming.objectives.penalties import PENALTIES
+from renderer.dreaming.objectives.objective import Objective, ObjectiveInputs
+from renderer.dreaming.objectives.objective_terms import PENALTIES
 from renderer.dreaming.settings import AscentSettings
 from renderer.errors import UsageError
 from renderer.frame import Frame
@@ -38,26 +36,22 @@ UNTURNED = np.eye(2, dtype=np.float32)
 MOST_KEPT = 8
 """Ascents of a network whose graphs are kept: as many as octaves may have layers of their own."""
 
-SightMaker = Callable[[Network, Sequence[str]], Sight]
-"""Network, names of layers -> what looks at them."""
+EvaluatorFactory = Callable[[Network, Sequence[str]], Evaluator]
+"""Network, names of layers -> their evaluator. `Evaluator` itself is one."""
 
 Watch = Callable[[int, int, Frame, float], None]
 """Is told after a step: its number from 1, steps in all, the picture, and the objective before the step."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Climb:
-    """The outcome of some steps: the picture, and the objective before each step."""
-
-    picture: Frame
-    values: NDArray[np.float32]
+Ascended = tuple[Frame, NDArray[np.float32]]
+"""The outcome of some steps: the picture, and the objective before each step `(steps,)`."""
 
 
-class Stride(NamedTuple):
+class StepInputs(NamedTuple):
     """What differs from step to step.
 
     Attributes:
-        shift: `(2,)` pixels by which the picture is rolled, down and right, while the step looks at it.
+        shift: `(2,)` pixels by which the picture is rolled, down and right, while it is evaluated.
         turn: `(2, 2)`, how it is turned about then; see `transforms`.
         length: of the step, as a part of the range [0, 1].
         progress: part of the steps that are taken with this one.
@@ -77,12 +71,12 @@ class Ascent:
     """Steps uphill for one network and one objective.
 
     Args:
-        network: what looks at the picture.
+        network: whose activations the objective reads.
         objective: what is amplified.
         settings: how.
-        penalties: keys of `penalties.PENALTIES`, taken off the objective; their weights come with each climb.
+        penalties: keys of `objective_terms.PENALTIES`, taken off the objective; their weights come with each call.
         turned: whether the picture is turned about before a step by more than a shift; see `transforms`.
-        sight: makes what looks at the layers of the objective.
+        evaluator: makes the evaluator of the objective's layers.
 
     Raises:
         UsageError: a layer or channel that the network lacks.
@@ -96,21 +90,22 @@ class Ascent:
         settings: AscentSettings = AscentSettings(),
         penalties: tuple[str, ...] = (),
         turned: bool = False,
-        sight: SightMaker = WholeSight,
+        evaluator: EvaluatorFactory = Evaluator,
     ) -> None:
         self.network, self.objective, self.settings = network, objective, settings
         self.penalties, self.turned = penalties, turned
-        self.sight = sight(network, objective.layers)
-        self.channels = self.sight.channels
+        self.evaluator = evaluator(network, objective.layers)
+        self.channels = self.evaluator.channels
         objective.check(self.channels, network=network.name)
-        self._optimiser, self._written = OPTIMISERS[settings.optimiser], PARAMETRISATIONS[settings.parametrisation]
+        self._optimiser = OPTIMISERS[settings.optimiser]
+        self._parametrisation = PARAMETRISATIONS[settings.parametrisation]
         self._trace()
 
     def _trace(self) -> None:
         """Make the graphs; each is traced when it is first used."""
         picture = tf.TensorSpec((None, None, 3), tf.float32)
-        point = tf.TensorSpec(self._written.form, tf.float32)
-        stride = Stride(
+        point = tf.TensorSpec(self._parametrisation.shape, tf.float32)
+        step = StepInputs(
             shift=tf.TensorSpec((2,), tf.int32),
             turn=tf.TensorSpec((2, 2), tf.float32),
             length=tf.TensorSpec((), tf.float32),
@@ -120,15 +115,15 @@ class Ascent:
         )
         state = self._optimiser.specs(point)
         where = tf.TensorSpec((None, None, 1), tf.float32)
-        aim = self.objective.aim_spec(self.channels)
+        inputs = self.objective.input_spec(self.channels)
         graph, value = tf.function, tf.TensorSpec((), tf.float32)
-        self._look = graph(self._looked_at, input_signature=[point, stride])
-        self._move = graph(self._moved, input_signature=[point, state, value, picture, stride, where])
-        self._slope = graph(self._sloped, input_signature=[point, value, picture, stride])
-        self._step = graph(self._one_step, input_signature=[point, state, stride, where, aim])
-        self._rise = graph(self._one_rise, input_signature=[point, stride, aim])
+        self._prepare = graph(self._evaluated, input_signature=[point, step])
+        self._move = graph(self._moved, input_signature=[point, state, value, picture, step, where])
+        self._pull = graph(self._gradient_in_point, input_signature=[point, value, picture, step])
+        self._step = graph(self._one_step, input_signature=[point, state, step, where, inputs])
+        self._rise = graph(self._one_rise, input_signature=[point, step, inputs])
 
-    def climb(
+    def ascend(
         self,
         picture: Frame,
         *,
@@ -136,21 +131,21 @@ class Ascent:
         sizes: NDArray[np.float32],
         turns: NDArray[np.float32] | None = None,
         where: NDArray[np.float32] | None = None,
-        aim: Aim | None = None,
+        inputs: ObjectiveInputs | None = None,
         weights: Sequence[float] = (),
         soften: Callable[[int, Frame], Frame] | None = None,
         stop_at: float = np.inf,
         watch: Watch | None = None,
-    ) -> Climb:
+    ) -> Ascended:
         """Take one step for each row of `shifts`; L-BFGS, which needs one hill, takes as many without shift and turn.
 
         Args:
             picture: `(H, W, 3)`, each side at least the network's smallest.
-            shifts: `(steps, 2)` pixels by which the picture is rolled, down and right, while the step looks at it.
+            shifts: `(steps, 2)` pixels by which the picture is rolled, down and right, while a step evaluates it.
             sizes: `(steps,)` length of each step, as a part of the range [0, 1], of the unit-scale gradient.
             turns: `(steps, 2, 2)` by which it is turned about then, see `transforms`; None for not at all.
             where: `(H, W)`, multiplies the steps pixel by pixel; None for 1 everywhere.
-            aim: what the objective heeds; None for its weights at 0 seconds and channels that weigh alike.
+            inputs: of the objective; None for its weights at 0 seconds and channels that weigh alike.
             weights: of the penalties.
             soften: is given each step's number from 1 and the picture after it, and returns the picture to go on with.
             stop_at: the step before which the objective is above this is the last.
@@ -159,79 +154,79 @@ class Ascent:
         Raises:
             UsageError: a map of steps where a step is not made place by place.
         """
-        if where is not None and not self._written.local:
+        if where is not None and not self._parametrisation.local:
             raise UsageError(
                 "A mask or a box needs dream.parametrisation pixels: waves are of the whole picture, without places."
             )
-        aim = self.aim() if aim is None else aim
+        inputs = self.inputs() if inputs is None else inputs
         shape = tf.constant(picture.shape[:2], tf.int32)
-        strides = list(self._strides(shifts, sizes, turns, shape, weights))
+        steps = list(self._steps_of(shifts, sizes, turns, shape, weights))
         map_ = tf.constant(EVERYWHERE if where is None else where[..., None])
         if self._optimiser.step is None:
-            return self._search(picture, strides, map_, aim, watch)
-        point, values = self._written.encode(picture), []
+            return self._search(picture, steps, map_, inputs, watch)
+        point, values = self._parametrisation.encode(picture), []
         state = self._optimiser.start(point)
-        for number, stride in enumerate(strides, 1):
-            point, state, value = self._stepped(point, state, stride, map_, aim)
+        for number, step in enumerate(steps, 1):
+            point, state, value = self._stepped(point, state, step, map_, inputs)
             values.append(value)
             if soften is not None:
                 point = self._softened(point, shape, soften, number)
             if watch is not None:
-                watch(number, len(strides), self._written.decode(point, shape).numpy(), float(value))
+                watch(number, len(steps), self._parametrisation.decode(point, shape).numpy(), float(value))
             if stop_at < np.inf and float(value) > stop_at:
                 break
-        ended = self._written.decode(point, shape).numpy()
-        return Climb(picture=ended, values=np.array([value.numpy() for value in values], np.float32))
+        ended = self._parametrisation.decode(point, shape).numpy()
+        return ended, np.array([value.numpy() for value in values], np.float32)
 
-    def aim(self, *, seconds: float = 0.0, **heeded: Any) -> Aim:
-        """Say what the objective heeds at a time in seconds; see `Objective.aim`."""
-        return self.objective.aim(self.channels, seconds=seconds, **heeded)
+    def inputs(self, *, seconds: float = 0.0, **given: Any) -> ObjectiveInputs:
+        """Return the inputs of the objective at a time in seconds; see `Objective.inputs`."""
+        return self.objective.inputs(self.channels, seconds=seconds, **given)
 
     def value(self, picture: Frame, *, seconds: float = 0.0) -> float:
         """Compute the objective of a picture `(H, W, 3)`, with the weights of its terms at a time in seconds."""
-        return float(self.objective(self.sight.look(tf.constant(picture)), self.aim(seconds=seconds)))
+        return float(self.objective(self.evaluator.activations(tf.constant(picture)), self.inputs(seconds=seconds)))
 
-    def gradient(self, picture: tf.Tensor, aim: Aim | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+    def gradient(self, picture: tf.Tensor, inputs: ObjectiveInputs | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the objective and its gradient in the picture `(H, W, 3)`, untouched."""
-        heeded = self.aim() if aim is None else aim
-        return self.sight(picture, lambda activations: self.objective(self._inner(activations), heeded))
+        given = self.inputs() if inputs is None else inputs
+        return self.evaluator(picture, lambda activations: self.objective(self._inner(activations), given))
 
-    def _strides(
+    def _steps_of(
         self,
         shifts: NDArray[np.int32],
         sizes: NDArray[np.float32],
         turns: NDArray[np.float32] | None,
         shape: tf.Tensor,
         weights: Sequence[float],
-    ) -> Iterator[Stride]:
+    ) -> Iterator[StepInputs]:
         still, taken = tf.constant(UNTURNED), tf.constant(np.array(weights, np.float32))
         for i, (shift, size) in enumerate(zip(shifts, sizes, strict=True)):
             turn = still if turns is None else turns[i]
-            yield Stride(shift, turn, size, np.float32((i + 1) / len(shifts)), shape, taken)
+            yield StepInputs(shift, turn, size, np.float32((i + 1) / len(shifts)), shape, taken)
 
     def _stepped(
-        self, point: tf.Tensor, state: State, stride: Stride, where: tf.Tensor, aim: Aim
+        self, point: tf.Tensor, state: State, step: StepInputs, where: tf.Tensor, inputs: ObjectiveInputs
     ) -> tuple[tf.Tensor, State, tf.Tensor]:
-        """Take a step, in one graph if the sight can be a part of it."""
-        if self.sight.in_graph:
-            return self._step(point, state, stride, where, aim)
-        value, gradient = self.gradient(self._look(point, stride), self._turned_aim(aim, stride))
-        return self._move(point, state, value, gradient, stride, where)
+        """Take a step, in one graph if the evaluator can be a part of it."""
+        if self.evaluator.in_graph:
+            return self._step(point, state, step, where, inputs)
+        value, gradient = self.gradient(self._prepare(point, step), self._turned_inputs(inputs, step))
+        return self._move(point, state, value, gradient, step, where)
 
     def _one_step(
-        self, point: tf.Tensor, state: State, stride: Stride, where: tf.Tensor, aim: Aim
+        self, point: tf.Tensor, state: State, step: StepInputs, where: tf.Tensor, inputs: ObjectiveInputs
     ) -> tuple[tf.Tensor, State, tf.Tensor]:
-        value, gradient = self.gradient(self._looked_at(point, stride), self._turned_aim(aim, stride))
-        return self._moved(point, state, value, gradient, stride, where)
+        value, gradient = self.gradient(self._evaluated(point, step), self._turned_inputs(inputs, step))
+        return self._moved(point, state, value, gradient, step, where)
 
-    def _looked_at(self, point: tf.Tensor, stride: Stride) -> tf.Tensor:
-        """Return what a step looks at: the picture, rolled and turned."""
-        rolled = tf.roll(self._written.decode(point, stride.shape), stride.shift, (0, 1))
-        return warp(rolled, stride.turn) if self.turned else rolled
+    def _evaluated(self, point: tf.Tensor, step: StepInputs) -> tf.Tensor:
+        """Return what a step evaluates: the picture, rolled and turned."""
+        rolled = tf.roll(self._parametrisation.decode(point, step.shape), step.shift, (0, 1))
+        return warp(rolled, step.turn) if self.turned else rolled
 
-    def _turned_aim(self, aim: Aim, stride: Stride) -> Aim:
-        """Return what to heed in the picture as the step sees it: what is meant for places moves along with them."""
-        return aim.rolled(stride.shift, stride.shape)
+    def _turned_inputs(self, inputs: ObjectiveInputs, step: StepInputs) -> ObjectiveInputs:
+        """Return the inputs for the picture as a step evaluates it: what is meant for places moves along with them."""
+        return inputs.rolled(step.shift, step.shape)
 
     def _moved(
         self,
@@ -239,90 +234,95 @@ class Ascent:
         state: State,
         value: tf.Tensor,
         gradient: tf.Tensor,
-        stride: Stride,
+        step: StepInputs,
         where: tf.Tensor,
     ) -> tuple[tf.Tensor, State, tf.Tensor]:
-        """Make a step of the gradient in what was looked at."""
-        value, gradient = self._held_back(point, value, gradient, stride)
-        direction = tf.roll(shaped(gradient, self.settings, stride.progress), -stride.shift, (0, 1))
-        direction = self._written.pull(direction, point, stride.shape)
-        if not self._written.local:  # of a scale of their own
+        """Make a step of the gradient in what was evaluated."""
+        value, gradient = self._with_penalties(point, value, gradient, step)
+        direction = tf.roll(shaped(gradient, self.settings, step.progress), -step.shift, (0, 1))
+        direction = self._parametrisation.pull(direction, point, step.shape)
+        if not self._parametrisation.local:  # of a scale of their own
             direction = NORMALISERS["rms"](direction, 1)
         assert self._optimiser.step is not None
         move, state = self._optimiser.step(direction, state, self.settings.momentum)
-        moved = point + stride.length * where * move if self._written.local else point + stride.length * move
+        moved = point + step.length * where * move if self._parametrisation.local else point + step.length * move
         return tf.clip_by_value(moved, 0.0, 1.0) if self.settings.clip else moved, state, value
 
-    def _held_back(
-        self, point: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor, stride: Stride
+    def _with_penalties(
+        self, point: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor, step: StepInputs
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Turn a gradient back, and take off the penalties; it stays that of the rolled picture."""
-        gradient = warp_back(gradient, stride.turn) if self.turned else gradient
+        gradient = warp_back(gradient, step.turn) if self.turned else gradient
         if not self.penalties:
             return value, gradient
-        picture = self._written.decode(point, stride.shape)
+        picture = self._parametrisation.decode(point, step.shape)
         with tf.GradientTape() as tape:
             tape.watch(picture)
             each = [PENALTIES[name](picture) for name in self.penalties]
-            penalty = tf.tensordot(stride.weights, tf.stack(each), 1)
-        return value - penalty, gradient - tf.roll(tape.gradient(penalty, picture), stride.shift, (0, 1))
+            penalty = tf.tensordot(step.weights, tf.stack(each), 1)
+        return value - penalty, gradient - tf.roll(tape.gradient(penalty, picture), step.shift, (0, 1))
 
     def _inner(self, activations: Activations) -> Activations:
-        """Put out what lies at the edges of the layers."""
+        """Put out what lies at the edges of the layers, where the settings say so."""
         border = self.settings.border
         return {name: without_edges(a, border) for name, a in activations.items()} if border else activations
 
     def _softened(
         self, point: tf.Tensor, shape: tf.Tensor, soften: Callable[[int, Frame], Frame], number: int
     ) -> tf.Tensor:
-        before = self._written.decode(point, shape).numpy()
+        before = self._parametrisation.decode(point, shape).numpy()
         after = soften(number, before)
-        return point if after is before else self._written.encode(after)
+        return point if after is before else self._parametrisation.encode(after)
 
     def _search(
-        self, picture: Frame, strides: Sequence[Stride], where: tf.Tensor, aim: Aim, watch: Watch | None
-    ) -> Climb:
-        """Climb with an optimiser that looks ahead."""
-        start = self._written.encode(picture).numpy()
-        if not strides:
-            return Climb(picture=picture, values=np.zeros(0, np.float32))
-        first = strides[0]._replace(shift=np.zeros(2, np.int32), turn=UNTURNED)
+        self,
+        picture: Frame,
+        steps: Sequence[StepInputs],
+        where: tf.Tensor,
+        inputs: ObjectiveInputs,
+        watch: Watch | None,
+    ) -> Ascended:
+        """Ascend with an optimiser that looks ahead."""
+        start = self._parametrisation.encode(picture).numpy()
+        if not steps:
+            return picture, np.zeros(0, np.float32)
+        first = steps[0]._replace(shift=np.zeros(2, np.int32), turn=UNTURNED)
 
         def slope(point: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
-            value, gradient = self._rising(tf.constant(point), first, aim)
+            value, gradient = self._rise_at(tf.constant(point), first, inputs)
             return float(value), gradient.numpy()
 
         def tell(number: int, point: NDArray[np.float32], value: float) -> None:
             if watch is not None:
-                watch(number, len(strides), self._written.decode(tf.constant(point), first.shape).numpy(), value)
+                watch(number, len(steps), self._parametrisation.decode(tf.constant(point), first.shape).numpy(), value)
 
         point, values = lbfgs(
             slope,
             start,
-            steps=len(strides),
+            steps=len(steps),
             size=float(first.length),
             where=where.numpy(),
             watch=tell,
         )
-        ended = self._written.decode(tf.constant(point), first.shape).numpy()
-        return Climb(picture=ended, values=np.array(values, np.float32))
+        ended = self._parametrisation.decode(tf.constant(point), first.shape).numpy()
+        return ended, np.array(values, np.float32)
 
-    def _rising(self, point: tf.Tensor, stride: Stride, aim: Aim) -> tuple[tf.Tensor, tf.Tensor]:
+    def _rise_at(self, point: tf.Tensor, step: StepInputs, inputs: ObjectiveInputs) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the objective less the penalties, and its true gradient in the point."""
-        if self.sight.in_graph:
-            return self._rise(point, stride, aim)
-        value, gradient = self.gradient(self._look(point, stride), self._turned_aim(aim, stride))
-        return self._slope(point, value, gradient, stride)
+        if self.evaluator.in_graph:
+            return self._rise(point, step, inputs)
+        value, gradient = self.gradient(self._prepare(point, step), self._turned_inputs(inputs, step))
+        return self._pull(point, value, gradient, step)
 
-    def _one_rise(self, point: tf.Tensor, stride: Stride, aim: Aim) -> tuple[tf.Tensor, tf.Tensor]:
-        value, gradient = self.gradient(self._looked_at(point, stride), self._turned_aim(aim, stride))
-        return self._sloped(point, value, gradient, stride)
+    def _one_rise(self, point: tf.Tensor, step: StepInputs, inputs: ObjectiveInputs) -> tuple[tf.Tensor, tf.Tensor]:
+        value, gradient = self.gradient(self._evaluated(point, step), self._turned_inputs(inputs, step))
+        return self._gradient_in_point(point, value, gradient, step)
 
-    def _sloped(
-        self, point: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor, stride: Stride
+    def _gradient_in_point(
+        self, point: tf.Tensor, value: tf.Tensor, gradient: tf.Tensor, step: StepInputs
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        value, gradient = self._held_back(point, value, gradient, stride)
-        return value, self._written.pull(tf.roll(gradient, -stride.shift, (0, 1)), point, stride.shape)
+        value, gradient = self._with_penalties(point, value, gradient, step)
+        return value, self._parametrisation.pull(tf.roll(gradient, -step.shift, (0, 1)), point, step.shape)
 
 
 def shaped(gradient: tf.Tensor, settings: AscentSettings, progress: tf.Tensor) -> tf.Tensor:
@@ -357,9 +357,9 @@ def shared_ascent(
     settings: AscentSettings = AscentSettings(),
     penalties: tuple[str, ...] = (),
     turned: bool = False,
-    sight: SightMaker = WholeSight,
+    evaluator: EvaluatorFactory = Evaluator,
 ) -> Ascent:
-    """Make an `Ascent` with the graph of an earlier one, if it differs in nothing but what an `Aim` holds.
+    """Make an `Ascent` with the graph of an earlier one, if it differs in nothing but what `ObjectiveInputs` hold.
 
     So the films of a batch trace it once. Those of one network are kept, the last few.
 
@@ -369,11 +369,11 @@ def shared_ascent(
     kept = _ascents(network)
     # Of a dream's settings, only these shape the graph.
     shaping = AscentSettings(**{name: getattr(settings, name) for name in AscentSettings.model_fields})
-    key = (Objective(tuple(term.bare for term in objective.terms)), shaping, penalties, turned, sight)
+    key = (Objective(tuple(term.bare for term in objective.terms)), shaping, penalties, turned, evaluator)
     if key not in kept:
         if len(kept) >= MOST_KEPT:
             del kept[next(iter(kept))]
-        kept[key] = Ascent(network, key[0], settings=shaping, penalties=penalties, turned=turned, sight=sight)
+        kept[key] = Ascent(network, key[0], settings=shaping, penalties=penalties, turned=turned, evaluator=evaluator)
     ascent = copy.copy(kept[key])
     objective.check(ascent.channels, network=network.name)
     ascent.objective = objective

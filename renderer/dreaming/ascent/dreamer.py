@@ -1,4 +1,4 @@
-"""The dreamer: one canvas in, one dream out.
+"""The dreamer: one canvas in, one dream out, octave by octave.
 
 It knows nothing of time but the number of the frame, which keys its randomness, so any frame can be dreamed again
 alone.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -15,16 +16,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from renderer.dreaming.ascent.ascent import SightMaker, shared_ascent
-from renderer.dreaming.ascent.octaves import Below, pad_to, resize
+from renderer.dreaming.ascent.ascent import EvaluatorFactory, shared_ascent
+from renderer.dreaming.ascent.octaves import CoarserOctave, pad_to, resize
 from renderer.dreaming.ascent.pyramid import Pyramid
 from renderer.dreaming.ascent.transforms import MOVES, matrices
-from renderer.dreaming.evaluator import WholeSight
+from renderer.dreaming.evaluator import Evaluator
 from renderer.dreaming.networks.network import Network
-from renderer.dreaming.objectives.channel_weights import Drift
+from renderer.dreaming.objectives.channel_weights import ChannelWaves
 from renderer.dreaming.objectives.objective_spec import mixes_of_octaves, parse_mix
-from renderer.dreaming.objectives.penalties import PENALTIES
-from renderer.dreaming.objectives.references import Aims, Leaders
+from renderer.dreaming.objectives.objective_terms import PENALTIES
+from renderer.dreaming.objectives.references import InputsBuilder, Pictures, check_pictures
 from renderer.dreaming.settings import DreamSettings
 from renderer.errors import EnvironmentProblem
 from renderer.frame import Frame, Size
@@ -48,7 +49,7 @@ class OctaveReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class StepReport:
     """A step is taken: its octave from 0, its number from 1 of how many, the picture, and the objective before it."""
 
     octave: int
@@ -58,22 +59,22 @@ class Moment:
     value: float
 
 
-Watch = Callable[[Moment], None]
+Watch = Callable[[StepReport], None]
 
 
 class Dreamer:
     """Dreams frames with one network.
 
     Args:
-        network: what looks.
+        network: whose activations are amplified.
         settings: what is amplified, on which scales, and how.
         over_time: by the names of settings, values that take the place of theirs: numbers or functions of seconds, and
             for tables like `layers` such values by entry.
-        leaders: pictures that the objective heeds; None for none.
-        sight: makes what looks at the layers, see `Ascent`.
+        pictures: guide and style over time, by these names, which the objective compares with.
+        evaluator: makes the evaluator of the layers, see `Ascent`.
         rate: frames a second of the film; None for a picture, whose steps have their stated size.
         seed: keys the jitter, and which channels come to the fore.
-        around: seconds after which a film comes round; None for one that does not. See `Drift`.
+        around: seconds after which a film comes round; None for one that does not. See `ChannelWaves`.
 
     Raises:
         UsageError: layers or channels that the network lacks, or an objective that lacks its guide.
@@ -85,8 +86,8 @@ class Dreamer:
         settings: DreamSettings = DreamSettings(),
         *,
         over_time: Mapping[str, Any] = NEVER,
-        leaders: Leaders | None = None,
-        sight: SightMaker = WholeSight,
+        pictures: Pictures = MappingProxyType({}),
+        evaluator: EvaluatorFactory = Evaluator,
         rate: float | None = None,
         seed: int = 0,
         around: float | None = None,
@@ -96,20 +97,27 @@ class Dreamer:
         self.pyramid = Pyramid(settings)
         mixes = mixes_of_octaves(network, settings, self._now, around=around)
         objectives = [parse_mix(mix, kind=settings.objective) for mix in mixes]
-        leaders = leaders or Leaders()
-        leaders.check(objectives)
+        check_pictures(objectives, pictures)
         self.objective = objectives[-1]
         # What is always 0 stays out of the graph.
         self._turns, self._penalties = ([name for name in names if self._now(name)] for names in (MOVES, PENALTIES))
         penalties, turned = tuple(self._penalties), bool(self._turns)
         self.ascents = [
-            shared_ascent(network, each, settings=settings, penalties=penalties, turned=turned, sight=sight)
+            shared_ascent(network, each, settings=settings, penalties=penalties, turned=turned, evaluator=evaluator)
             for each in objectives
         ]
-        self.drift = Drift(amount=self._now("variety"), period=settings.variety_period, seed=seed, around=around)
-        self.memory: int | None = getattr(sight, "memory", None)
-        self._aims = [
-            Aims(ascent.objective, ascent.sight, drift=self.drift, leaders=leaders, smallest=self.smallest)
+        self.channel_waves = ChannelWaves(
+            amount=self._now("variety"), period=settings.variety_period, seed=seed, around=around
+        )
+        self.memory: int | None = getattr(evaluator, "memory", None)
+        self._inputs = [
+            InputsBuilder(
+                ascent.objective,
+                ascent.evaluator,
+                channel_waves=self.channel_waves,
+                pictures=pictures,
+                smallest=self.smallest,
+            )
             for ascent in self.ascents
         ]
 
@@ -153,9 +161,9 @@ class Dreamer:
 
     def value(self, picture: Frame, *, seconds: float, source: Frame) -> float:
         """Compute the objective of the finest octave for a picture `(H, W, 3)` dreamed on a source, at a time."""
-        aim = self._aims[-1](pad_to(source, self.smallest), seconds=seconds)
-        seen = self.ascents[-1].sight.look(tf.constant(pad_to(picture, self.smallest)))
-        return float(self.objective(seen, aim))
+        inputs = self._inputs[-1](pad_to(source, self.smallest), seconds=seconds)
+        seen = self.ascents[-1].evaluator.activations(tf.constant(pad_to(picture, self.smallest)))
+        return float(self.objective(seen, inputs))
 
     def evolve(
         self,
@@ -170,7 +178,7 @@ class Dreamer:
     ) -> Iterator[OctaveReport]:
         """Dream as `__call__` does, octave by octave; the last report holds the dream at the canvas's size."""
         size, full = Size.of(canvas), frame == 0 if full is None else full
-        lengths, below = self._lengths(seconds, full=full), None
+        lengths, coarser = self._lengths(seconds, full=full), None
         sizes = self.pyramid.sizes(size, smallest=self.smallest)
         late = self.settings.late_octaves
         left_out = 0 if full or late is None else max(0, len(sizes) - late)
@@ -178,26 +186,26 @@ class Dreamer:
         for octave, base in list(enumerate(self.pyramid.bases(canvas, sizes)))[left_out:]:
             # Layers are counted from the coarsest octave that was asked for, which a small frame may lack.
             scaled, which = sizes[octave], min(octave + self.pyramid.left_out(sizes), len(self.ascents) - 1)
-            compared = pad_to(base if source is None else resize(source, scaled), self.smallest)
-            start = self.pyramid.start(base, below, blend=self._now.at("octave_blend", seconds))
+            source_here = pad_to(base if source is None else resize(source, scaled), self.smallest)
+            start = self.pyramid.start(base, coarser, blend=self._now.at("octave_blend", seconds))
             there = None if where is None else pad_to(resize(where, scaled), self.smallest)
-            climbed = self.ascents[which].climb(
+            ended, values = self.ascents[which].ascend(
                 pad_to(start, self.smallest),
                 shifts=self._shifts(frame, octave, len(lengths)),
                 turns=self._turned(frame, octave, len(lengths), seconds),
                 sizes=lengths,
                 where=there,
-                aim=self._aims[which](compared, seconds=seconds, scale=scaled.width / size.width),
+                inputs=self._inputs[which](source_here, seconds=seconds, scale=scaled.width / size.width),
                 weights=[self._now.at(name, seconds) for name in self._penalties],
                 soften=self._soften(self._now.at("blur", seconds), there),
                 stop_at=enough,
-                watch=None if watch is None else _cropped(watch, octave, scaled),
+                watch=None if watch is None else _reporting(watch, octave, scaled),
             )
-            dream = np.ascontiguousarray(climbed.picture[: scaled.height, : scaled.width])
-            below = Below(base=base, dream=self.pyramid.settled(base, below, dream))
+            dream = np.ascontiguousarray(ended[: scaled.height, : scaled.width])
+            coarser = CoarserOctave(base=base, dream=self.pyramid.finish(base, coarser, dream))
             finest = octave + 1 == len(sizes) and scaled != size
-            picture = self.pyramid.start(canvas, below) if finest else below.dream
-            yield OctaveReport(octave=octave, size=scaled, picture=picture, values=tuple(map(float, climbed.values)))
+            picture = self.pyramid.start(canvas, coarser) if finest else coarser.dream
+            yield OctaveReport(octave=octave, size=scaled, picture=picture, values=tuple(map(float, values)))
 
     def _lengths(self, seconds: float, *, full: bool) -> NDArray[np.float32]:
         """Return the lengths of the steps of an octave."""
@@ -229,8 +237,8 @@ class Dreamer:
         return soften
 
 
-def _cropped(watch: Watch, octave: int, size: Size) -> Callable[[int, int, Frame, float], None]:
+def _reporting(watch: Watch, octave: int, size: Size) -> Callable[[int, int, Frame, float], None]:
     """Return what tells of a step on an octave, without what the picture was padded with."""
     return lambda step, steps, picture, value: watch(
-        Moment(octave=octave, step=step, steps=steps, picture=picture[: size.height, : size.width], value=value)
+        StepReport(octave=octave, step=step, steps=steps, picture=picture[: size.height, : size.width], value=value)
     )

@@ -2,7 +2,7 @@
 
 Gradients are float32 `(H, W, 3)`. Every normaliser returns one of the same shape with unit scale (by its own measure
 of scale), but for "none", so that a step size means the same whatever the network. A new one is one function and one
-line in `NORMALISERS`, `SMOOTHERS` or `CENTRES` at the foot.
+line in `NORMALISERS`, `SMOOTHERS`, `CENTRES` or `COLOURS` at the foot.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from renderer.dreaming.networks.preprocessing import IMAGENET_STD
 from renderer.lazy import Lazy
 
 if TYPE_CHECKING:
@@ -23,6 +25,11 @@ else:
 
 TINY = 1e-12
 """Far below any gradient of use, above the smallest float: keeps a zero gradient zero."""
+
+_LUCID_SPREAD = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
+
+DECORRELATED: NDArray[np.float32] = _LUCID_SPREAD / np.linalg.norm(_LUCID_SPREAD, axis=0).max()
+"""lucid's square root of the covariance of colours in ImageNet, by its longest column: `rgb = DECORRELATED @ own`."""
 
 Normaliser = Callable[["tf.Tensor", int], "tf.Tensor"]
 """Gradient and bands -> gradient of unit scale."""
@@ -124,6 +131,11 @@ def smooth(gradient: tf.Tensor, sigma: float) -> tf.Tensor:
     return tf.add_n([tap * padded[:, i : i + size[1]] for i, tap in enumerate(taps)])
 
 
+def _even(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scale a matrix of colours so that a step of unrelated colours keeps its root mean square."""
+    return (matrix * np.sqrt(3) / np.linalg.norm(matrix)).astype(np.float32)
+
+
 def _inverse_rms(values: tf.Tensor) -> tf.Tensor:
     return 1.0 / (tf.sqrt(tf.reduce_mean(tf.square(values))) + TINY)
 
@@ -147,3 +159,11 @@ CENTRES: dict[str, Centre] = {
     "colours": lambda gradient: gradient - tf.reduce_mean(gradient, (0, 1)),
 }
 """What is taken off a gradient, so that a step changes no brightness, or no colour, of the whole."""
+
+COLOURS: dict[str, NDArray[np.float32] | None] = {
+    "rgb": None,
+    "natural": _even(DECORRELATED),
+    "standard": _even(np.diag(IMAGENET_STD)),
+}
+"""Colours in which a step is made: a matrix C each, from the step's own colours to R, G, B. A gradient g becomes C^T g
+before it is brought to one scale, and the step becomes C times that."""

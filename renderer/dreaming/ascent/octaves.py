@@ -70,7 +70,7 @@ Resampler = Callable[[Frame, Size], Frame]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Below:
+class CoarserOctave:
     """The octave before: the canvas at its size, and the dream on it."""
 
     base: Frame
@@ -82,17 +82,17 @@ def scaled(size: Size, ratio: float) -> Size:
     return Size(max(1, round(size.width / ratio)), max(1, round(size.height / ratio)))
 
 
-def _detail(resized: Resampler, base: Frame, below: Below) -> Frame:
-    """Add what was dreamed below to the canvas (google's notebook)."""
-    return cv2.add(base, resized(cv2.subtract(below.dream, below.base), Size.of(base)))
+def _detail(resized: Resampler, base: Frame, coarser: CoarserOctave) -> Frame:
+    """Add what the coarser octave dreamed to the canvas (google's notebook)."""
+    return cv2.add(base, resized(cv2.subtract(coarser.dream, coarser.base), Size.of(base)))
 
 
-def _picture(resized: Resampler, base: Frame, below: Below) -> Frame:
-    """Go on with the picture below, as it is (the TensorFlow tutorial)."""
-    return resized(below.dream, Size.of(base))
+def _picture(resized: Resampler, base: Frame, coarser: CoarserOctave) -> Frame:
+    """Go on with the coarser octave's picture, as it is (the TensorFlow tutorial)."""
+    return resized(coarser.dream, Size.of(base))
 
 
-CARRIES: dict[str, Callable[[Resampler, Frame, Below], Frame]] = {
+CARRIES: dict[str, Callable[[Resampler, Frame, CoarserOctave], Frame]] = {
     "detail": _detail,
     "picture": _picture,
     "restored": _picture,

@@ -37,12 +37,19 @@ class Optimiser:
     """A way to climb.
 
     Attributes:
-        slots: how many arrays of the point's shape it remembers; beside them it counts the steps, if there are any.
+        slots: how many arrays of the point's shape its state holds; beside them it counts the steps, if there are any.
         step: gradient, state, momentum -> move, state; None for one that looks ahead and cannot go step by step.
+        kept: how many arrays of the point's shape it keeps outside of its state.
     """
 
     slots: int = 0
     step: Callable[[tf.Tensor, State, float], tuple[tf.Tensor, State]] | None
+    kept: int = 0
+
+    @property
+    def remembered(self) -> int:
+        """How many arrays of the point's shape it remembers."""
+        return self.slots + self.kept
 
     def start(self, point: tf.Tensor) -> State:
         """Return what is remembered before the first step from a point."""
@@ -144,5 +151,5 @@ OPTIMISERS: dict[str, Optimiser] = {
     "ascent": Optimiser(step=plain),
     "momentum": Optimiser(slots=1, step=with_momentum),
     "adam": Optimiser(slots=2, step=adam),
-    "lbfgs": Optimiser(step=None),
+    "lbfgs": Optimiser(step=None, kept=22),  # ten pairs, and what it is at
 }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import cv2
 
-from renderer.dreaming.ascent.octaves import CARRIES, RESAMPLERS, Below, octave_sizes, scaled
+from renderer.dreaming.ascent.octaves import CARRIES, RESAMPLERS, CoarserOctave, octave_sizes, scaled
 from renderer.dreaming.settings import OctaveSettings
 from renderer.frame import Frame, Size
 from renderer.setting_types import scales_of
@@ -50,21 +50,21 @@ class Pyramid:
             bases.append(self.resized(bases[-1], size))
         return bases[:0:-1]
 
-    def start(self, base: Frame, below: Below | None, *, blend: float = 0.0) -> Frame:
+    def start(self, base: Frame, coarser: CoarserOctave | None, *, blend: float = 0.0) -> Frame:
         """Return what an octave is dreamed on.
 
         Args:
             base: the canvas at its size.
-            below: the octave before; None for the coarsest.
+            coarser: the octave before; None for the coarsest.
             blend: share of the canvas itself that is mixed in.
         """
-        if below is None:
+        if coarser is None:
             return base
-        handed = CARRIES[self.settings.octave_carry](self.resized, base, below)
+        handed = CARRIES[self.settings.octave_carry](self.resized, base, coarser)
         return handed if not blend else cv2.addWeighted(handed, 1 - blend, base, blend, 0)
 
-    def settled(self, base: Frame, below: Below | None, dream: Frame) -> Frame:
-        """Return what is made of an octave's dream: with what shrinking took of the canvas, if that is put back."""
-        if self.settings.octave_carry != "restored" or below is None:
+    def finish(self, base: Frame, coarser: CoarserOctave | None, dream: Frame) -> Frame:
+        """Return what becomes of an octave's dream: what shrinking took of the canvas may be put back."""
+        if self.settings.octave_carry != "restored" or coarser is None:
             return dream
-        return cv2.add(dream, cv2.subtract(base, self.resized(below.base, Size.of(base))))
+        return cv2.add(dream, cv2.subtract(base, self.resized(coarser.base, Size.of(base))))

@@ -23,7 +23,7 @@ about ten times the middle one."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drift:
+class ChannelWaves:
     """Weights of channels over time.
 
     Attributes:
@@ -81,11 +81,11 @@ def ignore(activity: Activity, count: int) -> NDArray[np.intp]:
 
 
 @dataclass(frozen=True)
-class Rank:
+class ChannelChoice:
     """Some of a layer's channels, chosen by how they answer to the canvas (after neural-dream's channel modes).
 
     Attributes:
-        rule: key of `RANKS`.
+        rule: key of `CHANNEL_CHOICES`.
         count: how many.
 
     Raises:
@@ -96,26 +96,26 @@ class Rank:
     count: int
 
     def __post_init__(self) -> None:
-        if self.rule not in RANKS:
-            raise UsageError(f"There is no way {self.rule!r} to choose channels{nearest(self.rule, RANKS)}")
+        if self.rule not in CHANNEL_CHOICES:
+            raise UsageError(f"There is no way {self.rule!r} to choose channels{nearest(self.rule, CHANNEL_CHOICES)}")
         if self.count < 1:
             raise UsageError(f"{self} chooses no channels; the number must be 1 or more.")
 
     def fits(self, channels: int) -> bool:
         """Whether a layer of so many channels leaves any to choose."""
-        return len(RANKS[self.rule](np.zeros(channels, np.float32), self.count)) > 0
+        return len(CHANNEL_CHOICES[self.rule](np.zeros(channels, np.float32), self.count)) > 0
 
     def weights(self, activity: Activity) -> NDArray[np.float32]:
         """Return the weights `(channels,)` of a layer's channels: alike for those chosen, 0 else; their mean is 1."""
         weights = np.zeros(len(activity), np.float32)
-        weights[RANKS[self.rule](activity, self.count)] = 1
+        weights[CHANNEL_CHOICES[self.rule](activity, self.count)] = 1
         return np.asarray(weights / weights.mean(), np.float32)
 
     def __str__(self) -> str:
         return f"{self.rule}{self.count}"
 
 
-RANKS: dict[str, Callable[[Activity, int], NDArray[np.intp]]] = {
+CHANNEL_CHOICES: dict[str, Callable[[Activity, int], NDArray[np.intp]]] = {
     "strongest": strongest,
     "weakest": weakest,
     "average": average,

@@ -1,8 +1,8 @@
 """What to amplify: a sum of terms, each a kind of objective on a layer with a weight.
 
 An objective turns activations into one number, which the ascent maximises. It is a pure function of the activations and
-of an `Aim`, which holds all that changes over time: so one traced graph serves all frames, sizes and films. What there
-is to maximise is in `objective_terms`, how a user writes it in `objective_spec`.
+of `ObjectiveInputs`, which hold all that changes over time: so one traced graph serves all frames, sizes and films.
+The kinds of objective are in `objective_terms`, how a user writes an objective is in `objective_spec`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from renderer.dreaming.evaluator import Activations
-from renderer.dreaming.objectives.channel_weights import Rank
-from renderer.dreaming.objectives.objective_terms import FORMS, KINDS
+from renderer.dreaming.objectives.channel_weights import ChannelChoice
+from renderer.dreaming.objectives.objective_terms import FEATURES, OBJECTIVES
 from renderer.errors import UsageError
 from renderer.time_value import Value, value_at
 
@@ -29,11 +29,11 @@ class Term:
     """One layer's part of an objective: `weight * kind(activation)`.
 
     Attributes:
-        kind: key of `objective_terms.KINDS`.
+        kind: key of `objective_terms.OBJECTIVES`.
         layer: of the network, or `evaluator.PICTURE`.
         channel: one channel; None for all.
         weight: a number, or a function of seconds.
-        rank: channels by how strongly they answer to the canvas, in place of one; None for all.
+        choice: channels by how strongly they answer to the canvas, in place of one; None for all.
         place: `(x, y)`, parts of the frame from its left and top: one position alone; None for all.
     """
 
@@ -41,38 +41,38 @@ class Term:
     layer: str
     channel: int | None = None
     weight: Value = 1.0
-    rank: Rank | None = None
+    choice: ChannelChoice | None = None
     place: tuple[float, float] | None = None
 
     @property
     def bare(self) -> Term:
-        """The same without what an `Aim` holds: terms that are alike in this share a graph."""
+        """The same without what `ObjectiveInputs` hold: terms that are alike in this share a graph."""
         return Term(self.kind, self.layer, place=None if self.place is None else (0.0, 0.0))
 
     @property
     def reference(self) -> str | None:
-        """Name in `Aim.references` of what it compares with, like "guide mean parts"; None for nothing."""
-        kept = KINDS[self.kind].reference
-        return None if kept is None else f"{kept.picture} {kept.form} {self.layer}"
+        """Name in `ObjectiveInputs.references` of what it compares with, like "guide mean parts"; None for nothing."""
+        kind = OBJECTIVES[self.kind]
+        return None if kind.compares_with is None else f"{kind.compares_with} {kind.features} {self.layer}"
 
 
-class Aim(NamedTuple):
-    """What an objective heeds at one moment of a film, beside the activations.
+class ObjectiveInputs(NamedTuple):
+    """What an objective takes beside the activations: all of it that changes during a film.
 
     Attributes:
         weights: of the terms, `(terms,)`.
-        emphasis: weights of the channels of each term's layer, `(channels,)`, with a mean of 1.
-        places: `(terms, 2)`, down and right, parts of the frame; heeded by terms of one place.
-        references: what the terms compare with, by `Term.reference`; see `objective_terms.FORMS`.
+        channel_weights: weights of the channels of each term's layer, `(channels,)`, with a mean of 1.
+        places: `(terms, 2)`, down and right, parts of the frame; read by terms of one place.
+        references: what the terms compare with, by `Term.reference`; see `objective_terms.FEATURES`.
     """
 
     weights: tf.Tensor
-    emphasis: tuple[tf.Tensor, ...]
+    channel_weights: tuple[tf.Tensor, ...]
     places: tf.Tensor
     references: Mapping[str, tf.Tensor]
 
-    def rolled(self, shift: tf.Tensor, size: tf.Tensor) -> Aim:
-        """Return what to heed of a picture that is rolled.
+    def rolled(self, shift: tf.Tensor, size: tf.Tensor) -> ObjectiveInputs:
+        """Return the inputs for a picture that is rolled.
 
         A map of features goes along by whole positions: on a layer with a stride it may be half of one off.
 
@@ -101,12 +101,13 @@ class Objective:
     @property
     def pictures(self) -> frozenset[str]:
         """The pictures that it compares with: of "guide", "style" and "canvas"."""
-        return frozenset(kept.picture for term in self.terms if (kept := KINDS[term.kind].reference) is not None)
+        pictures = (OBJECTIVES[term.kind].compares_with for term in self.terms)
+        return frozenset(picture for picture in pictures if picture is not None)
 
     @property
-    def ranked(self) -> bool:
+    def chooses_channels(self) -> bool:
         """Whether some of its channels are chosen by how they answer to the canvas."""
-        return any(term.rank is not None for term in self.terms)
+        return any(term.choice is not None for term in self.terms)
 
     def weights(self, seconds: float = 0.0) -> Weights:
         """Return the weights of the terms `(terms,)` at a time in seconds."""
@@ -125,71 +126,75 @@ class Objective:
                     f"Layer {term.layer!r} of {network!r} has channels 0 to {count - 1}; "
                     f"there is no channel {term.channel}."
                 )
-            if term.rank is not None and not term.rank.fits(count):
+            if term.choice is not None and not term.choice.fits(count):
                 raise UsageError(
-                    f"Layer {term.layer!r} of {network!r} has {count} channels: {term.rank} leaves none to choose from."
+                    f"Layer {term.layer!r} of {network!r} has {count} channels: "
+                    f"{term.choice} leaves none to choose from."
                 )
 
-    def aim(
+    def inputs(
         self,
         channels: Mapping[str, int],
         *,
         seconds: float = 0.0,
-        emphasis: Mapping[str, Weights] | None = None,
+        channel_weights: Mapping[str, Weights] | None = None,
         activity: Mapping[str, Weights] | None = None,
         references: Mapping[str, tf.Tensor] | None = None,
-    ) -> Aim:
-        """Say what the objective heeds at a time.
+    ) -> ObjectiveInputs:
+        """Return the inputs at a time.
 
         Args:
             channels: of each layer, by name.
             seconds: since the start of the film.
-            emphasis: weights of the channels `(channels,)` by layer; None weighs all alike. Terms of one channel do
-                not heed it, nor do those that compare: what is compared is compared whole.
-            activity: mean activation of each channel `(channels,)` by layer, for terms that choose by rank.
+            channel_weights: weights of the channels `(channels,)` by layer; None weighs all alike. Terms of one channel
+                leave them out, and so do those that compare: what is compared is compared whole.
+            activity: mean activation of each channel `(channels,)` by layer, for terms that choose their channels.
             references: what terms compare with.
         """
-        each = [_emphasis(term, channels[term.layer], emphasis or {}, activity or {}) for term in self.terms]
+        each = [
+            _channel_weights(term, channels[term.layer], channel_weights or {}, activity or {}) for term in self.terms
+        ]
         places = [(0.0, 0.0) if term.place is None else term.place[::-1] for term in self.terms]
-        return Aim(
+        return ObjectiveInputs(
             weights=tf.constant(self.weights(seconds)),
-            emphasis=tuple(map(tf.constant, each)),
+            channel_weights=tuple(map(tf.constant, each)),
             places=tf.constant(places, tf.float32),
             references=dict(references or {}),
         )
 
-    def aim_spec(self, channels: Mapping[str, int]) -> Aim:
-        """Describe every tensor of its aims as a `tf.TensorSpec`, for a graph that serves all sizes."""
+    def input_spec(self, channels: Mapping[str, int]) -> ObjectiveInputs:
+        """Describe every tensor of its inputs as a `tf.TensorSpec`, for a graph that serves all sizes."""
         count = len(self.terms)
-        kept = {term.reference: (term, KINDS[term.kind].reference) for term in self.terms}
         references = {
-            name: tf.TensorSpec(FORMS[reference.form].shape(channels[term.layer]), tf.float32)
-            for name, (term, reference) in kept.items()
-            if name is not None and reference is not None
+            term.reference: tf.TensorSpec(
+                FEATURES[OBJECTIVES[term.kind].features].shape(channels[term.layer]), tf.float32
+            )
+            for term in self.terms
+            if term.reference is not None
         }
-        return Aim(
+        return ObjectiveInputs(
             weights=tf.TensorSpec((count,), tf.float32),
-            emphasis=tuple(tf.TensorSpec((channels[term.layer],), tf.float32) for term in self.terms),
+            channel_weights=tuple(tf.TensorSpec((channels[term.layer],), tf.float32) for term in self.terms),
             places=tf.TensorSpec((count, 2), tf.float32),
             references=references,
         )
 
-    def __call__(self, activations: Activations, aim: Aim) -> tf.Tensor:
+    def __call__(self, activations: Activations, inputs: ObjectiveInputs) -> tf.Tensor:
         """Compute the objective, a float32 scalar.
 
         Args:
             activations: `(N, h, w, channels)` by layer, or `(N, classes)` of a head.
-            aim: what to heed.
+            inputs: see `ObjectiveInputs`.
         """
         values = []
         for index, term in enumerate(self.terms):
             activation = as_map(activations[term.layer])
-            reference = aim.references[term.reference] if term.reference is not None else tf.zeros(())
+            reference = inputs.references[term.reference] if term.reference is not None else tf.zeros(())
             if term.place is not None:
-                activation = _spot(activation, aim.places[index])
-                reference = _spot(reference, aim.places[index]) if reference.shape.rank == 4 else reference
-            value = KINDS[term.kind].judge(activation, aim.emphasis[index], reference)
-            values.append(aim.weights[index] * value)
+                activation = _spot(activation, inputs.places[index])
+                reference = _spot(reference, inputs.places[index]) if reference.shape.rank == 4 else reference
+            value = OBJECTIVES[term.kind].function(activation, inputs.channel_weights[index], reference)
+            values.append(inputs.weights[index] * value)
         return tf.add_n(values)
 
 
@@ -206,14 +211,16 @@ def as_map(activation: tf.Tensor) -> tf.Tensor:
     return values[:, None, None, :] if values.shape.rank == 2 else values
 
 
-def _emphasis(term: Term, count: int, emphasis: Mapping[str, Weights], activity: Mapping[str, Weights]) -> Weights:
+def _channel_weights(
+    term: Term, count: int, channel_weights: Mapping[str, Weights], activity: Mapping[str, Weights]
+) -> Weights:
     """Return the weights `(channels,)` of a term's channels."""
     if term.channel is not None:
         return np.eye(1, count, term.channel, dtype=np.float32)[0] * np.float32(count)
     alike = np.ones(count, np.float32)
-    weights = alike if term.reference is not None else emphasis.get(term.layer, alike)
-    if term.rank is not None and term.layer in activity:
-        weights = weights * term.rank.weights(activity[term.layer])
+    weights = alike if term.reference is not None else channel_weights.get(term.layer, alike)
+    if term.choice is not None and term.layer in activity:
+        weights = weights * term.choice.weights(activity[term.layer])
         weights = weights * (count / max(float(weights.sum()), 1e-12))
     return np.asarray(weights, np.float32)
 

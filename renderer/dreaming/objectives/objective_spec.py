@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from renderer.dreaming.networks.network import Network
-from renderer.dreaming.objectives.channel_weights import RANKS, Rank
+from renderer.dreaming.objectives.channel_weights import CHANNEL_CHOICES, ChannelChoice
 from renderer.dreaming.objectives.objective import Objective, Term, times
-from renderer.dreaming.objectives.objective_terms import KINDS
+from renderer.dreaming.objectives.objective_terms import OBJECTIVES
 from renderer.errors import UsageError, nearest
 from renderer.setting_types import mixes_of
 from renderer.time_value import Value, value_at
@@ -39,7 +39,7 @@ def parse_mix(mix: Mix, *, kind: str) -> Objective:
 
     Args:
         mix: entries as above.
-        kind: key of `objective_terms.KINDS`, for the entries that name none.
+        kind: key of `objective_terms.OBJECTIVES`, for the entries that name none.
 
     Raises:
         UsageError: an unknown kind, an entry of another form, no layer at all, or a weight that is not finite.
@@ -147,24 +147,24 @@ def _term(entry: str, weight: Value, usual: str) -> Term:
     _check_kind(kind)
     if not callable(weight) and not math.isfinite(weight):
         raise UsageError(f"The weight of layer {entry!r} is {weight}; it must be a finite number.")
-    channel, rank = _which(found["which"], entry) if found["colon"] else (None, None)
+    channel, choice = _which(found["which"], entry) if found["colon"] else (None, None)
     place = _place(found["place"], entry) if found["spot"] else None
-    return Term(kind, found["layer"], channel, weight, rank, place)
+    return Term(kind, found["layer"], channel, weight, choice, place)
 
 
 def _check_kind(kind: str) -> None:
-    if kind not in KINDS:
-        raise UsageError(f"There is no objective {kind!r}{nearest(kind, KINDS)}")
+    if kind not in OBJECTIVES:
+        raise UsageError(f"There is no objective {kind!r}{nearest(kind, OBJECTIVES)}")
 
 
-def _which(text: str, entry: str) -> tuple[int | None, Rank | None]:
+def _which(text: str, entry: str) -> tuple[int | None, ChannelChoice | None]:
     """Read what follows the colon: a channel, or a way to choose some."""
     if text.isdecimal() and text.isascii() and len(text) < 10:
         return int(text), None
     word, number = re.fullmatch(r"(.*?)(\d{0,9})", text, re.DOTALL).groups()  # type: ignore[union-attr]
-    if word in RANKS and number:
-        return None, Rank(word, int(number))
-    ways = ", ".join(f"{rank}8" for rank in RANKS)
+    if word in CHANNEL_CHOICES and number:
+        return None, ChannelChoice(word, int(number))
+    ways = ", ".join(f"{choice}8" for choice in CHANNEL_CHOICES)
     raise UsageError(
         f"In the layer mix, {entry!r} has {text!r} where a channel should be: a number, like 'parts:12', or one of "
         f"{ways}, with any number."

@@ -1,8 +1,9 @@
-"""The kinds of objective: what of a layer's activation is maximised.
+"""What is maximised: the kinds of objective, and the penalties that are taken off.
 
-Every kind is one function of an activation, of the weights of its channels and of what it is compared with, and one
-line in `KINDS` at the foot. Channels are weighed by one inner product throughout, the mean over the channels of
-`weight * x * y`: so one channel, some of them, and all of them drifting are the same thing to every kind.
+A kind of objective is one function of a layer's activation, of the weights of its channels and of its reference (what
+it is compared with), and one line in `OBJECTIVES` at the foot. Channels are weighed by one inner product throughout,
+the mean over the channels of `weight * x * y`: so one channel, some of them, and all of them with weights that change
+are the same thing to every kind.
 
 Activations are float32 `(N, h, w, channels)`. Weights `(channels,)` have a mean of 1: a channel alone has the number of
 channels, the others 0.
@@ -25,6 +26,9 @@ else:
 TINY = 1e-20
 """Far below the energy of any activation of use; keeps what has none from dividing by 0."""
 
+FLAT = 1e-8
+"""Makes total variation smooth where a picture is flat; far below a step of 8 bits, squared."""
+
 COSINE_POWER = 4
 """How much more `cosine` asks for the direction than for the length; p in `cosine`."""
 
@@ -40,37 +44,37 @@ REGIONS = (2, 3)
 MATCHES_AT_ONCE = 1 << 22
 """Dot products that `guide` keeps at once, 16 MiB: a 4K frame has too many for any memory."""
 
-Judge = Callable[["tf.Tensor", "tf.Tensor", "tf.Tensor"], "tf.Tensor"]
+TermFn = Callable[["tf.Tensor", "tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 """From an activation `(N, h, w, channels)`, the weights `(channels,)` and a reference to a scalar."""
 
 
 @dataclass(frozen=True)
-class Reference:
-    """What a kind compares with: features of a picture.
+class ObjectiveKind:
+    """A kind of objective.
 
     Attributes:
-        picture: "guide", "style", or "canvas", the frame before it was dreamed on.
-        form: key of `FORMS`.
+        function: what is maximised of a layer.
+        compares_with: the picture whose features are its reference: "guide", "style", or "canvas", the frame before it
+            was dreamed on. None for no reference.
+        features: what is kept of that picture's features, a key of `FEATURES`.
     """
 
-    picture: str
-    form: str
+    function: TermFn
+    compares_with: str | None = None
+    features: str = "map"
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of objective: its function, and what it compares with; None where it needs nothing."""
-
-    judge: Judge
-    reference: Reference | None = None
-
-
-@dataclass(frozen=True)
-class Form:
+class Features:
     """What is kept of the features of a picture: a function of a map `(1, h, w, channels)`, and the shape of it."""
 
     make: Callable[[tf.Tensor], tf.Tensor]
     shape: Callable[[int], tuple[int | None, ...]]
+
+
+def kinds_that_compare_with(picture: str) -> tuple[str, ...]:
+    """Name the kinds of objective whose reference is a picture: "guide", "style" or "canvas"."""
+    return tuple(name for name, kind in OBJECTIVES.items() if kind.compares_with == picture)
 
 
 def square(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
@@ -258,25 +262,53 @@ def _best_matches(rows: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
     return tf.reshape(best, (-1,))[:count]
 
 
-FORMS: dict[str, Form] = {
-    "map": Form(lambda features: features, lambda channels: (1, None, None, channels)),
-    "vectors": Form(lambda features: tf.reshape(features, (-1, features.shape[-1])), lambda channels: (None, channels)),
-    "mean": Form(lambda features: tf.reduce_mean(features, (0, 1, 2)), lambda channels: (channels,)),
-    "gram": Form(gram, lambda channels: (channels, channels)),
+def total_variation(picture: tf.Tensor) -> tf.Tensor:
+    """Return the mean length of the slope over places and colours (Rudin, Osher & Fatemi 1992, isotropic).
+
+    The slope is taken forward, and as 0 across the last row and column.
+    """
+    down = tf.pad(picture[1:] - picture[:-1], [[0, 1], [0, 0], [0, 0]])
+    across = tf.pad(picture[:, 1:] - picture[:, :-1], [[0, 0], [0, 1], [0, 0]])
+    return tf.reduce_mean(tf.sqrt(tf.square(down) + tf.square(across) + FLAT))
+
+
+def distance_from_grey(picture: tf.Tensor) -> tf.Tensor:
+    """Return the mean square distance from middle grey, 0.5.
+
+    The lambda * ||x||^2 of Simonyan, Vedaldi & Zisserman 2013, whose pictures have their mean taken off.
+    """
+    return tf.reduce_mean(tf.square(picture - 0.5))
+
+
+FEATURES: dict[str, Features] = {
+    "map": Features(lambda features: features, lambda channels: (1, None, None, channels)),
+    "vectors": Features(
+        lambda features: tf.reshape(features, (-1, features.shape[-1])), lambda channels: (None, channels)
+    ),
+    "mean": Features(lambda features: tf.reduce_mean(features, (0, 1, 2)), lambda channels: (channels,)),
+    "gram": Features(gram, lambda channels: (channels, channels)),
 }
 
-KINDS: dict[str, Kind] = {
-    "square": Kind(square),
-    "mean": Kind(mean),
-    "logit": Kind(logit),
-    "guide": Kind(guide, Reference("guide", "vectors")),
-    "match": Kind(match, Reference("guide", "vectors")),
-    "direction": Kind(direction, Reference("guide", "mean")),
-    "cosine": Kind(cosine, Reference("guide", "mean")),
-    "inversion": Kind(hold, Reference("guide", "map")),
-    "style": Kind(style, Reference("style", "gram")),
-    "content": Kind(hold, Reference("canvas", "map")),
-    "target": Kind(target, Reference("canvas", "map")),
-    "difference": Kind(difference, Reference("canvas", "map")),
-    "diversity": Kind(diversity),
+OBJECTIVES: dict[str, ObjectiveKind] = {
+    "square": ObjectiveKind(square),
+    "mean": ObjectiveKind(mean),
+    "logit": ObjectiveKind(logit),
+    "guide": ObjectiveKind(guide, "guide", "vectors"),
+    "match": ObjectiveKind(match, "guide", "vectors"),
+    "direction": ObjectiveKind(direction, "guide", "mean"),
+    "cosine": ObjectiveKind(cosine, "guide", "mean"),
+    "inversion": ObjectiveKind(hold, "guide", "map"),
+    "style": ObjectiveKind(style, "style", "gram"),
+    "content": ObjectiveKind(hold, "canvas", "map"),
+    "target": ObjectiveKind(target, "canvas", "map"),
+    "difference": ObjectiveKind(difference, "canvas", "map"),
+    "diversity": ObjectiveKind(diversity),
 }
+"""Every kind of objective by the name that users give it. Choices in settings, help and checks follow from it."""
+
+PENALTIES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "variation": total_variation,
+    "grey": distance_from_grey,
+}
+"""What a picture is held back from, taken off the objective: a picture `(H, W, 3)` -> float32 scalar, a mean over the
+places, so that a weight means the same at every size. The weight is the setting of the same name in `dream`."""

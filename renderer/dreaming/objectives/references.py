@@ -1,4 +1,4 @@
-"""What an objective compares with, made anew for every octave: features of a guide, of a style, of the canvas itself.
+"""What an objective is given on each octave; above all its references: features of a guide, a style, the canvas itself.
 
 A guide keeps its own size on the finest octave and shrinks with the others, so that a form in it stays as large beside
 the forms of the frame as it is.
@@ -7,100 +7,87 @@ the forms of the frame as it is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import tensorflow as tf
 
 from renderer.dreaming.ascent.octaves import pad_to, resize
-from renderer.dreaming.evaluator import Sight
-from renderer.dreaming.objectives.channel_weights import Drift
-from renderer.dreaming.objectives.objective import Aim, Objective, as_map
-from renderer.dreaming.objectives.objective_terms import FORMS, KINDS, Reference
+from renderer.dreaming.evaluator import Evaluator
+from renderer.dreaming.objectives.channel_weights import ChannelWaves
+from renderer.dreaming.objectives.objective import Objective, ObjectiveInputs, as_map
+from renderer.dreaming.objectives.objective_terms import FEATURES, OBJECTIVES, ObjectiveKind, kinds_that_compare_with
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Frame, Size
 
-Leader = Callable[[float], Frame | None]
-"""From seconds since the start of the film to the picture `(H, W, 3)` that leads the dream then; None for none."""
+PictureAt = Callable[[float], Frame | None]
+"""Seconds since the start of the film -> the picture `(H, W, 3)` that is guide or style then; None for none."""
+
+Pictures = Mapping[str, PictureAt]
+"""The pictures that an objective is given beside the canvas, by name: "guide", "style"."""
+
+FLAGS = {"guide": "--guide (guide.picture)", "style": "--style (guide.style)"}
+"""Picture -> how a user gives it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Leaders:
-    """What leads a dream beside the canvas; None where there is nothing.
+def check_pictures(objectives: Iterable[Objective], pictures: Pictures) -> None:
+    """Refuse objectives that lack a guide or style, and a guide or style that none of them compares with.
 
-    Attributes:
-        guide: its features are sought.
-        style: its textures are taken up.
+    Raises:
+        UsageError: with what to do.
     """
-
-    guide: Leader | None = None
-    style: Leader | None = None
-
-    def check(self, objectives: Iterable[Objective]) -> None:
-        """Refuse leaders that objectives lack, or that none of them heeds.
-
-        Raises:
-            UsageError: with what to do.
-        """
-        terms = [term for objective in objectives for term in objective.terms]
-        for name, setting in SETTINGS.items():
-            given = getattr(self, name) is not None
-            kinds = [kind for kind, entry in KINDS.items() if entry.reference and entry.reference.picture == name]
-            used = list(dict.fromkeys(term.kind for term in terms if term.kind in kinds))
-            if used and not given:
-                needs = f"objectives {', '.join(used)} need" if len(used) > 1 else f"objective {used[0]!r} needs"
-                raise UsageError(f"The {needs} a {name} picture; give one with {setting}.")
-            if given and not used:
-                raise UsageError(
-                    f"A {name} is given with {setting}, and nothing heeds it; choose what does with --objective "
-                    f"{kinds[0]}, or in the layer mix, like '{kinds[0]}@LAYER' (of {', '.join(kinds)})."
-                )
+    terms = [term for objective in objectives for term in objective.terms]
+    for name, flag in FLAGS.items():
+        kinds = kinds_that_compare_with(name)
+        used = list(dict.fromkeys(term.kind for term in terms if term.kind in kinds))
+        if used and name not in pictures:
+            needs = f"objectives {', '.join(used)} need" if len(used) > 1 else f"objective {used[0]!r} needs"
+            raise UsageError(f"The {needs} a {name} picture; give one with {flag}.")
+        if name in pictures and not used:
+            raise UsageError(
+                f"A {name} is given with {flag}, and nothing heeds it; choose what does with --objective {kinds[0]}, "
+                f"or in the layer mix, like '{kinds[0]}@LAYER' (of {', '.join(kinds)})."
+            )
 
 
-SETTINGS = {"guide": "--guide (guide.picture)", "style": "--style (guide.style)"}
-"""Leader -> how a user names it."""
+class InputsBuilder:
+    """Builds the inputs of an objective on an octave: its weights, those of its channels, and its references.
 
-
-class Aims:
-    """Says what an objective heeds on an octave: its weights, its channels, and what it compares with.
-
-    What a leader's picture has to give is kept per octave until the picture changes.
+    The features of a guide or style are kept per octave until the picture changes.
 
     Args:
         objective: whose.
-        sight: looks at the pictures.
-        drift: how the channels' weights drift.
-        leaders: pictures over time.
+        evaluator: gives the activations of pictures.
+        channel_waves: how the channels' weights change over time.
+        pictures: guide and style over time, as far as the objective needs them.
         smallest: shortest side, pixels, that the network can take.
-
-    Raises:
-        UsageError: a leader that the objective lacks.
     """
 
     def __init__(
         self,
         objective: Objective,
-        sight: Sight,
+        evaluator: Evaluator,
         *,
-        drift: Drift | None = None,
-        leaders: Leaders | None = None,
+        channel_waves: ChannelWaves | None = None,
+        pictures: Pictures = MappingProxyType({}),
         smallest: int = 1,
     ) -> None:
-        self._objective, self._sight, self._smallest = objective, sight, smallest
-        self._drift, self._leaders = drift or Drift(), leaders or Leaders()
-        self._wanted: dict[str, tuple[Reference, str]] = {
-            term.reference: (kept, term.layer)
+        self._objective, self._evaluator, self._smallest = objective, evaluator, smallest
+        self._channel_waves, self._pictures = channel_waves or ChannelWaves(), pictures
+        self._references: dict[str, tuple[ObjectiveKind, str]] = {
+            term.reference: (OBJECTIVES[term.kind], term.layer)
             for term in objective.terms
-            if (kept := KINDS[term.kind].reference) is not None and term.reference is not None
+            if term.reference is not None
         }
-        self._looks = "canvas" in objective.pictures or objective.ranked
-        self._look = sight.look
-        if sight.in_graph:
-            self._look = tf.function(sight.look, input_signature=[tf.TensorSpec((None, None, 3), tf.float32)])
+        self._reads_canvas = "canvas" in objective.pictures or objective.chooses_channels
+        self._activations = evaluator.activations
+        if evaluator.in_graph:
+            signature = [tf.TensorSpec((None, None, 3), tf.float32)]
+            self._activations = tf.function(evaluator.activations, input_signature=signature)
         self._kept: dict[tuple[str, Size], tuple[Frame, dict[str, tf.Tensor]]] = {}
 
-    def __call__(self, canvas: Frame, *, seconds: float = 0.0, scale: float = 1.0) -> Aim:
-        """Say what to heed.
+    def __call__(self, canvas: Frame, *, seconds: float = 0.0, scale: float = 1.0) -> ObjectiveInputs:
+        """Build the inputs.
 
         Args:
             canvas: `(H, W, 3)` of this octave, before it is dreamed on.
@@ -108,61 +95,65 @@ class Aims:
             scale: side of this octave as a part of the frame's.
 
         Raises:
-            BadInput: a leader's picture is too small for the network.
+            BadInput: a guide or style is too small for the network.
             UsageError: there is none at this time.
         """
-        channels = self._sight.channels
-        emphasis = {layer: self._drift.weights(layer, channels[layer], seconds) for layer in self._objective.layers}
+        channels = self._evaluator.channels
+        weights = {
+            layer: self._channel_waves.weights(layer, channels[layer], seconds) for layer in self._objective.layers
+        }
         references: dict[str, tf.Tensor] = {}
         activity = None
-        if self._looks:
-            seen = self._maps(canvas)
-            references |= self._made("canvas", seen)
-            if self._objective.ranked:
-                activity = {layer: tf.reduce_mean(features, (0, 1, 2)).numpy() for layer, features in seen.items()}
+        if self._reads_canvas:
+            maps = self._maps(canvas)
+            references |= self._features("canvas", maps)
+            if self._objective.chooses_channels:
+                activity = {layer: tf.reduce_mean(features, (0, 1, 2)).numpy() for layer, features in maps.items()}
         for name in sorted(self._objective.pictures - {"canvas"}):
-            references |= self._led_by(name, Size.of(canvas), seconds, scale)
-        return self._objective.aim(
-            channels, seconds=seconds, emphasis=emphasis, activity=activity, references=references
+            references |= self._features_at(name, Size.of(canvas), seconds, scale)
+        return self._objective.inputs(
+            channels, seconds=seconds, channel_weights=weights, activity=activity, references=references
         )
 
-    def _led_by(self, name: str, size: Size, seconds: float, scale: float) -> dict[str, tf.Tensor]:
-        leader: Leader | None = getattr(self._leaders, name)
-        picture = None if leader is None else leader(seconds)
+    def _features_at(self, name: str, size: Size, seconds: float, scale: float) -> dict[str, tf.Tensor]:
+        """Return the references that a guide or style gives at a time, on a canvas of some size."""
+        picture = self._pictures[name](seconds) if name in self._pictures else None
         if picture is None:
-            raise UsageError(f"There is no {name} picture at {seconds:g} s; give one with {SETTINGS[name]}.")
+            raise UsageError(f"There is no {name} picture at {seconds:g} s; give one with {FLAGS[name]}.")
         held, kept = self._kept.get((name, size), (None, {}))
         if held is not picture:
-            kept = self._features(name, picture, size, scale)
+            kept = self._features_of(name, picture, size, scale)
             self._kept[name, size] = picture, kept
         return kept
 
-    def _features(self, name: str, picture: Frame, size: Size, scale: float) -> dict[str, tf.Tensor]:
-        """Look at a leader's picture, scaled, or, for what compares place by place, brought to the canvas's size."""
+    def _features_of(self, name: str, picture: Frame, size: Size, scale: float) -> dict[str, tf.Tensor]:
+        """Evaluate a picture, scaled, or, for what compares place by place, brought to the canvas's size."""
         own = Size.of(picture)
         if min(own) < self._smallest:
             raise BadInput(
                 f"The {name} picture is {own}: too small for this network, which needs {self._smallest} pixels on the "
                 "shorter side."
             )
-        made: dict[str, tf.Tensor] = {}
-        forms = {kept.form == "map" for kept, _ in self._wanted.values() if kept.picture == name}
-        for placed in forms:
+        found: dict[str, tf.Tensor] = {}
+        place_by_place = {kind.features == "map" for kind, _ in self._references.values() if kind.compares_with == name}
+        for placed in place_by_place:
             shown = covering(picture, size) if placed else _scaled(picture, scale, self._smallest)
-            seen = self._maps(pad_to(shown, self._smallest))
-            found = self._made(name, seen)
-            made |= {key: value for key, value in found.items() if (self._wanted[key][0].form == "map") == placed}
-        return made
+            features = self._features(name, self._maps(pad_to(shown, self._smallest)))
+            found |= {
+                key: value for key, value in features.items() if (self._references[key][0].features == "map") == placed
+            }
+        return found
 
     def _maps(self, picture: Frame) -> dict[str, tf.Tensor]:
-        seen = self._look(tf.constant(np.ascontiguousarray(picture)))
-        return {layer: as_map(features) for layer, features in seen.items()}
+        activations = self._activations(tf.constant(np.ascontiguousarray(picture)))
+        return {layer: as_map(features) for layer, features in activations.items()}
 
-    def _made(self, name: str, seen: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _features(self, name: str, maps: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Return the references that a picture gives, from its maps of activations by layer."""
         return {
-            key: FORMS[kept.form].make(seen[layer])
-            for key, (kept, layer) in self._wanted.items()
-            if kept.picture == name
+            key: FEATURES[kind.features].make(maps[layer])
+            for key, (kind, layer) in self._references.items()
+            if kind.compares_with == name
         }
 
 

@@ -37,7 +37,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Span:
+class FieldAxis:
     """One axis of a tensor, seen from the input of the walk.
 
     Attributes:
@@ -54,8 +54,8 @@ class Span:
     low: int = 0
     high: int = 0
 
-    def through(self, window: Window) -> Span:
-        """Return the span of what a layer makes of this one."""
+    def through(self, window: Window) -> FieldAxis:
+        """Return this axis of what a layer makes."""
         width = (window.kernel - 1) * window.dilation + 1
         before, after = window.before, window.after
         if window.same:
@@ -64,7 +64,7 @@ class Span:
             before, after = missing // 2, missing - missing // 2
         room = self.size + before + after - width
         left_over = room % window.stride
-        return Span(
+        return FieldAxis(
             size=room // window.stride + 1,
             stride=self.stride * window.stride,
             before=max(0, math.ceil((self.before + before) / window.stride)),
@@ -75,43 +75,38 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Reach:
-    """Both axes of a tensor `(N, h, w, channels)`.
+class ReceptiveField:
+    """What a tensor `(N, h, w, channels)` sees of the input of the walk, along both axes.
 
     Attributes:
         local: whether a position sees no more than its surroundings; else its tensor cannot be made tile by tile.
     """
 
-    rows: Span
-    columns: Span
+    rows: FieldAxis
+    columns: FieldAxis
     local: bool = True
 
-    def meet(self, other: Reach) -> Reach:
-        """Return the reach of a position-by-position union of two tensors; one may be stretched to the other's size."""
+    def meet(self, other: ReceptiveField) -> ReceptiveField:
+        """Return the field of a position-by-position union of two tensors; one may be stretched to the other's size."""
         alike = _alike(self.rows, other.rows) and _alike(self.columns, other.columns)
         rows, columns = _worse(self.rows, other.rows), _worse(self.columns, other.columns)
-        return Reach(rows, columns, local=self.local and other.local and alike)
+        return ReceptiveField(rows, columns, local=self.local and other.local and alike)
+
+
+Node = Any
+"""A node of a Keras graph: an `operation`, with its `input_tensors` and `output_tensors`."""
 
 
 @dataclass(frozen=True)
-class Node:
-    """One operation of a Keras graph: what it reads and makes, each tensor by its identity."""
-
-    operation: Any
-    inputs: tuple[Any, ...]
-    outputs: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Seen:
+class TensorInfo:
     """What a walk found of a tensor.
 
     Attributes:
-        reach: None where it has no places at all, as scores have none.
+        field: None where it has no places at all, as scores have none.
         elements: numbers that it holds.
     """
 
-    reach: Reach | None
+    field: ReceptiveField | None
     elements: int = 0
 
 
@@ -125,7 +120,7 @@ def nodes_between(inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Node]:
     return _before(counted, begun)
 
 
-def walk(nodes: Iterable[Node], begin: Mapping[int, Seen]) -> dict[int, Seen]:
+def walk(nodes: Iterable[Node], begin: Mapping[int, TensorInfo]) -> dict[int, TensorInfo]:
     """Follow a graph from what is known of its inputs.
 
     Args:
@@ -135,19 +130,19 @@ def walk(nodes: Iterable[Node], begin: Mapping[int, Seen]) -> dict[int, Seen]:
     Returns:
         What was found, by `id` of the tensor; the inputs are in it too.
     """
-    seen = dict(begin)
+    tensors = dict(begin)
     for node in nodes:
-        reach = _reach_of(node, [seen[id(tensor)].reach for tensor in node.inputs])
-        for tensor in node.outputs:
-            seen[id(tensor)] = Seen(reach, _elements(reach, tensor))
-    return seen
+        field = _field_of(node, [tensors[id(tensor)].field for tensor in node.input_tensors])
+        for tensor in node.output_tensors:
+            tensors[id(tensor)] = TensorInfo(field, _elements(field, tensor))
+    return tensors
 
 
-def work_of(node: Node, seen: Mapping[int, Seen]) -> float:
+def work_of(node: Node, tensors: Mapping[int, TensorInfo]) -> float:
     """Estimate the arithmetic of an operation, in products: weights times positions, and a few for each number made."""
-    made = sum(seen[id(tensor)].elements for tensor in node.outputs)
+    made = sum(tensors[id(tensor)].elements for tensor in node.output_tensors)
     weights = sum(math.prod(weight.shape) for weight in getattr(node.operation, "weights", ()))
-    channels = max((int(tensor.shape[-1] or 1) for tensor in node.outputs), default=1)
+    channels = max((int(tensor.shape[-1] or 1) for tensor in node.output_tensors), default=1)
     return made * (weights / channels + PASSING)
 
 
@@ -155,7 +150,7 @@ PASSING = 16.0
 """What moving a number through memory takes, in products."""
 
 
-def kept_elements(nodes: Sequence[Node], seen: Mapping[int, Seen], *, kept: Iterable[Any] = ()) -> int:
+def kept_elements(nodes: Sequence[Node], tensors: Mapping[int, TensorInfo], *, kept: Iterable[Any] = ()) -> int:
     """Count the numbers that a gradient tape keeps of some operations.
 
     What only passes from one operation into the next is not kept: a convolution's sum on its way into a batch norm or
@@ -163,22 +158,22 @@ def kept_elements(nodes: Sequence[Node], seen: Mapping[int, Seen], *, kept: Iter
 
     Args:
         nodes: of the graph.
-        seen: by `walk`.
+        tensors: by `walk`.
         kept: tensors that count in any case.
     """
     asked = {id(tensor) for tensor in kept}
     readers: dict[int, list[Node]] = {}
     for node in nodes:
-        for tensor in node.inputs:
+        for tensor in node.input_tensors:
             readers.setdefault(id(tensor), []).append(node)
     total = 0
     for node in nodes:
-        for tensor in node.outputs:
+        for tensor in node.output_tensors:
             following = readers.get(id(tensor), [])
             passing = len(following) == 1 and _name(following[0].operation) in _PASSED_INTO
             if id(tensor) in asked or not passing:
-                total += seen[id(tensor)].elements
-        total += _inside(node, seen)
+                total += tensors[id(tensor)].elements
+        total += _inside(node, tensors)
     return total
 
 
@@ -187,16 +182,16 @@ def is_pointwise(operation: Any) -> bool:
     return WINDOWS.get(_name(operation)) is _pointwise
 
 
-def _inside(node: Node, seen: Mapping[int, Seen]) -> int:
+def _inside(node: Node, tensors: Mapping[int, TensorInfo]) -> int:
     """Count what is kept inside a model that is used as a layer."""
     model = node.operation
     if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
         return 0
     inner = nodes_between(model.inputs, model.outputs)
-    begin = {id(mine): seen[id(given)] for mine, given in zip(model.inputs, node.inputs, strict=True)}
+    begin = {id(mine): tensors[id(given)] for mine, given in zip(model.inputs, node.input_tensors, strict=True)}
     made = {id(tensor) for tensor in model.outputs}
     found = walk(inner, begin)
-    return sum(found[id(t)].elements for one in inner for t in one.outputs if id(t) not in made)
+    return sum(found[id(t)].elements for one in inner for t in one.output_tensors if id(t) not in made)
 
 
 def _before(outputs: Sequence[Any], begun: set[int]) -> list[Node]:
@@ -208,56 +203,56 @@ def _before(outputs: Sequence[Any], begun: set[int]) -> list[Node]:
         if id(tensor) in done:
             continue
         node = _maker(tensor)
-        if ready or not node.inputs:
-            done |= {id(made) for made in node.outputs}
+        if ready or not node.input_tensors:
+            done |= {id(made) for made in node.output_tensors}
             order.append(node)
         else:
             stack.append((tensor, True))
-            stack += [(read, False) for read in reversed(node.inputs)]
+            stack += [(read, False) for read in reversed(node.input_tensors)]
     return order
 
 
 def _maker(tensor: Any) -> Node:
+    """Return the node that makes a tensor."""
     operation, index, _ = tensor._keras_history
-    node = operation._inbound_nodes[index]
-    return Node(operation, tuple(node.input_tensors), tuple(node.output_tensors))
+    return operation._inbound_nodes[index]
 
 
-def _reach_of(node: Node, read: Sequence[Reach | None]) -> Reach | None:
-    made = node.outputs[0].shape
+def _field_of(node: Node, read: Sequence[ReceptiveField | None]) -> ReceptiveField | None:
+    made = node.output_tensors[0].shape
     if len(made) != 4:
         return None
-    known = [reach for reach in read if reach is not None]
+    known = [field for field in read if field is not None]
     if not known:
-        return Reach(Span(made[1] or 1), Span(made[2] or 1), local=False)
-    reach = functools.reduce(Reach.meet, known)
-    reach = replace(reach, local=reach.local and len(known) == len(read))
+        return ReceptiveField(FieldAxis(made[1] or 1), FieldAxis(made[2] or 1), local=False)
+    field = functools.reduce(ReceptiveField.meet, known)
+    field = replace(field, local=field.local and len(known) == len(read))
     if isinstance(node.operation, keras.Model):
-        return _reach_inside(node.operation, reach)
+        return _field_inside(node.operation, field)
     window = WINDOWS.get(_name(node.operation), _everything)(node.operation)
     if window is None:
         rows, columns = (
-            Span(side or span.size, span.stride)
-            for side, span in zip(made[1:3], (reach.rows, reach.columns), strict=True)
+            FieldAxis(side or axis.size, axis.stride)
+            for side, axis in zip(made[1:3], (field.rows, field.columns), strict=True)
         )
-        return Reach(rows, columns, local=False)
-    return Reach(reach.rows.through(window[0]), reach.columns.through(window[1]), local=reach.local)
+        return ReceptiveField(rows, columns, local=False)
+    return ReceptiveField(field.rows.through(window[0]), field.columns.through(window[1]), local=field.local)
 
 
-def _reach_inside(model: keras.Model, reach: Reach) -> Reach | None:
+def _field_inside(model: keras.Model, field: ReceptiveField) -> ReceptiveField | None:
     """Follow a model that is used as a layer."""
     if len(getattr(model, "outputs", None) or ()) != 1 or len(model.inputs) != 1:
-        return replace(reach, local=False)
-    begin = {id(tensor): Seen(reach) for tensor in model.inputs}
-    return walk(nodes_between(model.inputs, model.outputs), begin)[id(model.outputs[0])].reach
+        return replace(field, local=False)
+    begin = {id(tensor): TensorInfo(field) for tensor in model.inputs}
+    return walk(nodes_between(model.inputs, model.outputs), begin)[id(model.outputs[0])].field
 
 
-def _elements(reach: Reach | None, tensor: Any) -> int:
+def _elements(field: ReceptiveField | None, tensor: Any) -> int:
     channels = int(tensor.shape[-1] or 1) if len(tensor.shape) else 1
-    return channels if reach is None else reach.rows.size * reach.columns.size * channels
+    return channels if field is None else field.rows.size * field.columns.size * channels
 
 
-def _worse(one: Span, other: Span) -> Span:
+def _worse(one: FieldAxis, other: FieldAxis) -> FieldAxis:
     large = one if one.size >= other.size else other
     return replace(
         large,
@@ -268,7 +263,7 @@ def _worse(one: Span, other: Span) -> Span:
     )
 
 
-def _alike(one: Span, other: Span) -> bool:
+def _alike(one: FieldAxis, other: FieldAxis) -> bool:
     return (one.size, one.stride) == (other.size, other.stride)
 
 

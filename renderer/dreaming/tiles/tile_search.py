@@ -7,11 +7,11 @@ import itertools
 import math
 from dataclasses import dataclass
 
-from renderer.dreaming.tiles.tiling import IDLE, Anatomy, Segment, Stage, Tiling, spread
+from renderer.dreaming.tiles.tiling import IDLE, CandidateStage, GraphCuts, Stage, Tiling, spread
 from renderer.frame import Size
 
-JUDGED = 3.5 * IDLE
-"""What judging takes, times the judged activations as float32: they, their products and their gradients."""
+OBJECTIVE_SHARE = 3.5 * IDLE
+"""What an objective takes, times its activations as float32: they, their products and their gradients."""
 
 PER_TILE = 2e-3
 """What a tile costs in itself, as a part of the work on the whole picture."""
@@ -19,51 +19,52 @@ PER_TILE = 2e-3
 MOST_TILES, MOST_GRID = 32, 256
 """Tiles along a side, and of a stage, at most."""
 
-MOST_WAYS = 8
-"""Ways to a waist that are looked at."""
+MOST_PATHS = 8
+"""Ways to a cut point that are compared."""
 
 SHARES = tuple(part / 16 for part in range(3, 16))
 """Parts of a budget that the work on a tile may have; the rest is for whole tensors."""
 
 
-def choose(anatomy: Anatomy, size: Size, *, budget: float) -> Tiling | None:
+def choose_tiling(cuts: GraphCuts, size: Size, *, budget: float) -> Tiling | None:
     """Find the stages and tiles that fit into a budget with the least work; None if none do.
 
     Args:
-        anatomy: of the network.
+        cuts: of the network.
         size: of the picture.
         budget: bytes for all activations and their gradients.
     """
-    search = _Search(anatomy, size)
+    search = _Search(cuts, size)
     found = [search.best(inside=part * budget, outside=(1 - part) * budget) for part in SHARES]
-    fitting = [way for way in found if way is not None]
+    fitting = [path for path in found if path is not None]
     if not fitting:
         return None
-    best = min(fitting, key=lambda way: way.cost)
+    best = min(fitting, key=lambda path: path.cost)
     return Tiling(best.stages, int(best.outside + best.inside), best.cost)
 
 
-def least_budget(anatomy: Anatomy, size: Size) -> int:
+def least_budget(cuts: GraphCuts, size: Size) -> int:
     """Return about the smallest budget, in bytes, that any tiles fit into."""
     low, high = 0.0, 1e6
-    while choose(anatomy, size, budget=high) is None:
+    while choose_tiling(cuts, size, budget=high) is None:
         low, high = high, 2 * high
     while high - low > 0.03 * high:
         middle = (low + high) / 2
-        low, high = (low, middle) if choose(anatomy, size, budget=middle) else (middle, high)
+        low, high = (low, middle) if choose_tiling(cuts, size, budget=middle) else (middle, high)
     return math.ceil(high)
 
 
 @dataclass(frozen=True)
-class _Way:
-    """Stages from the picture to a waist: what they cost, and bytes that they take.
+class _Path:
+    """Stages from the picture to a cut point: what they cost, and bytes that they take.
 
     Attributes:
         stages: one after another.
-        held: bytes of the tensors at their waists, which stay to the end.
+        held: bytes of the tensors at their cut points, which stay to the end.
         outside, inside: the most that whole tensors take, and the most that the work on a tile takes. TensorFlow keeps
             what a tile took for the next one, so they add up, whether they meet or not.
-        cost: the work, as a multiple of looking at the whole picture once; of a gradient it is three where all fits.
+        cost: the work, as a multiple of one forward pass over the whole picture; for a gradient where all fits it is
+            three.
     """
 
     stages: tuple[Stage, ...] = ()
@@ -76,47 +77,47 @@ class _Way:
 class _Search:
     """What the stages of a network cost on a picture of some size."""
 
-    def __init__(self, anatomy: Anatomy, size: Size) -> None:
-        sizes = anatomy.sizes(size)
-        taps: int = sum(sizes[tap].elements for tap in anatomy.taps)
-        self.segments = anatomy.segments(size)
-        self.waists = [sizes[id(tensor)].elements for _, tensor in anatomy.waists]
-        self.itemsize = anatomy.itemsize
-        self.kept, self.judged = 2 * self.itemsize * taps, JUDGED * 4.0 * taps
-        self.work = self.segments[0, None].work
+    def __init__(self, cuts: GraphCuts, size: Size) -> None:
+        sizes = cuts.tensors(size)
+        taps: int = sum(sizes[tap].elements for tap in cuts.taps)
+        self.candidates = cuts.candidates(size)
+        self.cut_points = [sizes[id(tensor)].elements for _, tensor in cuts.cut_points]
+        self.itemsize = cuts.itemsize
+        self.kept, self.objective_bytes = 2 * self.itemsize * taps, OBJECTIVE_SHARE * 4.0 * taps
+        self.work = self.candidates[0, None].work
 
-    def best(self, *, inside: float, outside: float) -> _Way | None:
-        """Return the cheapest way through the network whose tiles, and whose whole tensors, take so many bytes at most.
+    def best(self, *, inside: float, outside: float) -> _Path | None:
+        """Return the cheapest path through the network within a budget for the work on tiles and one for whole tensors.
 
-        Goes from waist to waist and keeps, of all ways that reach one, those that no other beats in both what they
-        hold and what they cost.
+        Goes from cut point to cut point and keeps, of all paths that reach one, those that no other beats in both what
+        they hold and what they cost.
         """
-        ways: dict[int | None, list[_Way]] = {0: [_Way()]}
-        for begin in range(len(self.waists)):
-            for end in [*range(begin + 1, len(self.waists)), None]:
-                further = [self._extended(way, begin, end, inside) for way in ways.get(begin, [])]
-                fitting = [way for way in further if way is not None and way.outside <= outside]
-                ways[end] = _best([*ways.get(end, []), *fitting])
-        return min(ways[None], key=lambda way: way.cost, default=None)
+        paths: dict[int | None, list[_Path]] = {0: [_Path()]}
+        for begin in range(len(self.cut_points)):
+            for end in [*range(begin + 1, len(self.cut_points)), None]:
+                further = [self._extended(path, begin, end, inside) for path in paths.get(begin, [])]
+                fitting = [path for path in further if path is not None and path.outside <= outside]
+                paths[end] = _unbeaten([*paths.get(end, []), *fitting])
+        return min(paths[None], key=lambda path: path.cost, default=None)
 
-    def _extended(self, way: _Way, begin: int, end: int | None, limit: float) -> _Way | None:
+    def _extended(self, path: _Path, begin: int, end: int | None, limit: float) -> _Path | None:
         """Go on by one stage, in the fewest tiles that fit."""
-        segment = self.segments[begin, end]
-        read = 0 if begin == 0 else self.waists[begin]
-        made = 0 if end is None else self.waists[end]
-        for rows, columns, bytes_, forward, back in _grids(segment, self.itemsize):
-            taken = max(bytes_, self.judged if end is None else 0.0)
+        candidate = self.candidates[begin, end]
+        read = 0 if begin == 0 else self.cut_points[begin]
+        made = 0 if end is None else self.cut_points[end]
+        for rows, columns, bytes_, forward, back in _grids(candidate, self.itemsize):
+            taken = max(bytes_, self.objective_bytes if end is None else 0.0)
             if taken > limit:
                 continue
-            # Forward is one, back is two, with another look on the way.
-            work = (forward + 3 * back) * segment.work / self.work
-            return _Way(
-                stages=(*way.stages, Stage(begin, end, rows, columns)),
-                held=way.held + self.itemsize * made,
+            # Forward is one, back is two, with another forward pass on the way.
+            work = (forward + 3 * back) * candidate.work / self.work
+            return _Path(
+                stages=(*path.stages, Stage(begin, end, rows, columns)),
+                held=path.held + self.itemsize * made,
                 # The gradients in what a stage reads and hands on are whole, too.
-                outside=max(way.outside, way.held + self.kept + self.itemsize * (read + made)),
-                inside=max(way.inside, taken),
-                cost=way.cost + work + PER_TILE * rows * columns,
+                outside=max(path.outside, path.held + self.kept + self.itemsize * (read + made)),
+                inside=max(path.inside, taken),
+                cost=path.cost + work + PER_TILE * rows * columns,
             )
         return None
 
@@ -127,25 +128,25 @@ the whole."""
 
 
 @functools.lru_cache(maxsize=4096)
-def _grids(segment: Segment, itemsize: int) -> list[Grid]:
+def _grids(candidate: CandidateStage, itemsize: int) -> list[Grid]:
     """List the grids for a stage, from few tiles to many; only those whose tiles are smaller than of all before."""
-    bytes_each = itemsize * segment.live / segment.area
+    bytes_each = itemsize * candidate.live / candidate.area
     found: list[Grid] = []
-    for rows in range(1, MOST_TILES + 1 if segment.local else 2):
-        height, *down = segment.rows.lengths(rows)
-        for columns in range(1, min(MOST_TILES, MOST_GRID // rows) + 1 if segment.local else 2):
-            width, *across = segment.columns.lengths(columns)
-            forward, back = (a * b / segment.area for a, b in zip(down, across, strict=True))
+    for rows in range(1, MOST_TILES + 1 if candidate.local else 2):
+        height, *down = candidate.rows.lengths(rows)
+        for columns in range(1, min(MOST_TILES, MOST_GRID // rows) + 1 if candidate.local else 2):
+            width, *across = candidate.columns.lengths(columns)
+            forward, back = (a * b / candidate.area for a, b in zip(down, across, strict=True))
             found.append((rows, columns, bytes_each * width * height, forward, back))
     found.sort(key=lambda grid: (grid[0] * grid[1], grid[2]))
     before = [math.inf, *itertools.accumulate((grid[2] for grid in found), min)]
     return [grid for grid, least in zip(found, before, strict=False) if grid[2] < least]
 
 
-def _best(ways: list[_Way]) -> list[_Way]:
-    """Keep the ways that no other beats in both what they hold and what they cost; if many, some from end to end."""
-    kept: list[_Way] = []
-    for way in sorted(ways, key=lambda one: (one.cost, one.held + one.outside)):
-        if not kept or way.held + way.outside < kept[-1].held + kept[-1].outside:
-            kept.append(way)
-    return spread(kept, MOST_WAYS)
+def _unbeaten(paths: list[_Path]) -> list[_Path]:
+    """Keep the paths that no other beats in both what they hold and what they cost; if many, some from end to end."""
+    kept: list[_Path] = []
+    for path in sorted(paths, key=lambda one: (one.cost, one.held + one.outside)):
+        if not kept or path.held + path.outside < kept[-1].held + kept[-1].outside:
+            kept.append(path)
+    return spread(kept, MOST_PATHS)

@@ -1,9 +1,9 @@
-"""Looking at a picture that is too large to be looked at in one go: the same judgement and gradient, tile by tile.
+"""Evaluating a picture that is too large to be evaluated in one go: the same objective and gradient, tile by tile.
 
 Forward, each stage of the network is worked through tile by tile, and of what a tile makes, only what is its own goes
-into the whole. The objective judges whole activations, as ever. Back, each tile is looked at once more for the gradient
-in what it owns of its stage's input; it is given as much context as all that sees this needs. Nothing is approximated
-and nothing is added up in another order, so no seam can show.
+into the whole. The objective reads whole activations, as ever. Back, each tile is gone through once more for the
+gradient in what it owns of its stage's input; it is given as much context as all that sees this needs. Nothing is
+approximated and nothing is added up in another order, so no seam can show.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from renderer.dreaming.evaluator import PICTURE, Judge, Sight, WholeSight
+from renderer.dreaming.evaluator import PICTURE, Evaluator, ObjectiveFn
 from renderer.dreaming.networks.network import Network
-from renderer.dreaming.tiles.tile_search import choose, least_budget
-from renderer.dreaming.tiles.tiling import Anatomy, Layout, Stage, Tiling
+from renderer.dreaming.tiles.tile_search import choose_tiling, least_budget
+from renderer.dreaming.tiles.tiling import GraphCuts, Stage, StageTiles, Tiling
 from renderer.errors import UsageError
 from renderer.frame import Size
 
 Whole = dict[int, Any]
 """Tensors or arrays `(1, h, w, channels)`, by `id` of the Keras tensor that they are values of."""
 
-
-HUNGRY = 2500
-"""Bytes a pixel that the hungriest networks take: pictures that fit so are not measured at all."""
+MOST_BYTES_A_PIXEL = 2500
+"""What the hungriest networks take: pictures that fit so are not measured at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tiles:
-    """Makes what looks at pictures of one size, and smaller ones, in a given memory.
+class TiledEvaluatorFactory:
+    """Makes evaluators of pictures of one size, and smaller ones, in a given memory.
 
     Attributes:
         size: of the largest picture.
@@ -51,23 +50,22 @@ class Tiles:
     @property
     def needed(self) -> bool:
         """Whether the memory matters at all for pictures of this size."""
-        return self.beside + HUNGRY * self.size.width * self.size.height > self.memory
+        return self.beside + MOST_BYTES_A_PIXEL * self.size.width * self.size.height > self.memory
 
-    def __call__(self, network: Network, layers: Sequence[str]) -> Sight:
-        """Make a sight of these layers; one that looks at whole pictures if they fit.
+    def __call__(self, network: Network, layers: Sequence[str]) -> Evaluator:
+        """Make an evaluator of these layers; one of whole pictures if they fit.
 
         Raises:
             UsageError: a layer that the network lacks; a memory that no tiles fit into.
         """
-        tiled = TiledSight(network, layers, budget=self.memory - self.beside)
-        try:
-            stages = tiled.tiling(self.size).stages
-        except TooLittle as short:
+        tiled = TiledEvaluator(network, layers, budget=self.memory - self.beside)
+        least = tiled.missing_budget(self.size)
+        if least is not None:
             if self.strict:
-                raise self._too_little(short.least) from None
-            tiled = TiledSight(network, layers, budget=short.least)
-            stages = tiled.tiling(self.size).stages
-        return tiled if len(stages) > 1 or not all(stage.whole for stage in stages) else WholeSight(network, layers)
+                raise self._too_little(least)
+            tiled = TiledEvaluator(network, layers, budget=least)
+        stages = tiled.tiling(self.size).stages
+        return tiled if len(stages) > 1 or not all(stage.whole for stage in stages) else Evaluator(network, layers)
 
     def _too_little(self, least: int) -> UsageError:
         enough = math.ceil((least + self.beside) / 1e8) / 10
@@ -77,26 +75,12 @@ class Tiles:
         )
 
 
-class TooLittle(UsageError):
-    """No tiles of a picture fit into the budget.
-
-    Attributes:
-        least: bytes that would do.
-    """
-
-    def __init__(self, size: Size, *, budget: int, least: int) -> None:
-        super().__init__(
-            f"Pictures of {size} take {least / 1e9:.2f} GB for activations, tiled; {budget / 1e9:.2f} are there."
-        )
-        self.least = least
-
-
-class TiledSight:
-    """Looks at a picture in as many tiles as its budget asks for; at small ones in one go.
+class TiledEvaluator(Evaluator):
+    """Evaluates a picture in as many tiles as its budget asks for; small ones in one go.
 
     Args:
-        network: what looks.
-        layers: names of the layers to look at, `PICTURE` among them.
+        network: gives the activations.
+        layers: names of the layers that objectives read, `PICTURE` among them.
         budget: bytes that activations and their gradients may take.
 
     Raises:
@@ -108,74 +92,84 @@ class TiledSight:
     def __init__(self, network: Network, layers: Sequence[str], *, budget: int) -> None:
         self.network, self.budget = network, budget
         self._with_picture = PICTURE in layers
-        seen = [layer for layer in layers if layer != PICTURE]
-        model = network.cut(seen) if seen else None
+        inner = [layer for layer in layers if layer != PICTURE]
+        model = network.cut(inner) if inner else None
         outputs = model.outputs if model else []
-        self.channels = {layer: int(output.shape[-1]) for layer, output in zip(seen, outputs, strict=True)}
+        self.channels = {layer: int(output.shape[-1]) for layer, output in zip(inner, outputs, strict=True)}
         if self._with_picture:
             self.channels[PICTURE] = 3
-        self._names = {id(output): layer for layer, output in zip(seen, outputs, strict=True)}
-        self._anatomy = Anatomy(model, itemsize=2 if network.precision == "bfloat16" else 4) if model else None
+        self._names = {id(output): layer for layer, output in zip(inner, outputs, strict=True)}
+        self._cuts = GraphCuts(model, itemsize=2 if network.precision == "bfloat16" else 4) if model else None
         self._tilings: dict[Size, Tiling] = {}
-        self._layouts: dict[tuple[Stage, Size], Layout] = {}
-        self._workers: dict[tuple[int, int | None], _Worker] = {}
+        self._tiles: dict[tuple[Stage, Size], StageTiles] = {}
+        self._stage_models: dict[tuple[int, int | None], _StageModel] = {}
 
     def tiling(self, size: Size) -> Tiling:
         """Say how pictures of a size are cut.
 
         Raises:
-            TooLittle: no tiles of such a picture fit into the budget.
+            UsageError: no tiles of such a picture fit into the budget.
         """
-        if self._anatomy is None:
-            return Tiling((), 0, 0.0)
-        if size not in self._tilings:
-            found = choose(self._anatomy, size, budget=self.budget)
-            if found is None:
-                raise TooLittle(size, budget=self.budget, least=least_budget(self._anatomy, size))
-            self._tilings[size] = found
+        least = self.missing_budget(size)
+        if least is not None:
+            raise UsageError(
+                f"Pictures of {size} take {least / 1e9:.2f} GB for activations, tiled; "
+                f"{self.budget / 1e9:.2f} are there."
+            )
         return self._tilings[size]
 
-    def __call__(self, picture: tf.Tensor, judge: Judge) -> tuple[tf.Tensor, tf.Tensor]:
-        """Judge a picture; see `evaluator.Sight`.
+    def missing_budget(self, size: Size) -> int | None:
+        """Return the bytes that tiles of pictures of a size would do with; None where they fit into the budget."""
+        if size not in self._tilings:
+            if self._cuts is None:
+                self._tilings[size] = Tiling((), 0, 0.0)
+            elif (found := choose_tiling(self._cuts, size, budget=self.budget)) is not None:
+                self._tilings[size] = found
+            else:
+                return least_budget(self._cuts, size)
+        return None
+
+    def __call__(self, picture: tf.Tensor, objective: ObjectiveFn) -> tuple[tf.Tensor, tf.Tensor]:
+        """Evaluate a picture; see `Evaluator`.
 
         Raises:
-            TooLittle: as `tiling`.
+            UsageError: as `tiling`.
         """
         stages, whole = self._stages(picture), picture[None]
         inputs, taps = self._forward(whole, stages)
-        seen = {name: tf.convert_to_tensor(tap) for name, tap in taps.items()}
+        activations = {name: tf.convert_to_tensor(tap) for name, tap in taps.items()}
         if self._with_picture:
-            seen[PICTURE] = whole
-        value, slopes = _judged(seen, judge)
-        del seen, taps
+            activations[PICTURE] = whole
+        value, slopes = _value_and_slopes(activations, objective)
+        del activations, taps
         own = slopes.pop(PICTURE, None)
         through = self._back(stages, inputs, slopes)
         found = [tf.convert_to_tensor(one[0]) for one in (own, through) if one is not None]
         return value, tf.add_n(found) if found else tf.zeros_like(picture)
 
-    def look(self, picture: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Look at a picture; see `evaluator.Sight`.
+    def activations(self, picture: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the activations of a picture; see `Evaluator`.
 
         Raises:
-            TooLittle: as `tiling`.
+            UsageError: as `tiling`.
         """
         _, taps = self._forward(picture[None], self._stages(picture))
-        seen = {name: tf.convert_to_tensor(tap) for name, tap in taps.items()}
-        return {**seen, PICTURE: picture[None]} if self._with_picture else seen
+        inner = {name: tf.convert_to_tensor(tap) for name, tap in taps.items()}
+        return {**inner, PICTURE: picture[None]} if self._with_picture else inner
 
     def _stages(self, picture: tf.Tensor) -> list[Stage]:
         height, width = picture.shape[:2]
         return list(self.tiling(Size(width, height)).stages)
 
     def _forward(self, picture: tf.Tensor, stages: Sequence[Stage]) -> tuple[list[Any], dict[str, Any]]:
-        """Work through the stages; return what each reads, and the layers that are looked at."""
+        """Work through the stages; return what each reads, and the layers that the objective reads."""
         inputs: list[Any] = [picture]
         taps: dict[str, Any] = {}
         for stage in stages:
             made = self._made(stage, inputs[-1])
             taps |= self._named(made)
             if stage.end is not None:
-                inputs.append(made[id(self._waist(stage.end))])
+                inputs.append(made[id(self._cut_point(stage.end))])
         return inputs, taps
 
     def _back(self, stages: Sequence[Stage], inputs: list[Any], slopes: dict[str, Any]) -> Any:
@@ -184,49 +178,49 @@ class TiledSight:
         Args:
             stages: of the network.
             inputs: what each stage reads; emptied on the way.
-            slopes: gradients in the layers that are looked at, by name; None for 0.
+            slopes: gradients in the layers that the objective reads, by name; None for 0.
         """
         slope: Any = None
         for stage in reversed(stages):
-            outputs = self._worker(stage).outputs
+            outputs = self._stage_model(stage).outputs
             given: list[Any] = [slopes.pop(self._names.get(id(output), ""), None) for output in outputs]
             if stage.end is not None and slope is not None:
-                given[[id(output) for output in outputs].index(id(self._waist(stage.end)))] = slope
-            # A layer that is looked at may be what the stage reads: then its gradient is added where it is used.
-            own = slopes.pop(self._names.get(id(self._waist(stage.begin)), ""), None)
+                given[[id(output) for output in outputs].index(id(self._cut_point(stage.end)))] = slope
+            # A layer that the objective reads may be what the stage reads: then its gradient is added where it is used.
+            own = slopes.pop(self._names.get(id(self._cut_point(stage.begin)), ""), None)
             slope = self._slope(stage, inputs.pop(), given, own)
         return slope
 
     def _made(self, stage: Stage, read: Any) -> Whole:
         """Return all that a stage makes of what it reads, by `id` of the Keras tensor."""
-        worker = self._worker(stage)
+        model = self._stage_model(stage)
         if stage.whole:
-            made = worker.look(tf.convert_to_tensor(read))
-            return {id(output): value for output, value in zip(worker.outputs, made, strict=True)}
-        layout = self._layout(stage, read)
-        wholes: list[Any] = [None] * len(worker.outputs)
-        for tile in layout.forward:
-            made = worker.look(tf.convert_to_tensor(read[:, *tile.given]))
+            made = model.run(tf.convert_to_tensor(read))
+            return {id(output): value for output, value in zip(model.outputs, made, strict=True)}
+        tiles = self._tiles_of(stage, read)
+        wholes: list[Any] = [None] * len(model.outputs)
+        for tile in tiles.forward:
+            made = model.run(tf.convert_to_tensor(read[:, *tile.given]))
             for number, (value, place) in enumerate(zip(made, tile.own, strict=True)):
                 part = value[:, *place.inside].numpy()
                 if wholes[number] is None:
-                    wholes[number] = np.empty((1, *layout.shapes[number], part.shape[-1]), part.dtype)
+                    wholes[number] = np.empty((1, *tiles.shapes[number], part.shape[-1]), part.dtype)
                 wholes[number][:, *place.whole] = part
-        return {id(output): value for output, value in zip(worker.outputs, wholes, strict=True)}
+        return {id(output): value for output, value in zip(model.outputs, wholes, strict=True)}
 
     def _slope(self, stage: Stage, read: Any, given: Sequence[Any], own: Any) -> Any:
         """Return the gradient in what a stage reads, from those in what it makes, and in that itself (None for 0)."""
-        worker = self._worker(stage)
+        model = self._stage_model(stage)
         if all(one is None for one in given):
             return own
         if stage.whole:
-            return worker.slope(tf.convert_to_tensor(read), given, [(0, 0)] * len(given), own)
+            return model.slope(tf.convert_to_tensor(read), given, [(0, 0)] * len(given), own)
         total: Any = None
-        for tile in self._layout(stage, read).back:
+        for tile in self._tiles_of(stage, read).back:
             parts = [None if one is None else one[:, *place.whole] for one, place in zip(given, tile.own, strict=True)]
             corners = [(place.inside[0].start, place.inside[1].start) for place in tile.own]
             extra = None if own is None else own[:, *tile.given]
-            part = worker.slope(tf.convert_to_tensor(read[:, *tile.given]), parts, corners, extra).numpy()
+            part = model.slope(tf.convert_to_tensor(read[:, *tile.given]), parts, corners, extra).numpy()
             if total is None:
                 total = np.empty(read.shape, part.dtype)
             total[:, *tile.read.whole] = part[:, *tile.read.inside]
@@ -235,29 +229,29 @@ class TiledSight:
     def _named(self, made: Whole) -> dict[str, Any]:
         return {self._names[key]: value for key, value in made.items() if key in self._names}
 
-    def _waist(self, number: int) -> Any:
-        assert self._anatomy is not None
-        return self._anatomy.waists[number][1]
+    def _cut_point(self, number: int) -> Any:
+        assert self._cuts is not None
+        return self._cuts.cut_points[number][1]
 
-    def _layout(self, stage: Stage, read: Any) -> Layout:
-        assert self._anatomy is not None
+    def _tiles_of(self, stage: Stage, read: Any) -> StageTiles:
+        assert self._cuts is not None
         given = Size(read.shape[2], read.shape[1])
-        if (stage, given) not in self._layouts:
-            self._layouts[stage, given] = self._anatomy.layout(stage, given)
-        return self._layouts[stage, given]
+        if (stage, given) not in self._tiles:
+            self._tiles[stage, given] = self._cuts.tiles(stage, given)
+        return self._tiles[stage, given]
 
-    def _worker(self, stage: Stage) -> _Worker:
+    def _stage_model(self, stage: Stage) -> _StageModel:
         """Return what computes a stage; stages that differ in nothing but their tiles share it."""
-        assert self._anatomy is not None
+        assert self._cuts is not None
         key = (stage.begin, stage.end)
-        if key not in self._workers:
-            outputs = self._anatomy.handed_on(*key)
-            model = keras.Model(self._waist(stage.begin), outputs)
-            self._workers[key] = _Worker(model, outputs, self.network if stage.begin == 0 else None)
-        return self._workers[key]
+        if key not in self._stage_models:
+            outputs = self._cuts.outputs_of(*key)
+            model = keras.Model(self._cut_point(stage.begin), outputs)
+            self._stage_models[key] = _StageModel(model, outputs, self.network if stage.begin == 0 else None)
+        return self._stage_models[key]
 
 
-class _Worker:
+class _StageModel:
     """Computes one stage of a network, forward and back, for tiles of any size.
 
     Args:
@@ -272,7 +266,7 @@ class _Worker:
         self._read = tf.TensorSpec((1, None, None, model.inputs[0].shape[-1]), dtype)
         self._made = [tf.TensorSpec((1, *output.shape[1:]), output.dtype) for output in outputs]
         corners = tf.TensorSpec((len(outputs), 2), tf.int32)
-        self.look = tf.function(self._look, input_signature=[self._read])
+        self.run = tf.function(self._run, input_signature=[self._read])
         self._back = tf.function(self._slope, input_signature=[self._read, self._made, corners])
         self._back_with = tf.function(self._slope, input_signature=[self._read, self._made, corners, self._read])
 
@@ -293,7 +287,7 @@ class _Worker:
             return self._back(read, slopes, places)
         return self._back_with(read, slopes, places, _like(own, self._read))
 
-    def _look(self, read: tf.Tensor) -> list[tf.Tensor]:
+    def _run(self, read: tf.Tensor) -> list[tf.Tensor]:
         prepared = read if self._network is None else self._network.prepared(read)
         return keras.tree.flatten(self._model(prepared))
 
@@ -302,7 +296,7 @@ class _Worker:
     ) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(read)
-            made = list(zip(self._look(read), given, strict=True))
+            made = list(zip(self._run(read), given, strict=True))
             ends = [_part(one, corners[number], tf.shape(slope)) for number, (one, slope) in enumerate(made)]
         slopes = list(given)
         if own is not None:  # the tape adds it first, as it does where the whole network is on it
@@ -317,22 +311,22 @@ def _like(slope: Any, made: tf.TensorSpec) -> tf.Tensor:
     return tf.cast(slope, made.dtype)
 
 
-def _judged(seen: dict[str, tf.Tensor], judge: Judge) -> tuple[tf.Tensor, dict[str, Any]]:
-    """Return a judgement and its gradients in what is judged, by name; None where there is none.
+def _value_and_slopes(activations: dict[str, tf.Tensor], objective: ObjectiveFn) -> tuple[tf.Tensor, dict[str, Any]]:
+    """Return an objective and its gradients in the activations, by layer; None where there is none.
 
     In a graph made for it: its operations let go of what they need as soon as they can, and run in place. Done one by
     one they would take half as much memory again, and more time than making the graph.
     """
 
     @tf.function(autograph=False)
-    def compute(seen: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, Any]]:
+    def compute(activations: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, Any]]:
         with tf.GradientTape() as tape:
-            tape.watch(seen)
-            value = judge(seen)
-        slopes = tape.gradient(value, seen)
+            tape.watch(activations)
+            value = objective(activations)
+        slopes = tape.gradient(value, activations)
         return value, {name: None if one is None else tf.convert_to_tensor(one) for name, one in slopes.items()}
 
-    return compute(seen)
+    return compute(activations)
 
 
 def _part(made: tf.Tensor, corner: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
