@@ -22,10 +22,12 @@ SET = 'film.size = "64x48", film.fps = 12, dream.octaves = 1, dream.first_steps 
 SAY = """
 import sys
 import renderer.cli.show.progress as progress
-def said(self, text, stage=progress.FilmProgress.stage):
-    print("STAGE", text, file=sys.stderr, flush=True)
-    stage(self, text)
-progress.FilmProgress.stage = said
+from renderer.events import Stage
+def said(self, event, show=progress.FilmProgress.__call__):
+    if isinstance(event, Stage):
+        print("STAGE", event.text, file=sys.stderr, flush=True)
+    show(self, event)
+progress.FilmProgress.__call__ = said
 """
 """Tells of every stage of a film, so that a kill can hit one."""
 

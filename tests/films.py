@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from renderer.events import FrameDone, JobStarted, Note, RenderingStarted, Stage
 from renderer.films.film import Film
 from renderer.films.video import video_film
 from renderer.media.ffmpeg.pipes import file_url, run
@@ -96,21 +97,17 @@ class Listening:
         self.begun_at = None
         self._on_frame, self._stop_after = on_frame, stop_after
 
-    def stage(self, text):
-        self.stages.append(text)
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def rendering(self, *, done, total):
-        self.begun_at = done
-
-    def frame(self, report):
-        self.frames.append(report.index)
-        self._on_frame(report)
-
-    def encoded(self, done, total):
-        pass
+    def __call__(self, event):
+        match event:
+            case Stage(text):
+                self.stages.append(text)
+            case Note(text):
+                self.notes.append(text)
+            case RenderingStarted(done):
+                self.begun_at = done
+            case FrameDone():
+                self.frames.append(event.index)
+                self._on_frame(event)
 
     def should_stop(self):
         return len(self.frames) >= self._stop_after
@@ -123,9 +120,10 @@ class Batch:
         self.jobs, self.notes = {}, []
         self._on_frame = on_frame
 
-    def job(self, id):  # noqa: A002 - the name that batches use
-        self.jobs[id] = Listening(self._on_frame)
-        return self.jobs[id]
-
-    def note(self, text):
-        self.notes.append(text)
+    def __call__(self, job, event):
+        if job is None:
+            self.notes.append(event.text)
+        elif isinstance(event, JobStarted):
+            self.jobs[job] = Listening(self._on_frame)
+        else:
+            self.jobs[job](event)

@@ -28,6 +28,7 @@ from PIL import Image
 from renderer.batch import batch_journal as batch_journal
 from renderer.batch.report import render_report, write_report
 from renderer.batch.status import read_state
+from renderer.events import ignore
 from renderer.files import file_sha256
 from renderer.films import work
 from renderer.films.film import Film
@@ -187,7 +188,7 @@ def _recipe(case: Case, folder: Path) -> Sequence[Reading]:
     def replayed() -> None:
         film, recipe = film_from_recipe(path, folder / "again.mp4", encoding=Encoding())
         if isinstance(film, Film):
-            facts = film.facts({"facts": recipe.facts} if recipe.facts else {}, _Silent())
+            facts = film.facts({"facts": recipe.facts} if recipe.facts else {}, ignore)
             film.beginnings(facts)
             check(film)
             _ = film.key
@@ -226,12 +227,6 @@ def _beside(folder: Path, action: Callable[[], Any]) -> Callable[[], Any]:
             action()
 
     return there
-
-
-class _Silent:
-    def stage(self, text: str) -> None: ...
-    def note(self, text: str) -> None: ...
-    def encoded(self, done: int, total: int) -> None: ...
 
 
 # --- work folders ----------------------------------------------------------------------------------------------------
@@ -351,7 +346,7 @@ def _journal(case: Case, folder: Path) -> Sequence[Reading]:
                 store.commit({"tone": 0.5})
 
     def encoded() -> None:
-        encode_again(place, folder / "again.gif", encoding=Encoding(), listener=_Silent())
+        encode_again(place, folder / "again.gif", encoding=Encoding(), listener=ignore)
 
     readings: list[Reading] = [("store", existing), ("work folder as a clip", shown), ("going on", gone_on)]
     readings += [("encode", _beside(folder, encoded))] if rng.random() < 0.1 else []

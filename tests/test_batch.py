@@ -22,6 +22,7 @@ from renderer.batch.status import read_state
 from renderer.cli.main import app
 from renderer.dreaming.ascent.dreamer import Dreamer
 from renderer.errors import DiskProblem
+from renderer.events import JobStarted, Note
 from renderer.media.ffmpeg.pipes import FfmpegFailed, file_url, run
 from renderer.media.images import write_image
 from renderer.media.store.journal import Journal
@@ -545,17 +546,11 @@ class Listening:
     def __init__(self):
         self.begun, self.notes = [], []
 
-    def job(self, id):  # noqa: A002
-        self.begun.append(id)
-        return self
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def stage(self, text): ...
-    def rendering(self, *, done, total): ...
-    def frame(self, report): ...
-    def encoded(self, done, total): ...
+    def __call__(self, job, event):
+        if isinstance(event, JobStarted):
+            self.begun.append(job)
+        elif isinstance(event, Note):
+            self.notes.append(event.text)
 
 
 def run_here(batch, executor=None, **options):
@@ -642,7 +637,7 @@ class Lost:
 
     def run(self, jobs, *, listener, should_stop=lambda: False):
         for job in jobs:
-            listener.job(job.id)
+            listener(job.id, JobStarted())
             yield Outcome(id=job.id, error=DiskProblem("The worker was lost."), passing=True)
 
     def __enter__(self):

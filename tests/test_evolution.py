@@ -6,15 +6,11 @@ import numpy as np
 import pytest
 
 from renderer.errors import UsageError
+from renderer.events import ignore
 from renderer.films.still import Recorder, Shot, Still, draw_evolution, dream_here
 from renderer.frame import Size
 from renderer.media.sheets import BRIGHT_LINE, FAINT_LINE, chart
 from renderer.settings.presets import resolve
-
-
-class Quiet:
-    def stage(self, text):
-        pass
 
 
 def dream(tmp_path, monkeypatch, network, *sets, evolution=True):
@@ -25,7 +21,7 @@ def dream(tmp_path, monkeypatch, network, *sets, evolution=True):
         out=tmp_path / "a.png",
         evolution=tmp_path / "b.png" if evolution else None,
     )
-    return dream_here(still, Quiet())
+    return dream_here(still, ignore)
 
 
 @pytest.mark.parametrize("optimiser", ["ascent", "momentum", "adam", "lbfgs"])

@@ -24,7 +24,7 @@ FLOORS = (
     {"settings"},
     {"render"},
     {"dreaming", "motion", "media"},
-    {"errors", "files", "frame", "lazy", "records", "runtime", "setting_types", "time_value"},
+    {"errors", "events", "files", "frame", "lazy", "records", "runtime", "setting_types", "time_value"},
 )
 """Parts of the house, from the top floor down. A part imports itself and what lies below it."""
 

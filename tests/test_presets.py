@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from renderer.cli.main import app
 from renderer.errors import BadInput, DreamreelError, UsageError
+from renderer.events import ignore
 from renderer.films.film import Film
 from renderer.films.still import Still, make_still
 from renderer.films.video import VideoFilm
@@ -314,17 +315,7 @@ def test_a_preset_from_a_file_without_a_recipe_is_refused(tmp_path):
 
 def test_a_preset_from_a_picture_dreams_it_again(tmp_path):
     made = resolve(sets=["film.size=32x32", "dream.octaves=1", "dream.first_steps=1", "start.noise=pink"])
-    make_still(Still(settings=made.settings, out=tmp_path / "x.png"), listener=Quiet())
+    make_still(Still(settings=made.settings, out=tmp_path / "x.png"), listener=ignore)
     look = look_of(tmp_path / "x.png")
     assert dict(look.values) == {"dream.octaves": 1, "dream.first_steps": 1, "start.noise": "pink"}
     assert look.commands == ("still",)
-
-
-class Quiet:
-    """Is told, and says nothing."""
-
-    def stage(self, text):
-        pass
-
-    def note(self, text):
-        pass

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from renderer.dreaming.governor import Tone, measure
 from renderer.dreaming.objectives.channel_weights import ChannelWaves
 from renderer.errors import Interrupted, UsageError
+from renderer.events import FrameDone, Note
 from renderer.films.film import Film
 from renderer.films.make import make_film
 from renderer.films.render_setup import camera_of
@@ -298,17 +299,10 @@ class Listening:
     def __init__(self, stop_after=10**9):
         self.notes, self.frames, self.stop_after = [], 0, stop_after
 
-    def stage(self, text): ...
-
-    def rendering(self, *, done, total): ...
-
-    def encoded(self, done, total): ...
-
-    def note(self, text):
-        self.notes.append(text)
-
-    def frame(self, report):
-        self.frames += 1
+    def __call__(self, event):
+        self.frames += isinstance(event, FrameDone)
+        if isinstance(event, Note):
+            self.notes.append(event.text)
 
 
 def make(film, stop_after=10**9):

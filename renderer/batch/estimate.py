@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from renderer.batch.batch_plan import Planned
 from renderer.batch.status import Row
 from renderer.errors import DreamreelError
-from renderer.films.film import Film, Listener
+from renderer.events import Listener, Note, Stage
+from renderer.films.film import Film
 from renderer.films.make import STORE_BYTES_A_PIXEL
 from renderer.films.outputs import size_text, span
 from renderer.films.plan import FILE_BYTES_A_PIXEL, measure_frame
@@ -109,11 +110,11 @@ def _measured(films: Sequence[Film | Still], listener: Listener) -> list[_Measur
     order.sort(key=lambda item: item[0] not in firsts)  # one of each kind and network before a second of any
     found = []
     for _, (film, _) in order[:MOST_MEASURED]:
-        listener.stage(f"measuring {film.out.name}")
+        listener(Stage(f"measuring {film.out.name}"))
         try:
             found.append(_measure(film))
         except DreamreelError as error:  # It will fail like this when it is made; the others can still be told.
-            listener.note(f"{film.out.name} cannot be measured: {error}")
+            listener(Note(f"{film.out.name} cannot be measured: {error}"))
     return found
 
 

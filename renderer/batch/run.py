@@ -8,21 +8,19 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from renderer.batch.batch_journal import TOLD, BatchJournal, now
 from renderer.batch.batch_plan import Planned, wished
 from renderer.batch.jobfile import JobsFile
 from renderer.batch.status import Row
 from renderer.errors import BadInput, DreamreelError, Interrupted
+from renderer.events import BatchListener, Event, FrameDone, JobStarted, Note
 from renderer.files import file_sha256
-from renderer.films.film import Film, Listener, Result
+from renderer.films.film import Film, Result
 from renderer.films.outputs import path_size
 from renderer.media.store.store import Store
-from renderer.workers.jobs import BatchListener, Executor, Job, Outcome
-
-if TYPE_CHECKING:
-    from renderer.render.loop import FrameReport
+from renderer.workers.jobs import Executor, Job, Outcome
 
 _LONGEST_ERROR = 20_000
 
@@ -69,7 +67,7 @@ def run_batch(
     run = _Run(planned, journal, listener=listener, should_stop=should_stop, fail_fast=fail_fast)
     yield from run.settled()
     with executor:
-        for outcome in executor.run(run, listener=run, should_stop=run.should_stop):
+        for outcome in executor.run(run, listener=run.listen, should_stop=run.should_stop):
             if (row := run.ended(outcome)) is not None:
                 yield row
     journal.append({"kind": "end", "at": now()})
@@ -127,17 +125,22 @@ class _Run(Iterator[Job]):
             one.film.out.parent.mkdir(parents=True, exist_ok=True)
         return Job(id=one.row.name, film=one.film, priority=one.priority)
 
-    def job(self, id: str) -> Listener:  # noqa: A002 - the protocol's name
-        """Note that a film is begun."""
-        begun = self._begun[id]
+    def listen(self, job: str | None, event: Event) -> None:
+        """Take note of what the batch keeps, and pass on every event."""
+        if job is not None:
+            begun = self._begun[job]
+            if isinstance(event, JobStarted):
+                self._note_begun(begun)
+            elif isinstance(event, FrameDone):
+                begun.frames += 1
+                begun.strength += event.strength
+                begun.dreaming += event.seconds
+        self._listener(job, event)
+
+    def _note_begun(self, begun: _Begun) -> None:
         begun.attempts += 1
         begun.frames, begun.strength, begun.dreaming = 0, 0.0, 0.0
         self._journal.append({"kind": "begun", **self._name(begun.planned), "at": now()})
-        return _Counting(self._listener.job(id), begun)
-
-    def note(self, text: str) -> None:
-        """Pass on."""
-        self._listener.note(text)
 
     def ended(self, outcome: Outcome) -> Row | None:
         """Note what became of a film; None if it will be tried once more."""
@@ -153,7 +156,7 @@ class _Run(Iterator[Job]):
             return replace(begun.planned.row, state="stopped", attempts=begun.attempts, error=str(error))
         if outcome.passing and begun.attempts < ATTEMPTS and not self.should_stop():
             self._note_failure(begun.planned, error, attempts=begun.attempts, again=True)
-            self._listener.note(f"{outcome.id}: {error} It will be tried once more, after the others.")
+            self._listener(None, Note(f"{outcome.id}: {error} It will be tried once more, after the others."))
             self._queue.append(begun.planned)
             return None
         self._failed = True
@@ -200,21 +203,6 @@ class _Run(Iterator[Job]):
     def _name(self, one: Planned) -> dict[str, Any]:
         out = self._journal.records.place(one.row.out)
         return {"name": one.row.name, "out": out, "film_key": one.film_key, "encode_key": one.encode_key}
-
-
-class _Counting:
-    """Listens to a film, and adds up what is known of its frames."""
-
-    def __init__(self, listener: Listener, begun: _Begun) -> None:
-        self._listener, self._begun = listener, begun
-        self.stage, self.note = listener.stage, listener.note
-        self.rendering, self.encoded = listener.rendering, listener.encoded
-
-    def frame(self, report: FrameReport) -> None:
-        self._begun.frames += 1
-        self._begun.strength += report.strength
-        self._begun.dreaming += report.seconds
-        self._listener.frame(report)
 
 
 def _finite(value: float) -> float | None:

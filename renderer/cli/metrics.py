@@ -38,6 +38,7 @@ def add(app: typer.Typer) -> None:
 
         With --source also how steady it is beside the video it was made from. With --json every pair's value.
         """
+        from renderer.events import StageProgress
         from renderer.measure.metrics import measure_film
 
         if plot is not None:
@@ -45,7 +46,11 @@ def add(app: typer.Typer) -> None:
 
             check_plot(plot, overwrite=overwrite)
         terminal.stage(f"measuring {film.name}")
-        report = measure_film(film, source=source, alone=alone if source else 0, progress=terminal.encoded)
+
+        def progress(done: int, total: int) -> None:
+            terminal(StageProgress(done, total))
+
+        report = measure_film(film, source=source, alone=alone if source else 0, progress=progress)
         for note in report.notes:
             terminal.note(note)
         if plot is not None:

@@ -1,4 +1,4 @@
-"""A film to make: an infinite zoom, and what is told while it is made. `make` makes it."""
+"""A film to make: an infinite zoom. `make` makes it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
+from renderer.events import Listener
 from renderer.films.first_frame import first_canvas
 from renderer.films.guides import guide_files
 from renderer.films.outputs import work_folder
@@ -17,9 +18,6 @@ from renderer.frame import Size
 from renderer.media.ffmpeg.clips import Clip
 from renderer.media.ffmpeg.encode import Sound
 from renderer.settings.schema import Settings
-
-if TYPE_CHECKING:
-    from renderer.render.loop import FrameReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,22 +134,3 @@ class Result:
     def duration(self) -> float:
         """Length of the film, seconds."""
         return float(self.frames / self.rate)
-
-
-class Listener(Protocol):
-    """Who is told how a film comes along."""
-
-    def stage(self, text: str) -> None:
-        """Tell what is being done now."""
-
-    def note(self, text: str) -> None:
-        """Tell what should be known, in a sentence."""
-
-    def rendering(self, *, done: int, total: int) -> None:
-        """Tell that frames will follow, `done` of them being there already. From here a stop is graceful."""
-
-    def frame(self, report: FrameReport) -> None:
-        """Tell that a frame is done."""
-
-    def encoded(self, done: int, total: int) -> None:
-        """Tell how many frames are encoded."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from renderer import runtime
 from renderer.errors import BadInput, Interrupted
+from renderer.events import Listener, Note, RenderingStarted, Stage
 from renderer.media.store.store import Store
 
 if TYPE_CHECKING:
-    from renderer.films.film import Film, Listener
+    from renderer.films.film import Film
     from renderer.films.render_setup import Parts
 
 
@@ -68,7 +69,7 @@ def render_here(film: Film, facts: Mapping[str, Any], listener: Listener) -> Ren
     Raises:
         DreamreelError: as `Film.parts`.
     """
-    listener.stage("loading TensorFlow and the network")
+    listener(Stage("loading TensorFlow and the network"))
     return Here(film, film.parts(facts))
 
 
@@ -82,9 +83,9 @@ class Here:
     def render(self, store: Store, *, listener: Listener, should_stop: Callable[[], bool]) -> None:
         total = self.film.settings.frame_count
         join_lanes(store)
-        listener.rendering(done=store.count, total=total)
+        listener(RenderingStarted(store.count, total))
         if (ring := self.parts.scene.ring) and ring.run_up and not store.count:
-            listener.note(f"The first frame comes after {ring.run_up} that are not kept: a loop begins in full swing.")
+            listener(Note(f"The first frame comes after {ring.run_up} that are not kept: a loop begins in full swing."))
         with contextlib.closing(self.parts):
             complete = True
             # What was rendered apart, further on, before the film was stopped: up to there, and join it.
@@ -95,7 +96,7 @@ class Here:
         if not complete:
             raise interrupted(store.count, total)
         for note in self.parts.notes():
-            listener.note(note)
+            listener(Note(note))
         finish_store(store)
 
     def _to(self, stop: int, store: Store, listener: Listener, should_stop: Callable[[], bool]) -> bool:
@@ -109,7 +110,7 @@ class Here:
             governor=self.parts.governor,
             frames=stop,
             rate=self.film.settings.rate,
-            report=lambda report: listener.frame(replace(report, total=total)),
+            report=lambda report: listener(replace(report, total=total)),
             should_stop=should_stop,
             start=self.parts.start,
         )

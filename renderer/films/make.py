@@ -14,7 +14,8 @@ import numpy as np
 from renderer import runtime
 from renderer.dreaming.networks.registry import network_spec
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted
-from renderer.films.film import Extras, Film, Listener, Result
+from renderer.events import Listener, Note, Stage, StageProgress
+from renderer.films.film import Extras, Film, Result
 from renderer.films.guides import check_guides
 from renderer.films.local_renderer import FilmRenderer, frames_there, render_here
 from renderer.films.outputs import check_not_input, check_room, path_size
@@ -87,12 +88,12 @@ def make_film(
     """
     began = time.monotonic()
     if (finished := _already_finished(film)) is not None:
-        listener.note(f"{film.out} was finished by an earlier run.")
+        listener(Note(f"{film.out} was finished by an earlier run."))
         return finished
     check(film)
     told = film.warnings()
     for note in told:
-        listener.note(note)
+        listener(Note(note))
     key = film.key
     store = open_done(film, key)
     resumed_at = film.settings.frame_count
@@ -107,7 +108,7 @@ def make_film(
             try:
                 rendering.render(store, listener=listener, should_stop=should_stop)
             except FfmpegFailed as error:  # The store has all frames but the last few.
-                listener.note(f"{error} Once more, from the last frames that are kept.")
+                listener(Note(f"{error} Once more, from the last frames that are kept."))
                 renderer(film, facts, listener).render(store, listener=listener, should_stop=should_stop)
         finish(
             store,
@@ -158,10 +159,10 @@ def finish(
     """
     if not store.count:
         raise BadInput(f"There is not one finished frame in {store.directory} yet.")
-    listener.stage(f"encoding {out.name}")
+    listener(Stage(f"encoding {out.name}"))
 
     def progress(done: int) -> None:
-        listener.encoded(done, store.count)
+        listener(StageProgress(done, store.count))
         if should_stop():
             raise Interrupted("Stopped while encoding; the frames are kept, and the same command goes on from here.")
 
@@ -170,11 +171,11 @@ def finish(
     try:
         notes = attempt(recipe=whole)
     except FfmpegFailed as error:
-        listener.note(f"{error} Once more, from the frames that are kept.")
+        listener(Note(f"{error} Once more, from the frames that are kept."))
         notes = attempt(recipe=whole)
     for note in notes:
         if note not in told:
-            listener.note(note)
+            listener(Note(note))
 
 
 def _encode(

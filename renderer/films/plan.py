@@ -13,7 +13,8 @@ from typing import Any
 
 from renderer import runtime
 from renderer.errors import shown
-from renderer.films.film import Film, Listener
+from renderer.events import Listener, Note, Stage
+from renderer.films.film import Film
 from renderer.films.first_frame import hashes_of
 from renderer.films.make import STORE_BYTES_A_PIXEL, check
 from renderer.films.outputs import size_text, span
@@ -101,12 +102,12 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
     began = time.monotonic()
     check(film)
     for note in film.warnings():
-        listener.note(note)
+        listener(Note(note))
     settings, hashes = film.settings, hashes_of(film.inputs)
     facts = film.facts({}, listener)
-    listener.stage("loading TensorFlow and the network")
+    listener(Stage("loading TensorFlow and the network"))
     parts = film.parts(facts)
-    listener.stage("measuring")
+    listener(Stage("measuring"))
     frame_seconds, loading = measure_frame(parts, began)
     size, count, dream = settings.film.size, settings.frame_count, settings.dream
     first = frame_seconds * dream.first_steps / max(1, dream.steps)

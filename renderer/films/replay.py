@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from renderer.errors import BadInput
-from renderer.films.film import Extras, Film, Listener, Result
+from renderer.events import Listener, Note
+from renderer.films.film import Extras, Film, Result
 from renderer.films.make import finish
 from renderer.films.outputs import check_not_input, path_size, work_folder
 from renderer.films.recipe import Recipe, find_input, parse_recipe
@@ -72,9 +73,9 @@ def encode_again(
     check_encode(out, size=size, codec=encoding.codec, quality=encoding.quality, overwrite=overwrite)
     total = settings.frame_count
     if store.count < total:
-        listener.note(f"{store.count} of {total} frames are there; the film is made of these.")
+        listener(Note(f"{store.count} of {total} frames are there; the film is made of these."))
     for note in store.notes:
-        listener.note(note)
+        listener(Note(note))
     meta = store.meta if store.count == total else {**store.meta, "frames": store.count}
     finish(
         store,

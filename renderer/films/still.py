@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from renderer.errors import EnvironmentProblem, UsageError
-from renderer.films.film import Listener
+from renderer.events import Listener, Stage
 from renderer.films.first_frame import fit, hashes_of, own_size
 from renderer.films.guides import check_guides, guide_files
 from renderer.films.local_renderer import Maker
@@ -115,7 +115,7 @@ def make_still(still: Still, *, listener: Listener, dreamer: StillDreamer | None
     recipe = _recipe(still, dreamt)
     write_image(dreamt.picture, still.out, recipe=recipe, overwrite=still.overwrite)
     if still.evolution is not None:
-        listener.stage("drawing the sheet")
+        listener(Stage("drawing the sheet"))
         sheet = draw_evolution(dreamt.shots, dreamt.values, title=f"{dreamt.maker.network}, {still.out.name}")
         write_image(sheet, still.evolution, overwrite=still.overwrite)
     took = time.monotonic() - began
@@ -130,10 +130,10 @@ def dream_here(still: Still, listener: Listener) -> Dreamt:
     """
     settings, start = _prepare(still)
     where = Masks(settings, still.mask).first()
-    listener.stage("loading TensorFlow and the network")
+    listener(Stage("loading TensorFlow and the network"))
     parts = assemble(settings, start, still=True, where=where)
     recorder = Recorder(columns=TILES_A_ROW)
-    listener.stage("dreaming")
+    listener(Stage("dreaming"))
     with contextlib.closing(parts):
         dream, strength = _dream(parts, watch=recorder if still.evolution else None)
     return Dreamt(

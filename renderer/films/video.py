@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from renderer.errors import BadInput, UsageError
-from renderer.films.film import Extras, Film, Listener
+from renderer.events import Listener, Note, Stage, StageProgress
+from renderer.films.film import Extras, Film
 from renderer.films.first_frame import own_size
 from renderer.films.guides import guide_files, open_guides
 from renderer.films.masks import Masks, Plane
@@ -68,17 +69,21 @@ class VideoFilm(Film):
             return dict(held)
         clip = self.footage()
         for note in clip.notes:
-            listener.note(note)
+            listener(Note(note))
         if self.cuts is not None:
             cuts = read_cuts(self.cuts, clip=clip)
         elif self.settings.video.cuts and self.settings.frame_count > 1:
-            listener.stage("looking for cuts")
-            cuts = find_cuts(clip, threshold=self.settings.video.threshold, progress=listener.encoded)
+            listener(Stage("looking for cuts"))
+
+            def progress(done: int, total: int) -> None:
+                listener(StageProgress(done, total))
+
+            cuts = find_cuts(clip, threshold=self.settings.video.threshold, progress=progress)
         else:
             cuts = []
         if cuts:
             times = ", ".join(f"{float(cut / clip.rate):.2f}" for cut in cuts[:12])
-            listener.note(f"{len(cuts)} cuts, at {times}{', ...' if len(cuts) > 12 else ''} s.")
+            listener(Note(f"{len(cuts)} cuts, at {times}{', ...' if len(cuts) > 12 else ''} s."))
         return {"cuts": cuts}
 
     def beginnings(self, facts: Mapping[str, Any]) -> list[int]:

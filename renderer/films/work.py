@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from renderer.errors import BadInput, EnvironmentProblem, UsageError
+from renderer.events import Listener, Note
 from renderer.films.first_frame import hashes_of
 from renderer.films.recipe import Recipe, parse_recipe, write_recipe
 from renderer.media.files import disk_errors
@@ -16,7 +17,7 @@ from renderer.media.store.work_folder import check_ours, is_film_folder
 from renderer.settings.schema import FILES, flatten, pixel_key
 
 if TYPE_CHECKING:
-    from renderer.films.film import Film, Listener
+    from renderer.films.film import Film
     from renderer.films.local_renderer import Maker
 
 
@@ -71,7 +72,7 @@ def open_store(film: Film, film_key: str, maker: Maker, facts: Mapping[str, Any]
         film.folder, size=settings.film.size, rate=settings.rate, pixel_key=key, meta=recipe, restart=restart
     )
     for note in store.notes:
-        listener.note(note)
+        listener(Note(note))
     return store
 
 
@@ -118,7 +119,7 @@ def _changed_environment(
             f"The unfinished film in {film.folder} was begun with something else ({what}), so it may go on with other "
             "bytes. Give --allow-env-change to go on all the same, or --restart to begin again."
         )
-    listener.note(f"Going on although something changed ({what}); the film may show a seam.")
+    listener(Note(f"Going on although something changed ({what}); the film may show a seam."))
     key, seams = old.pixel_key, [] if held is None else [seam.model_dump() for seam in held.seams]
     seams.append({"frame": old.count, "changed": changed})
     return key, {**recipe, "pixel_key": key, "seams": seams}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from renderer.dreaming.settings import DreamSettings
 from renderer.dreaming.training.distill import Distillation, DistillProgress, DistillSettings
 from renderer.dreaming.training.head import HeadDistillation, HeadProgress, HeadSettings
 from renderer.errors import BadInput, Interrupted, UsageError
+from renderer.events import Listener, Note, Stage, TrainingProgress
 from renderer.files import is_clutter
 from renderer.frame import Frame, Pixels, Size, to_8bit
 from renderer.media.frame_sequence import PICTURES
@@ -72,19 +73,6 @@ class Lesson:
         return self.out.with_suffix(".png")
 
 
-class Listener(Protocol):
-    """Who is told how the training comes along."""
-
-    def stage(self, text: str) -> None:
-        """Tell what is being done now."""
-
-    def note(self, text: str) -> None:
-        """Tell what should be known, in a sentence."""
-
-    def training(self, progress: Progress, *, minutes: float) -> None:
-        """Tell how far the training is."""
-
-
 def check(lesson: Lesson) -> None:
     """Refuse what cannot end well.
 
@@ -124,13 +112,13 @@ def teach(lesson: Lesson, *, listener: Listener, should_stop: Callable[[], bool]
         DreamreelError: whatever else a user can mend.
     """
     check(lesson)
-    listener.stage("loading the teacher")
+    listener(Stage("loading the teacher"))
     teacher = load_network(lesson.teacher, weights=lesson.weights)
-    listener.stage("reading pictures")
+    listener(Stage("reading pictures"))
     photos = list(_photos(lesson, listener))  # held in memory: every training step draws on all of them
     if not photos:
         raise BadInput(f"There is no picture to learn from in {lesson.photos}.")
-    listener.stage("preparing the training")
+    listener(Stage("preparing the training"))
     start, checkpoint, settings = _start(lesson), lesson.checkpoint, lesson.settings
     layers = lesson.layers or teacher.spec.taught or teacher.spec.layers[-3:]
     distillation: Distillation | HeadDistillation
@@ -140,12 +128,17 @@ def teach(lesson: Lesson, *, listener: Listener, should_stop: Callable[[], bool]
     else:
         distillation = Distillation(teacher, layers, photos, settings, checkpoint=checkpoint, start=start)
     if distillation.step:
-        listener.note(f"Going on from step {distillation.step}.")
-    listener.stage("training")
-    if not distillation.run(report=lambda p: listener.training(p, minutes=settings.minutes), should_stop=should_stop):
+        listener(Note(f"Going on from step {distillation.step}."))
+    listener(Stage("training"))
+
+    def report(progress: Progress) -> None:
+        minutes = settings.minutes
+        listener(TrainingProgress(minutes=progress.share * minutes, total=minutes, reading=progress.reading))
+
+    if not distillation.run(report=report, should_stop=should_stop):
         raise Interrupted(f"Stopped after step {distillation.step}; the same command goes on from here.")
     distillation.write(lesson.out)
-    listener.stage("dreaming a sheet")
+    listener(Stage("dreaming a sheet"))
     if isinstance(settings, HeadSettings):
         page = class_sheet(teacher, lesson.out)
     else:
@@ -203,14 +196,14 @@ def _photos(lesson: Lesson, listener: Listener) -> Iterator[Pixels]:
         try:
             picture = read_image(path)
         except BadInput as error:
-            listener.note(f"Left out: {error}")
+            listener(Note(f"Left out: {error}"))
             continue
         height, width = picture.shape[:2]
         scale = LONGEST_SHORT_SIDE / min(height, width)
         if scale < 1:
             picture = resize(picture, Size(max(1, round(width * scale)), max(1, round(height * scale))))
         if min(picture.shape[:2]) < 32:
-            listener.note(f"Left out: {path} is smaller than 32 pixels.")
+            listener(Note(f"Left out: {path} is smaller than 32 pixels."))
             continue
         yield to_8bit(picture)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +19,7 @@ import numpy as np
 
 from renderer.dreaming.governor import Governor, Tone, measure
 from renderer.errors import BadInput
+from renderer.events import FrameDone
 from renderer.frame import Frame, Size
 from renderer.render.scenes import Scene
 
@@ -29,23 +30,6 @@ _SCENE = "scene."
 
 COMMIT_SECONDS = 20.0
 """Work, in seconds, that a stop may cost at most."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameReport:
-    """A frame is done.
-
-    Attributes:
-        index: its number, from 0.
-        total: frames of the film.
-        strength: the objective reached, in the network's own units.
-        seconds: how long the frame took.
-    """
-
-    index: int
-    total: int
-    strength: float
-    seconds: float
 
 
 class Keeper(Protocol):
@@ -77,7 +61,7 @@ def render(
     governor: Governor,
     frames: int,
     rate: Fraction,
-    report: Callable[[FrameReport], None],
+    report: Callable[[FrameDone], None],
     should_stop: Callable[[], bool] = lambda: False,
     start: Tone | None = None,
 ) -> bool:
@@ -122,7 +106,7 @@ def render(
             continue
         store.append(dream)
         now = time.monotonic()
-        report(FrameReport(index=index, total=frames, strength=strength, seconds=now - began))
+        report(FrameDone(index=index, total=frames, strength=strength, seconds=now - began))
         stop = should_stop()
         # The first frame costs as much as many others: it is kept at once.
         if stop or index in (0, frames - 1) or now - committed > COMMIT_SECONDS:

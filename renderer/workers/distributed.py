@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from renderer.errors import BadInput, Interrupted, bug
-from renderer.films.film import Film, Listener
+from renderer.events import FrameDone, Listener, Note, RenderingStarted, Stage
+from renderer.films.film import Film
 from renderer.films.local_renderer import Maker, finish_store, interrupted, join_lanes, open_lane
 from renderer.films.still import Dreamt, Still
 from renderer.media.store.store import Store
@@ -70,7 +71,7 @@ class Post:
             DreamreelError: as `Film.parts`.
             Interrupted: it was stopped.
         """
-        listener.stage("waiting for a worker")
+        listener(Stage("waiting for a worker"))
         script = script_of(film, facts, shared=self.shared)
         maker = self.ask(Opening(script=script), f"the opening of {film.out.name}", Maker)
         return Remote(film, script, maker, post=self)
@@ -82,7 +83,7 @@ class Post:
             DreamreelError: as `still.dream_here`.
             Interrupted: it was stopped.
         """
-        listener.stage("waiting for a worker")
+        listener(Stage("waiting for a worker"))
         script = script_of(still, shared=self.shared)
         unit = Picture(script=script, own_size=still.own_size, evolution=still.evolution is not None)
         dreamt = self.ask(unit, still.out.name, Dreamt)
@@ -172,7 +173,7 @@ class Remote:
         splits = lanes_of(self.film.beginnings(self.script.facts), self.total)
         try:
             self._lanes = [self._lane(first, end) for first, end in splits if end > store.count]
-            listener.rendering(done=self._done(), total=self.total)
+            listener(RenderingStarted(self._done(), self.total))
             for lane in self._lanes:
                 if not lane.settled:
                     lane.order = self._next(lane)
@@ -186,7 +187,7 @@ class Remote:
             raise interrupted(self._done(), self.total)
         join_lanes(store)
         for note in self._notes:
-            listener.note(note)
+            listener(Note(note))
         finish_store(store)
 
     def _lane(self, first: int, end: int) -> Lane:
@@ -224,12 +225,8 @@ class Remote:
 
     def _tell(self, progress: Progress) -> None:
         """Tell the listener of a frame; of all lanes, this many are there now."""
-        from renderer.render.loop import FrameReport
-
         index = self._done() - 1
-        self._listener.frame(
-            FrameReport(index=index, total=self.total, strength=progress.strength, seconds=progress.seconds)
-        )
+        self._listener(FrameDone(index=index, total=self.total, strength=progress.strength, seconds=progress.seconds))
 
     def _answered(self, lane: Lane, answer: Answer) -> Order | None:
         with self._changed:

@@ -6,11 +6,13 @@ import gc
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from renderer.errors import DreamreelError, bug, known_error
-from renderer.films.film import Film, Listener, Result
+from renderer.events import BatchListener, JobStarted, Listener
+from renderer.films.film import Film, Result
 from renderer.films.make import make_film
 from renderer.films.still import Still, StillResult, make_still
 
@@ -54,16 +56,6 @@ class Outcome:
     traceback: str = ""
 
 
-class BatchListener(Protocol):
-    """Who is told how the jobs of a batch come along. Always called in the thread that goes through the outcomes."""
-
-    def job(self, id: str) -> Listener:  # noqa: A002 - it is what a job calls it
-        """Tell that a job begins; return who is told how it comes along."""
-
-    def note(self, text: str) -> None:
-        """Tell what should be known and belongs to no job, in a sentence."""
-
-
 class Executor(Protocol):
     """Makes films. A context manager: whatever it started has ended when the block ends."""
 
@@ -97,7 +89,8 @@ class Serial:
     ) -> Iterator[Outcome]:
         waiting = iter(jobs)
         while not should_stop() and (job := next(waiting, None)) is not None:
-            yield make(job, listener=listener.job(job.id), should_stop=should_stop)
+            listener(job.id, JobStarted())
+            yield make(job, listener=partial(listener, job.id), should_stop=should_stop)
             gc.collect()  # Networks and graphs hold each other; Python would let many films' worth pile up.
 
     def __enter__(self) -> Self:

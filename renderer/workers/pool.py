@@ -8,17 +8,15 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Protocol, Self
 
 from renderer.errors import Interrupted
-from renderer.films.film import Listener
+from renderer.events import BatchListener, Event, FrameDone, JobStarted, Listener, Note
 from renderer.workers.distributed import Post
-from renderer.workers.jobs import BatchListener, Job, Outcome, make
+from renderer.workers.jobs import Job, Outcome, make
 from renderer.workers.scheduler import Crew
-
-if TYPE_CHECKING:
-    from renderer.render.loop import FrameReport
 
 _TICK = 0.2
 _PATIENCE = 10.0  # Seconds in which a thread that is to end at once comes past a place where it can.
@@ -72,7 +70,7 @@ class Staffed:
         # New ones for each run: a thread of an abandoned one may still hold the old.
         calls = self._calls = queue.SimpleQueue()
         self._stopping, self._abandoned = threading.Event(), threading.Event()
-        self.staff.crew.note = lambda text: calls.put(lambda: listener.note(text))
+        self.staff.crew.note = lambda text: calls.put(lambda: listener(None, Note(text)))
         self.staff.start()
         try:
             while True:
@@ -83,7 +81,8 @@ class Staffed:
                     job = next(waiting, None)
                     ask = job is not None
                     if job is not None:
-                        self._begin(job, listener.job(job.id))
+                        listener(job.id, JobStarted())
+                        self._begin(job, partial(listener, job.id))
                 if not self._threads:
                     return
                 outcome = self._take()
@@ -102,7 +101,13 @@ class Staffed:
             abandoned=self._abandoned.is_set,
         )
         self._begun += 1
-        calls, relay = self._calls, Relay(listener, self._calls, self._abandoned)
+        calls, abandoned = self._calls, self._abandoned
+
+        def relay(event: Event) -> None:
+            # Frames are told of from a worker's thread, which must not end here.
+            if abandoned.is_set() and not isinstance(event, FrameDone):
+                raise Interrupted("Stopped at once; the same command goes on from the last checkpoint.")
+            calls.put(lambda: listener(event))
 
         def work() -> None:
             outcome = make(job, listener=relay, should_stop=post.should_stop, films=post.film, stills=post.still)
@@ -136,35 +141,3 @@ class Staffed:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.staff.close()
-
-
-class Relay:
-    """A job's listener in the job's thread: passes all it is told to the thread that goes through the outcomes."""
-
-    def __init__(
-        self, listener: Listener, calls: queue.SimpleQueue[Callable[[], Outcome | None]], abandoned: threading.Event
-    ) -> None:
-        self._listener, self._calls, self._abandoned = listener, calls, abandoned
-
-    def stage(self, text: str) -> None:
-        self._go_on()
-        self._calls.put(lambda: self._listener.stage(text))
-
-    def note(self, text: str) -> None:
-        self._go_on()
-        self._calls.put(lambda: self._listener.note(text))
-
-    def rendering(self, *, done: int, total: int) -> None:
-        self._go_on()
-        self._calls.put(lambda: self._listener.rendering(done=done, total=total))
-
-    def frame(self, report: FrameReport) -> None:
-        self._calls.put(lambda: self._listener.frame(report))  # From a worker's thread, which must not end here.
-
-    def encoded(self, done: int, total: int) -> None:
-        self._go_on()
-        self._calls.put(lambda: self._listener.encoded(done, total))
-
-    def _go_on(self) -> None:
-        if self._abandoned.is_set():
-            raise Interrupted("Stopped at once; the same command goes on from the last checkpoint.")

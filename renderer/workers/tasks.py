@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import renderer.errors
 from renderer.errors import DreamreelError, EnvironmentProblem, bug, known_error
+from renderer.events import ignore
 from renderer.films.film import Film
 from renderer.films.local_renderer import Maker
 from renderer.films.still import Dreamt, Still, dream_here
@@ -26,8 +27,8 @@ from renderer.settings.schema import FILES, Settings, build, files_of, flatten, 
 from renderer.workers.inputs import Cache, Content, describe
 
 if TYPE_CHECKING:
+    from renderer.events import FrameDone
     from renderer.films.render_setup import Parts
-    from renderer.render.loop import FrameReport
 
 FILMS: dict[str, type[Film]] = {film.kind: film for film in (Film, VideoFilm)}
 """Kind -> what makes a film of it."""
@@ -143,7 +144,7 @@ class Stretch:
 
         last: list[Progress] = []
 
-        def report(done: FrameReport) -> None:
+        def report(done: FrameDone) -> None:
             last[:] = [Progress(index=done.index, strength=done.strength, seconds=done.seconds)]
             tell(last[0])
 
@@ -203,7 +204,7 @@ class Picture:
             own_size=self.own_size,
             evolution=Path("sheet") if self.evolution else None,
         )
-        return dream_here(still, Silent())
+        return dream_here(still, ignore)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,16 +330,6 @@ class Desk:
             path = self.cache.find(content)
             text = text if path is None else text.replace(str(path), content.shown)
         return text
-
-
-class Silent:
-    """A listener that keeps it all to itself."""
-
-    def stage(self, text: str) -> None: ...
-    def note(self, text: str) -> None: ...
-    def rendering(self, *, done: int, total: int) -> None: ...
-    def frame(self, report: FrameReport) -> None: ...
-    def encoded(self, done: int, total: int) -> None: ...
 
 
 def _check_maker(here: Maker, wanted: Maker) -> None:

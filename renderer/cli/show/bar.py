@@ -35,10 +35,6 @@ class Bar:
         reading = f"frame {done}/{total} · {speed:.3g} frames/s · {left} left · strength {strength:.3g}"
         self._progress.update(self._task, completed=done, total=total, reading=reading)
 
-    def encoded(self, done: int, total: int) -> None:
-        """Show how many frames are encoded."""
-        self.reading(done, total, f"frame {done}/{total}")
-
     def reading(self, done: float, total: float, text: str) -> None:
         """Show how much of something is done."""
         self._progress.update(self._task, completed=done, total=total, reading=text)

@@ -8,15 +8,15 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from renderer.cli.show.terminal import PLAIN_SECONDS, Terminal
+from renderer.events import Event, FrameDone, JobStarted, Note, RenderingStarted, Stage, StageProgress
 
 if TYPE_CHECKING:
     from renderer.batch.status import Row
     from renderer.cli.show.bar import BatchBars
-    from renderer.render.loop import FrameReport
 
 
 class BatchProgress:
-    """The `BatchListener` of a command.
+    """How a command shows a batch; called with each event.
 
     Args:
         terminal: of the command.
@@ -26,14 +26,21 @@ class BatchProgress:
     def __init__(self, terminal: Terminal, *, films: int) -> None:
         self._terminal, self.films = terminal, films
         self.ended = self.failed = 0
+        self._films: dict[str, FilmProgress] = {}
         self._bars: BatchBars | None = None
         self._showing = not terminal.quiet and sys.stderr.isatty()
 
-    def job(self, id: str) -> FilmProgress:  # noqa: A002 - the protocol's name
-        """Tell that a film begins."""
-        if not self._showing:
-            self.note(f"{id}: begun, {self.ended} of {self.films} films are through.")
-        return FilmProgress(self, id)
+    def __call__(self, job: str | None, event: Event) -> None:
+        """Show an event of a film, or of none: a `BatchListener`."""
+        if job is None:
+            if isinstance(event, Note):
+                self.note(event.text)
+        elif isinstance(event, JobStarted):
+            self._films[job] = FilmProgress(self, job)
+            if not self._showing:
+                self.note(f"{job}: begun, {self.ended} of {self.films} films are through.")
+        else:
+            self._films[job](event)
 
     def note(self, text: str) -> None:
         """Tell something worth knowing."""
@@ -74,7 +81,7 @@ class BatchProgress:
 
 
 class FilmProgress:
-    """The `Listener` of one film of a batch."""
+    """The listener of one film of a batch."""
 
     def __init__(self, batch: BatchProgress, name: str) -> None:
         self._batch, self._name = batch, name
@@ -82,35 +89,35 @@ class FilmProgress:
         self._times: deque[float] = deque(maxlen=24)
         self._told = time.monotonic()
 
-    def stage(self, text: str) -> None:
-        """Tell what is being done now."""
-        self._stage = text
-        self._batch.show(self._name, 0, None, text, "")
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case Stage(text):
+                self._stage = text
+                self._batch.show(self._name, 0, None, text, "")
+            case Note(text):
+                self._note(text)
+            case StageProgress(done, total):
+                self._batch.show(self._name, done, total, self._stage, f"frame {done}/{total}")
+            case RenderingStarted(done, total):
+                if done:
+                    self._note(f"Going on from frame {done} of {total}.")
+                self._stage = "dreaming"
+                self._times.clear()
+                self._times.append(time.monotonic())
+                self._batch.show(self._name, done, total, "dreaming", f"frame {done}/{total}")
+            case FrameDone():
+                self._frame(event)
 
-    def note(self, text: str) -> None:
-        """Tell something worth knowing."""
+    def _note(self, text: str) -> None:
         self._batch.note(f"{self._name}: {text}")
 
-    def rendering(self, *, done: int, total: int) -> None:
-        """Tell that frames will follow."""
-        if done:
-            self.note(f"Going on from frame {done} of {total}.")
-        self._stage = "dreaming"
-        self._times.clear()
-        self._times.append(time.monotonic())
-        self._batch.show(self._name, done, total, "dreaming", f"frame {done}/{total}")
-
-    def frame(self, report: FrameReport) -> None:
-        """Tell that a frame is done."""
+    def _frame(self, frame: FrameDone) -> None:
         now = time.monotonic()
         self._times.append(now)
-        done, total = report.index + 1, report.total
+        done, total = frame.index + 1, frame.total
         speed = (len(self._times) - 1) / max(now - self._times[0], 1e-9)
         self._batch.show(self._name, done, total, "dreaming", f"frame {done}/{total} · {speed:.3g} frames/s")
         if self._batch.plain and now - self._told >= PLAIN_SECONDS:
             self._told = now
-            self.note(f"frame {done} of {total}, {speed:.3g} frames/s.")
-
-    def encoded(self, done: int, total: int) -> None:
-        """Tell how many frames are encoded."""
-        self._batch.show(self._name, done, total, self._stage, f"frame {done}/{total}")
+            self._note(f"frame {done} of {total}, {speed:.3g} frames/s.")

@@ -16,19 +16,26 @@ import typer
 
 from renderer.cli.show.stopping import StopNow, Stopper
 from renderer.errors import UNSEEN, Interrupted, bug, known_error, shown
+from renderer.events import (
+    Event,
+    FrameDone,
+    Note,
+    RenderingStarted,
+    Stage,
+    StageProgress,
+    TrainingProgress,
+)
 
 if TYPE_CHECKING:
     from renderer.cli.show.bar import Bar
     from renderer.films.film import Result
-    from renderer.inspect.train import Progress
-    from renderer.render.loop import FrameReport
 
 PLAIN_SECONDS = 5.0
 """How often progress is told where there is no terminal, seconds."""
 
 
 class Terminal:
-    """One command's voice, and the `Listener` of its film.
+    """One command's voice, and the listener of what it makes.
 
     Args:
         json: results as one JSON object a line.
@@ -97,6 +104,23 @@ class Terminal:
             took=round(result.took, 3),
         )
 
+    def __call__(self, event: Event) -> None:
+        """Show an event."""
+        match event:
+            case Stage(text):
+                self.stage(text)
+            case Note(text):
+                self.note(text)
+            case RenderingStarted(done, total):
+                self._rendering(done, total)
+            case FrameDone():
+                self._frame(event)
+            case StageProgress(done, total):
+                if self._bar is not None:
+                    self._bar.reading(done, total, f"frame {done}/{total}")
+            case TrainingProgress():
+                self._training(event)
+
     def stage(self, text: str) -> None:
         """Tell what is being done now."""
         self._told = time.monotonic()
@@ -118,8 +142,7 @@ class Terminal:
         else:
             print(_short(text), file=sys.stderr, flush=True)
 
-    def rendering(self, *, done: int, total: int) -> None:
-        """Tell that frames will follow; a stop now waits for the frame at work."""
+    def _rendering(self, done: int, total: int) -> None:
         self.stopper.graceful = True
         if done:
             self.note(f"Going on from frame {done} of {total}.")
@@ -128,25 +151,19 @@ class Terminal:
         self._times.append(time.monotonic())
         self._told = time.monotonic()
 
-    def frame(self, report: FrameReport) -> None:
-        """Tell that a frame is done."""
+    def _frame(self, frame: FrameDone) -> None:
         from renderer.films.outputs import span
 
         now = time.monotonic()
         self._times.append(now)
-        done, total = report.index + 1, report.total
+        done, total = frame.index + 1, frame.total
         speed = (len(self._times) - 1) / max(now - self._times[0], 1e-9)
         if self._bar is not None:
-            self._bar.frame(done, total, speed=speed, strength=report.strength)
-        elif not self.quiet and (report.index == 0 or done == total or now - self._told >= PLAIN_SECONDS):
+            self._bar.frame(done, total, speed=speed, strength=frame.strength)
+        elif not self.quiet and (frame.index == 0 or done == total or now - self._told >= PLAIN_SECONDS):
             self._told = now
             left = f"{span((total - done) / speed)} left, " if len(self._times) > 3 and done < total else ""
-            self.note(f"Frame {done} of {total}, {speed:.3g} frames/s, {left}dream strength {report.strength:.3g}.")
-
-    def encoded(self, done: int, total: int) -> None:
-        """Tell how many frames are encoded."""
-        if self._bar is not None:
-            self._bar.encoded(done, total)
+            self.note(f"Frame {done} of {total}, {speed:.3g} frames/s, {left}dream strength {frame.strength:.3g}.")
 
     def counted(self, done: int, total: int, *, what: str) -> None:
         """Tell how many of some things are done."""
@@ -156,13 +173,12 @@ class Terminal:
             self._told = time.monotonic()
             self.note(f"{what.capitalize()} {done} of {total}.")
 
-    def training(self, progress: Progress, *, minutes: float) -> None:
-        """Tell how far a training is."""
+    def _training(self, progress: TrainingProgress) -> None:
         if self._bar is not None:
-            self._bar.reading(progress.share * minutes, minutes, progress.reading)
+            self._bar.reading(progress.minutes, progress.total, progress.reading)
         elif not self.quiet and time.monotonic() - self._told >= 4 * PLAIN_SECONDS:
             self._told = time.monotonic()
-            self.note(f"Minute {progress.share * minutes:.1f} of {minutes:g}: {progress.reading}.")
+            self.note(f"Minute {progress.minutes:.1f} of {progress.total:g}: {progress.reading}.")
 
     def _explain(self, error: Exception) -> None:
         if self.verbose:
