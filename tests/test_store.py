@@ -244,7 +244,7 @@ def spawn(folder: Path, code: str, *args: str) -> subprocess.Popen[str]:
         ("state unsealed", 2, 4),
         ("segment unsealed", 2, 4),
         ("before the renames", 2, 4),
-        ("between the renames", 3, 4),  # The first call is for film.json.
+        ("between the renames", 2, 4),  # The first call is for film.json.
         ("between rename and journal", 1, 0),
         ("between rename and journal", 3, 8),
         ("mid-journal", 1, 0),
