@@ -382,7 +382,7 @@ def _state(case: Case, folder: Path) -> Sequence[Reading]:
 
     def status() -> None:
         state = read_state(folder)
-        for row in state.rows:
+        for row in state.films:
             json.dumps(row.values())
         state.counts()
 

@@ -64,7 +64,7 @@ class Batch:
         return {line["name"]: line for line in lines if line["event"] in ("film", "failed")}
 
     def status(self) -> dict[str, str]:
-        return {row.name: row.state for row in read_state(self.file).rows}
+        return {row.name: row.state for row in read_state(self.file).films}
 
     def entries(self) -> list[dict]:
         return Journal(self.journal).read()
@@ -403,7 +403,7 @@ def test_a_stop_finishes_the_frame_and_the_same_command_goes_on_to_the_same_byte
     done = stop_after(batch, frames=4, number=number, code=code)
     assert "1 of 3 films are made, 2 are left" in done.stderr
     assert batch.status() == {"a": "done", "b": "stopped", "c": "waiting"}
-    assert next(row for row in read_state(batch.folder).rows if row.name == "b").frames_done == 2
+    assert next(row for row in read_state(batch.folder).films if row.name == "b").frames_done == 2
     rows = batch.rows()
     assert [rows[name]["rendered"] for name in "abc"] == [2, 2, 2]
     assert batch.films() == whole.films()

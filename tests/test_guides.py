@@ -516,14 +516,14 @@ def test_guides_in_a_jobs_file_are_meant_from_where_it_lies_and_may_be_swept_ove
         seed = [1, 2]
         """,
     )
-    one, *swept = read_jobs(path).wishes
+    one, *swept = read_jobs(path).specs
     assert one.output == tmp_path / "one-moss.mp4"
     assert files_of(one.resolved.settings)["second guide"] == tmp_path / "guides" / "fern.png"
-    assert [wish.name for wish in swept] == [
+    assert [spec.name for spec in swept] == [
         "each-fern-1", "each-fern-2", "each-moss-1", "each-moss-2", "each-moss-1-2", "each-moss-2-2"
     ]  # fmt: skip
-    chosen = [wish.resolved.settings.guide.picture for wish in swept]
-    (named,) = [wish for wish in read_jobs(write_jobs(tmp_path, SWEEP_OF_NETWORKS)).wishes if wish.name == "by-own"]
+    chosen = [spec.resolved.settings.guide.picture for spec in swept]
+    (named,) = [spec for spec in read_jobs(write_jobs(tmp_path, SWEEP_OF_NETWORKS)).specs if spec.name == "by-own"]
     assert named.resolved.settings.network.weights == tmp_path / "nets" / "own.keras"
     assert chosen[::2] == [tmp_path / "guides" / f"{name}.png" for name in ("fern", "moss", "moss")]
     with pytest.raises(BadInput, match=r"over\.guide\.style: No file matches 'x\*\.png'"):

@@ -23,7 +23,7 @@ def read(tmp_path):
     def write_and_read(text, **options):
         path = tmp_path / "jobs.toml"
         path.write_text(text, encoding="utf-8")
-        return read_jobs(path, **options).wishes
+        return read_jobs(path, **options).specs
 
     return write_and_read
 

@@ -130,7 +130,7 @@ def test_a_home_that_nobody_has_is_a_name_like_any_other(tmp_path):
     with pytest.raises(UsageError, match="no preset file"):
         load_preset("~nobody-of-that-name/x.toml")
     path.write_text(GOOD + 'input = "~nobody-of-that-name/*.png"\n')
-    assert "No file matches" in str(read_jobs(path).wishes[0].error)
+    assert "No file matches" in str(read_jobs(path).specs[0].error)
 
 
 def test_pictures_larger_than_memory_are_refused_before_anything_is_loaded(monkeypatch):

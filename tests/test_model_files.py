@@ -384,5 +384,5 @@ def test_a_preset_names_a_model_file_beside_it(tmp_path):
 def test_a_jobs_file_names_a_model_file_beside_it(tmp_path):
     jobs = tmp_path / "jobs.toml"
     jobs.write_text('[[job]]\nname = "one"\noutput = "one.mp4"\nset.network.name = "mine.h5"\n')
-    (wish,) = read_jobs(jobs).wishes
-    assert wish.resolved.settings.network.weights == tmp_path / "mine.h5"
+    (spec,) = read_jobs(jobs).specs
+    assert spec.resolved.settings.network.weights == tmp_path / "mine.h5"

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from renderer.batch import film_summary as exhibit
+from renderer.batch import film_summary
 from renderer.batch.batch_journal import BatchJournal, Records, held
 from renderer.batch.report import write_report
-from renderer.batch.status import Row, read_state
+from renderer.batch.status import FilmStatus, read_state
 from renderer.cli.main import app
 from renderer.errors import BadInput, DreamreelError, UsageError
 from renderer.films.film import Film
@@ -383,7 +383,7 @@ def batch(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
     """A batch of a made film and a failed one, as its journal tells it."""
     folder = tmp_path / ".jobs.dreamreel-batch"
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
-    row = Row(name="a", kind="zoom", preset="p", size="32x24", fps="12", frames=4, seconds=0.3).values()
+    row = FilmStatus(name="a", kind="zoom", preset="p", size="32x24", fps="12", frames=4, seconds=0.3).values()
     entry = {"name": "a", "out": "a.gif", "film_key": "f", "encode_key": "e", "at": "2026-03-01T04:05:06+01:00"}
     made = {"frames": 4, "rendered": 4, "took": 1.0, "bytes": 6, "sha256": "0" * 64, "strength": 0.5, "size": "32x24"}
     with BatchJournal(folder, base=tmp_path) as journal:
@@ -405,7 +405,7 @@ def test_a_batchs_journal_with_anything_wrong_in_it_is_a_sentence_or_that_film_i
         lines = [seal_line(entry) for entry in changed if isinstance(entry, dict)]
         (folder / work_folder.JOURNAL).write_bytes(b"".join(lines))
         Records.read(folder, base=tmp_path)
-        ends_well(lambda: json.dumps([row.values() for row in read_state(folder).rows], allow_nan=False))
+        ends_well(lambda: json.dumps([row.values() for row in read_state(folder).films], allow_nan=False))
         if number % 4 == 0:
             ends_well(lambda: write_report(read_state(folder)))
 
@@ -429,7 +429,7 @@ def test_nothing_is_written_or_deleted_behind_links_in_a_batchs_folder(tmp_path)
     state = read_state(folder)
     assert write_report(state).name == "report-jobs.html"
     with pytest.raises(BadInput, match="is a link"):
-        exhibit.show(state.rows[0], folder)
+        film_summary.show(state.films[0], folder)
     for name in ("page.lock", "lock", "journal.jsonl"):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(theirs / "notes.json")
@@ -440,12 +440,12 @@ def test_nothing_is_written_or_deleted_behind_links_in_a_batchs_folder(tmp_path)
 
 def test_what_was_kept_for_a_page_is_looked_at_anew_where_it_is_damaged(tmp_path):
     folder, _ = batch(tmp_path)
-    row = read_state(folder).rows[0]
-    exhibit.show(row, folder)
+    row = read_state(folder).films[0]
+    film_summary.show(row, folder)
     (kept,) = (folder / "page").iterdir()
     whole, rng = json.loads(kept.read_text()), random.Random(14)
     for _ in range(TIMES):
         kept.write_text(json.dumps(mutated(whole, rng)))
         ends_well(lambda: write_report(read_state(folder)))
     kept.write_text(json.dumps({**whole, "still": '"><script>'}))
-    assert exhibit.known(row, folder) is None
+    assert film_summary.known(row, folder) is None

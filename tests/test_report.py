@@ -20,12 +20,11 @@ from films import save_tiny_network
 from PIL import Image
 from typer.testing import CliRunner
 
-from renderer.batch import film_summary as exhibit
-from renderer.batch import report
+from renderer.batch import film_summary, report
 from renderer.batch.batch_journal import BatchJournal
 from renderer.batch.film_summary import middle
 from renderer.batch.report import BatchReport, render_report, write_report
-from renderer.batch.status import Row, read_state
+from renderer.batch.status import FilmStatus, read_state
 from renderer.cli.main import app
 from renderer.errors import BadInput, DiskProblem, Interrupted, UsageError
 from renderer.files import file_sha256
@@ -108,9 +107,9 @@ class Batch:
                 journal.append(entry)
             journal.append({"kind": "end", "at": "2026-03-01T04:05:07+01:00"})
         found = read_state(self.batch)
-        for row in found.rows:
+        for row in found.films:
             if look and row.state == "done":
-                exhibit.show(row, self.batch)
+                film_summary.show(row, self.batch)
         return found
 
 
@@ -477,7 +476,7 @@ def test_a_batch_of_nothing_yet_has_a_page(tmp_path):
 def test_trouble_with_the_page_is_told_once_and_stops_nothing(tmp_path, texture, monkeypatch):
     made = Batch(tmp_path)
     made.add("a", out=write_film(tmp_path / "a.mp4", turning(texture)))
-    row = made.state(look=False).rows[0]
+    row = made.state(look=False).films[0]
     told = []
 
     def broken(*_, **__):
@@ -495,17 +494,17 @@ def test_trouble_with_the_page_is_told_once_and_stops_nothing(tmp_path, texture,
 def test_a_stop_leaves_out_what_takes_time_and_still_writes_the_page(tmp_path, texture):
     made = Batch(tmp_path)
     made.add("a", out=write_film(tmp_path / "a.mp4", turning(texture)))
-    row = made.state(look=False).rows[0]
+    row = made.state(look=False).films[0]
     with BatchReport(made.batch, tell=pytest.fail, should_stop=lambda: True) as page:
         page.film(row)
-    assert exhibit.known(row, made.batch) is None
+    assert film_summary.known(row, made.batch) is None
     assert "1 of 1 film is made" in page.path.read_text()
 
 
 def test_many_films_that_end_at_once_do_not_write_the_page_each_time(tmp_path, monkeypatch):
     made = Batch(tmp_path)
     made.add("a", state="failed", out=tmp_path / "a.mp4", error="no")
-    row = made.state().rows[0]
+    row = made.state().films[0]
     written, real = [], report.write_report
     monkeypatch.setattr(report, "PATIENCE", 1e6)
     monkeypatch.setattr(report, "write_report", lambda state: written.append(1) or real(state))
@@ -558,9 +557,9 @@ def test_a_batch_writes_its_page_and_status_writes_it_again(tiny_batch):
     assert json.loads(done.stdout.splitlines()[-2]) == {"event": "report", "path": str(path)}
     assert done.exit_code == 3
     assert "1 of 2 films are made, 1 failed." in path.read_text()
-    one = read_state(tiny_batch).rows[0]
+    one = read_state(tiny_batch).films[0]
     CliRunner().invoke(app, ["batch", str(tiny_batch / "jobs.toml"), "--only", "two"])
-    again = read_state(tiny_batch).rows[0]  # What is known of films that a run leaves out stays known.
+    again = read_state(tiny_batch).films[0]  # What is known of films that a run leaves out stays known.
     assert (again.state, again.seed, again.fps, again.frames) == ("done", one.seed, "12", 3)
 
 
@@ -574,8 +573,8 @@ def test_the_page_stays_whole_while_several_write_it_at_once(tmp_path, texture):
         try:
             for _ in range(15):
                 write_report(state)
-                exhibit._place(state.rows[0], made.batch).unlink(missing_ok=True)
-                exhibit.show(state.rows[0], made.batch)
+                film_summary._place(state.films[0], made.batch).unlink(missing_ok=True)
+                film_summary.show(state.films[0], made.batch)
         except Exception as error:
             errors.append(error)
 
@@ -594,23 +593,23 @@ def test_a_film_is_looked_at_once(tmp_path, texture, monkeypatch):
     made = Batch(tmp_path)
     made.add("a", out=write_film(tmp_path / "a.mp4", turning(texture)))
     state = made.state()
-    first = exhibit.known(state.rows[0], made.batch)
-    monkeypatch.setattr(exhibit, "middle", pytest.fail)
-    assert exhibit.show(state.rows[0], made.batch) == first
-    other = dataclasses.replace(state.rows[0], sha256="made anew")
-    assert exhibit.known(other, made.batch) is None
-    write_report(dataclasses.replace(state, rows=(other,)))
-    assert exhibit.known(state.rows[0], made.batch) is None
+    first = film_summary.known(state.films[0], made.batch)
+    monkeypatch.setattr(film_summary, "middle", pytest.fail)
+    assert film_summary.show(state.films[0], made.batch) == first
+    other = dataclasses.replace(state.films[0], sha256="made anew")
+    assert film_summary.known(other, made.batch) is None
+    write_report(dataclasses.replace(state, films=(other,)))
+    assert film_summary.known(state.films[0], made.batch) is None
 
 
 def test_what_was_found_out_is_found_out_again_if_it_is_damaged(tmp_path, texture):
     made = Batch(tmp_path)
     made.add("a", out=write_film(tmp_path / "a.mp4", turning(texture)))
     state = made.state()
-    first = exhibit.known(state.rows[0], made.batch)
-    (kept,) = (made.batch / exhibit.FOLDER).iterdir()
+    first = film_summary.known(state.films[0], made.batch)
+    (kept,) = (made.batch / film_summary.FOLDER).iterdir()
     kept.write_text(kept.read_text()[:50])
-    assert exhibit.show(state.rows[0], made.batch) == first
+    assert film_summary.show(state.films[0], made.batch) == first
 
 
 def test_a_film_that_cannot_be_read_is_shown_with_the_reason(tmp_path):
@@ -618,7 +617,7 @@ def test_a_film_that_cannot_be_read_is_shown_with_the_reason(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no film")
     made.add("a", out=tmp_path / "a.mp4")
     state = made.state()
-    assert str(tmp_path / "a.mp4") in exhibit.known(state.rows[0], made.batch).trouble
+    assert str(tmp_path / "a.mp4") in film_summary.known(state.films[0], made.batch).trouble
     assert str(tmp_path / "a.mp4") in write_report(state).read_text()
 
 
@@ -630,15 +629,15 @@ def test_the_still_is_the_middle_of_the_film(tmp_path, texture):
 
 def test_a_still_is_small_and_keeps_its_shape(tmp_path):
     write_image(np.full((300, 1200, 3), 90, np.uint8), tmp_path / "wide.png", recipe=recipe_of("still"))
-    row = Row(name="a", kind="still", preset="", state="done", out=tmp_path / "wide.png", sha256="x")
-    found = exhibit.show(row, tmp_path)
+    row = FilmStatus(name="a", kind="still", preset="", state="done", out=tmp_path / "wide.png", sha256="x")
+    found = film_summary.show(row, tmp_path)
     assert Image.open(io.BytesIO(base64.b64decode(found.still))).size == (448, 112)
 
 
 def test_the_recipe_shows_what_is_not_usual_as_lines_of_a_preset(tmp_path, texture):
     recipe = recipe_of("zoom", 'camera.zoom={"0s"=1, "1s"=2}', 'network.name="dreamnet"')
-    row = Row(name="a", kind="zoom", preset="", state="done", sha256="x")
-    found = exhibit.show(
+    row = FilmStatus(name="a", kind="zoom", preset="", state="done", sha256="x")
+    found = film_summary.show(
         dataclasses.replace(row, out=write_film(tmp_path / "a.mp4", turning(texture), recipe=recipe)), tmp_path
     )
     assert 'camera.zoom = { "0s" = 1, "1s" = 2 }' in found.settings.splitlines()

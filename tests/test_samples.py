@@ -79,16 +79,16 @@ def test_what_is_kept_of_the_drawings_is_small():
 
 
 def test_the_jobs_are_a_zoom_from_noise_one_from_a_picture_a_video_and_a_loop():
-    wishes = read_jobs(SAMPLES / "jobs.toml").wishes
-    assert [wish.error for wish in wishes] == [None] * 4
-    told = [(wish.kind, wish.input and wish.input.name, wish.resolved.settings.film.loop) for wish in wishes]
+    specs = read_jobs(SAMPLES / "jobs.toml").specs
+    assert [spec.error for spec in specs] == [None] * 4
+    told = [(spec.kind, spec.input and spec.input.name, spec.resolved.settings.film.loop) for spec in specs]
     assert told == [
         ("zoom", None, False),
         ("zoom", "clouds.jpg", False),
         ("video", "clip.mp4", False),
         ("zoom", "flower.jpg", True),
     ]
-    assert all(wish.input is None or wish.input.is_file() for wish in wishes)
-    assert all(wish.output.parent == SAMPLES / "films" for wish in wishes)
-    frames = sum(wish.resolved.settings.frame_count for wish in wishes)
+    assert all(spec.input is None or spec.input.is_file() for spec in specs)
+    assert all(spec.output.parent == SAMPLES / "films" for spec in specs)
+    frames = sum(spec.resolved.settings.frame_count for spec in specs)
     assert frames < 500  # a few minutes

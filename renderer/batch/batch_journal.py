@@ -56,7 +56,7 @@ TOLD = ("frames", "rendered", "took", "dreaming", "bytes", "sha256", "strength",
 
 
 class JobRecord(Record):
-    """A film as it was planned; `status.Row` reads the rest of it."""
+    """A film as it was planned; `status.FilmStatus` reads the rest of it."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -82,7 +82,7 @@ class RunRecord(Record):
     executor: Word = ""
 
 
-class Entry(Record):
+class FilmRecord(Record):
     """What happened to a film: it was begun, made, given up or stopped."""
 
     kind: Literal["begun", "done", "failed", "stopped"]
@@ -109,12 +109,12 @@ class Entry(Record):
         return {name: getattr(self, name) for name in names if name in self.model_fields_set}
 
 
-Line = PlanRecord | RunRecord | Entry
+Line = PlanRecord | RunRecord | FilmRecord
 
 _LINES: dict[Any, type[Line]] = {
     "plan": PlanRecord,
     **dict.fromkeys(("start", "end"), RunRecord),
-    **dict.fromkeys(("begun", "done", "failed", "stopped"), Entry),
+    **dict.fromkeys(("begun", "done", "failed", "stopped"), FilmRecord),
 }
 
 
@@ -139,7 +139,7 @@ def last_plan(lines: Sequence[Line]) -> PlanRecord | None:
 
 
 @dataclass
-class Known:
+class FilmHistory:
     """What the journal tells of one output.
 
     Attributes:
@@ -150,10 +150,10 @@ class Known:
         attempts: how often it was begun since it was last done.
     """
 
-    done: Entry | None = None
+    done: FilmRecord | None = None
     begun: tuple[str, str] | None = None
     film_keys: set[str] = field(default_factory=set)
-    last: Entry | None = None
+    last: FilmRecord | None = None
     attempts: int = 0
 
 
@@ -174,11 +174,11 @@ class Records:
         """Read the journal in a batch folder, which need not exist."""
         return cls(read_lines(Journal(folder / JOURNAL)), base=base)
 
-    def of(self, out: Path) -> Known:
+    def of(self, out: Path) -> FilmHistory:
         """Return what is known of an output."""
-        return self._records.get(str(self.place(out)), Known())
+        return self._records.get(str(self.place(out)), FilmHistory())
 
-    def all(self) -> Iterator[Known]:
+    def all(self) -> Iterator[FilmHistory]:
         """Give what is known of every output."""
         yield from self._records.values()
 
@@ -263,13 +263,13 @@ def _is_batch_folder(folder: Path, names: list[str]) -> bool:
     return set(names) <= {LOCK, JOURNAL, "page.lock", "page"}
 
 
-def records_of(lines: Sequence[Line]) -> dict[str, Known]:
+def records_of(lines: Sequence[Line]) -> dict[str, FilmHistory]:
     """Put together what lines tell, by output as the journal writes it; films without one by their names."""
-    found: dict[str, Known] = {}
+    found: dict[str, FilmHistory] = {}
     for entry in lines:
-        if not isinstance(entry, Entry):
+        if not isinstance(entry, FilmRecord):
             continue
-        record = found.setdefault(identity(entry), Known())
+        record = found.setdefault(identity(entry), FilmHistory())
         record.last = entry
         if entry.kind == "begun":
             record.begun = (entry.film_key, entry.encode_key)
@@ -280,7 +280,7 @@ def records_of(lines: Sequence[Line]) -> dict[str, Known]:
     return found
 
 
-def identity(film: Entry | JobRecord) -> str:
+def identity(film: FilmRecord | JobRecord) -> str:
     """Return what an entry, or a film of a plan, is known by: its output, or its name where it has none."""
     return film.out or f"\0{film.name}"
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from renderer.batch.batch_journal import TOLD, Records
 from renderer.batch.conflicts import check_apart
-from renderer.batch.jobfile import JobsFile, Wish, read_jobs
+from renderer.batch.jobfile import JobsFile, JobSpec, read_jobs
 from renderer.batch.patterns import plain
-from renderer.batch.status import Row
-from renderer.batch.up_to_date import Found, look_for
+from renderer.batch.status import FilmStatus
+from renderer.batch.up_to_date import Existing, look_for
 from renderer.dreaming.networks.registry import network_spec
 from renderer.errors import BadInput, DreamreelError, EnvironmentProblem, UsageError, bug, known_error, nearest
 from renderer.films.film import Film
@@ -58,11 +58,11 @@ class BatchOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class PlannedJob:
     """One film of a batch, ready to be made, or made, or with the reason why it cannot be.
 
     Attributes:
-        row: how it shows.
+        status: how it shows.
         priority: films with more are made first.
         film: what to make; None where `error` says why not.
         film_key: stands for all that decides its pixels, apart from the machine; "" for none.
@@ -72,7 +72,7 @@ class Planned:
         notes: what the user should know.
     """
 
-    row: Row
+    status: FilmStatus
     priority: int = 0
     film: Film | Still | None = None
     film_key: str = ""
@@ -99,7 +99,7 @@ def plan_batch(
     *,
     options: BatchOptions = BatchOptions(),
     progress: Callable[[int, int], None] = lambda *_: None,
-) -> tuple[Planned, ...]:
+) -> tuple[PlannedJob, ...]:
     """Resolve and check every film, and find out which are made already.
 
     Args:
@@ -114,41 +114,41 @@ def plan_batch(
     Raises:
         UsageError: two films are the same, with both names; `only` names none.
     """
-    wishes = chosen(jobs.wishes, options.only)
+    specs = chosen(jobs.specs, options.only)
     planned = []
-    for index, wish in enumerate(wishes):
-        progress(index, len(wishes))
-        planned.append(plan_one(wish, records, options=options))
+    for index, spec in enumerate(specs):
+        progress(index, len(specs))
+        planned.append(plan_one(spec, records, options=options))
     _check_unlike(planned)
     return tuple(planned)
 
 
-def chosen(wishes: Sequence[Wish], only: Sequence[str]) -> list[Wish]:
+def chosen(specs: Sequence[JobSpec], only: Sequence[str]) -> list[JobSpec]:
     """Choose films by names or globs.
 
     Raises:
         UsageError: one of them names no film.
     """
-    names = [wish.name for wish in wishes]
+    names = [spec.name for spec in specs]
     for pattern in only:
         if not any(_named(name, pattern) for name in names):
             raise UsageError(f"--only {pattern}: there is no such film in the jobs file{nearest(pattern[:100], names)}")
-    return [wish for wish in wishes if not only or any(_named(wish.name, pattern) for pattern in only)]
+    return [spec for spec in specs if not only or any(_named(spec.name, pattern) for pattern in only)]
 
 
 def _named(name: str, pattern: str) -> bool:
     return name == pattern or fnmatch.fnmatchcase(name, pattern)
 
 
-def _check_unlike(planned: Sequence[Planned]) -> None:
+def _check_unlike(planned: Sequence[PlannedJob]) -> None:
     """Refuse two films that are the same film under two names."""
     seen: dict[tuple[str, str], str] = {}
     for one in planned:
         if one.film_key:
-            twin = seen.setdefault((one.film_key, one.encode_key), one.row.name)
-            if twin != one.row.name:
+            twin = seen.setdefault((one.film_key, one.encode_key), one.status.name)
+            if twin != one.status.name:
                 raise UsageError(
-                    f"The films {twin!r} and {one.row.name!r} are the same film: the same settings, the same input, "
+                    f"The films {twin!r} and {one.status.name!r} are the same film: the same settings, the same input, "
                     "the same format. Change one of them, its seed for instance, or leave it out."
                 )
 
@@ -156,69 +156,69 @@ def _check_unlike(planned: Sequence[Planned]) -> None:
 # --- one film --------------------------------------------------------------------------------------------------------
 
 
-def wished(wish: Wish) -> Row:
+def unplanned(spec: JobSpec) -> FilmStatus:
     """Show a film that was not looked at yet."""
-    source = "" if wish.input is None else str(wish.input)
-    return Row(name=wish.name, kind=wish.kind, preset=wish.preset, out=wish.output, source=source)
+    source = "" if spec.input is None else str(spec.input)
+    return FilmStatus(name=spec.name, kind=spec.kind, preset=spec.preset, out=spec.output, source=source)
 
 
-def plan_one(wish: Wish, records: Records, *, options: BatchOptions) -> Planned:
+def plan_one(spec: JobSpec, records: Records, *, options: BatchOptions) -> PlannedJob:
     """Resolve and check one film; what is wrong with it is in the result."""
-    row = wished(wish)
-    notes = wish.resolved.notes if wish.resolved else ()
-    planned = Planned(row=row, priority=wish.priority, notes=notes)
+    status = unplanned(spec)
+    notes = spec.resolved.notes if spec.resolved else ()
+    planned = PlannedJob(status=status, priority=spec.priority, notes=notes)
     try:
-        if wish.error is not None or wish.output is None:
-            raise wish.error or BadInput(f"{wish.where}: its output cannot be named.")
-        film = KINDS[wish.kind](wish, wish.output, options)
-        planned = replace(planned, film=film, row=_described(row, film))
+        if spec.error is not None or spec.output is None:
+            raise spec.error or BadInput(f"{spec.where}: its output cannot be named.")
+        film = KINDS[spec.kind](spec, spec.output, options)
+        planned = replace(planned, film=film, status=_described(status, film))
         check_film(film)
         film_key, encoding = keys_of(film)
         planned = replace(planned, film_key=film_key, encode_key=encoding)
-        found = look_for(film, (film_key, encoding), records, may_replace=options.overwrite or wish.overwrite)
+        found = look_for(film, (film_key, encoding), records, may_replace=options.overwrite or spec.overwrite)
         if isinstance(film, Film) and found.done is None:
             planned = replace(planned, notes=(*planned.notes, *film.warnings()))
-        return replace(planned, film=found.film, known=bool(found.done), row=_found(planned.row, found))
+        return replace(planned, film=found.film, known=bool(found.done), status=_found(planned.status, found))
     except Exception as error:
         known = known_error(error) or bug(error)
-        return replace(planned, error=known, film_key="", row=replace(planned.row, state="failed"))
+        return replace(planned, error=known, film_key="", status=replace(planned.status, state="failed"))
 
 
-def _found(row: Row, found: Found) -> Row:
+def _found(status: FilmStatus, found: Existing) -> FilmStatus:
     """Show what was found of a film."""
     work = found.film.folder if isinstance(found.film, Film) else None
     if found.done is None:
-        return replace(row, work=work, state="stopped" if found.kept else "waiting", frames_done=found.kept)
+        return replace(status, work=work, state="stopped" if found.kept else "waiting", frames_done=found.kept)
     told = {name: found.done[name] for name in TOLD if name in found.done}
-    row = replace(row, **told, work=work, state="done", earlier=True)
-    return replace(row, frames_done=row.frames)
+    status = replace(status, **told, work=work, state="done", earlier=True)
+    return replace(status, frames_done=status.frames)
 
 
-def _zoom(wish: Wish, out: Path, options: BatchOptions) -> Film:
-    assert wish.resolved is not None
-    return Film(settings=wish.resolved.settings, picture=wish.input, **_common(wish, out, options))
+def _zoom(spec: JobSpec, out: Path, options: BatchOptions) -> Film:
+    assert spec.resolved is not None
+    return Film(settings=spec.resolved.settings, picture=spec.input, **_common(spec, out, options))
 
 
-def _video(wish: Wish, out: Path, options: BatchOptions) -> Film:
-    if wish.input is None:
-        raise UsageError(f"{wish.where}: input is missing: a film of kind video is dreamed over a clip.")
-    assert wish.resolved is not None
-    common = _common(wish, out, options)
-    return video_film(wish.resolved, wish.input, common.pop("out"), mask=wish.mask, cuts=wish.cuts, **common)
+def _video(spec: JobSpec, out: Path, options: BatchOptions) -> Film:
+    if spec.input is None:
+        raise UsageError(f"{spec.where}: input is missing: a film of kind video is dreamed over a clip.")
+    assert spec.resolved is not None
+    common = _common(spec, out, options)
+    return video_film(spec.resolved, spec.input, common.pop("out"), mask=spec.mask, cuts=spec.cuts, **common)
 
 
-def _still(wish: Wish, out: Path, options: BatchOptions) -> Still:
+def _still(spec: JobSpec, out: Path, options: BatchOptions) -> Still:
     del options
-    assert wish.resolved is not None
-    settings = wish.resolved.settings
-    if wish.input is not None:
+    assert spec.resolved is not None
+    settings = spec.resolved.settings
+    if spec.input is not None:
         # The size is settled here, so that its key is known without reading the picture.
-        size = settings.film.size if "film.size" in wish.values else own_size(image_size(wish.input), settings)
+        size = settings.film.size if "film.size" in spec.values else own_size(image_size(spec.input), settings)
         settings = build({**flatten(settings), "film.size": str(size), "film.frames": 1})
-    return Still(settings=settings, out=out, picture=wish.input, mask=wish.mask, own_size=False)
+    return Still(settings=settings, out=out, picture=spec.input, mask=spec.mask, own_size=False)
 
 
-KINDS: dict[str, Callable[[Wish, Path, BatchOptions], Film | Still]] = {
+KINDS: dict[str, Callable[[JobSpec, Path, BatchOptions], Film | Still]] = {
     "zoom": _zoom,
     "video": _video,
     "still": _still,
@@ -226,23 +226,23 @@ KINDS: dict[str, Callable[[Wish, Path, BatchOptions], Film | Still]] = {
 """Kind of film -> what puts it together. `jobfile.KINDS` names the same."""
 
 
-def _common(wish: Wish, out: Path, options: BatchOptions) -> dict[str, Any]:
+def _common(spec: JobSpec, out: Path, options: BatchOptions) -> dict[str, Any]:
     work_dir = None
     if options.work_dir is not None:
         place = hashlib.sha256(os.fsencode(out.absolute())).hexdigest()[:8]
-        work_dir = options.work_dir / f".{plain(wish.name)}-{place}.dreamreel"
+        work_dir = options.work_dir / f".{plain(spec.name)}-{place}.dreamreel"
     return {
         "out": out,
-        "keep_store": options.keep_store or wish.keep_store,
+        "keep_store": options.keep_store or spec.keep_store,
         "work_dir": work_dir,
         "restart": options.restart,
         "allow_env_change": options.allow_env_change,
     }
 
 
-def _described(row: Row, film: Film | Still) -> Row:
+def _described(status: FilmStatus, film: Film | Still) -> FilmStatus:
     settings = film.settings
-    described = replace(row, network=settings.network.name, seed=settings.seed)
+    described = replace(status, network=settings.network.name, seed=settings.seed)
     if isinstance(film, Still):
         return replace(described, size=str(settings.film.size), frames=1)
     return replace(

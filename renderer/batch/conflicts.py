@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from renderer.batch.jobfile import JobsFile, Wish
+from renderer.batch.jobfile import JobsFile, JobSpec
 from renderer.errors import UsageError
 from renderer.settings.schema import files_of
 
@@ -17,47 +17,47 @@ def check_apart(jobs: JobsFile) -> None:
     Raises:
         UsageError: with both names.
     """
-    writers: dict[str, Wish] = {}
+    writers: dict[str, JobSpec] = {}
     own = _real(jobs.path)
-    for wish in jobs.wishes:
-        if wish.output is None:
+    for spec in jobs.specs:
+        if spec.output is None:
             continue
-        place = _real(wish.output)
+        place = _real(spec.output)
         if place == own:
-            raise UsageError(f"{wish.where}: the film {wish.name!r} would be written over the jobs file itself.")
+            raise UsageError(f"{spec.where}: the film {spec.name!r} would be written over the jobs file itself.")
         if place in writers:
-            how = f"both would be written to {wish.output}; tell them apart with a place in output, like {{name}}"
-            raise _clash(writers[place], wish, how)
-        writers[place] = wish
-    for place, wish in writers.items():
+            how = f"both would be written to {spec.output}; tell them apart with a place in output, like {{name}}"
+            raise _clash(writers[place], spec, how)
+        writers[place] = spec
+    for place, spec in writers.items():
         for above in _above(place):
             if above in writers:
-                raise _clash(writers[above], wish, f"the second would lie inside the folder that is the first, {above}")
+                raise _clash(writers[above], spec, f"the second would lie inside the folder that is the first, {above}")
     _check_reading(jobs, writers)
 
 
-def _check_reading(jobs: JobsFile, writers: dict[str, Wish]) -> None:
-    readers = [(_real(path), wish) for wish in jobs.wishes for path in _reads(wish)]
-    for place, wish in readers:
+def _check_reading(jobs: JobsFile, writers: dict[str, JobSpec]) -> None:
+    readers = [(_real(path), spec) for spec in jobs.specs for path in _reads(spec)]
+    for place, spec in readers:
         for written in (place, *_above(place)):
             other = writers.get(written)
             # A film over its own input is that film's own mistake.
-            if other is not None and other is not wish:
-                raise _clash(wish, other, f"the first reads {place}, which the second writes")
-    folders = {place: wish for place, wish in readers if _is_folder(Path(place))}
-    for place, wish in writers.items():
+            if other is not None and other is not spec:
+                raise _clash(spec, other, f"the first reads {place}, which the second writes")
+    folders = {place: spec for place, spec in readers if _is_folder(Path(place))}
+    for place, spec in writers.items():
         for above in _above(place):
             if above in folders:
-                raise _clash(folders[above], wish, f"the second would be written into {above}, which the first reads")
+                raise _clash(folders[above], spec, f"the second would be written into {above}, which the first reads")
 
 
-def _reads(wish: Wish) -> Iterator[Path]:
-    yield from (path for path in (wish.input, wish.mask, wish.cuts) if path is not None)
-    if wish.resolved is not None:
-        yield from files_of(wish.resolved.settings).values()
+def _reads(spec: JobSpec) -> Iterator[Path]:
+    yield from (path for path in (spec.input, spec.mask, spec.cuts) if path is not None)
+    if spec.resolved is not None:
+        yield from files_of(spec.resolved.settings).values()
 
 
-def _clash(one: Wish, other: Wish, how: str) -> UsageError:
+def _clash(one: JobSpec, other: JobSpec, how: str) -> UsageError:
     if one is other:
         return UsageError(f"{one.where}: the film {one.name!r} would be written into a folder that it reads.")
     return UsageError(f"{other.where}: the films {one.name!r} and {other.name!r} spoil each other: {how}.")

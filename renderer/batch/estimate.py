@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from renderer.batch.batch_plan import Planned
-from renderer.batch.status import Row
+from renderer.batch.batch_plan import PlannedJob
+from renderer.batch.status import FilmStatus
 from renderer.errors import DreamreelError
 from renderer.events import Listener, Note, Stage
 from renderer.films.film import Film
@@ -51,15 +51,15 @@ class Estimate:
         return f"{self.films} films to make, {self.frames} frames: {time_left}{how}, {room}."
 
 
-def estimate(planned: Sequence[Planned], *, listener: Listener) -> Estimate:
+def estimate(planned: Sequence[PlannedJob], *, listener: Listener) -> Estimate:
     """Estimate what is left to do; nothing is written.
 
     Args:
         planned: the films of a batch.
         listener: is told what is measured.
     """
-    left = [one for one in planned if one.film is not None and one.error is None and one.row.state != "done"]
-    films = [(one.film, _frames(one.film, one.row)) for one in left if one.film is not None]
+    left = [one for one in planned if one.film is not None and one.error is None and one.status.state != "done"]
+    films = [(one.film, _frames(one.film, one.status)) for one in left if one.film is not None]
     known = _measured([film for film, _ in films], listener)
     seconds = [_seconds(film, frames, known) for film, frames in films]
     kept = [isinstance(film, Film) and film.keep_store for film, _ in films]
@@ -78,12 +78,12 @@ def estimate(planned: Sequence[Planned], *, listener: Listener) -> Estimate:
     )
 
 
-def _frames(film: Film | Still, row: Row) -> int:
+def _frames(film: Film | Still, status: FilmStatus) -> int:
     """Count the frames that are still to be dreamed, those of a run-up included, which nobody keeps."""
     ring = None
-    if type(film) is Film and not row.frames_done:
+    if type(film) is Film and not status.frames_done:
         ring = film.settings.ring(from_noise=film.picture is None)
-    return max(0, row.frames - row.frames_done) + (0 if ring is None else ring.run_up)
+    return max(0, status.frames - status.frames_done) + (0 if ring is None else ring.run_up)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 import pydantic
 
-from renderer.batch.status import Row
+from renderer.batch.status import FilmStatus
 from renderer.errors import BadInput, UsageError
 from renderer.files import is_own_folder, read_own
 from renderer.films.recipe import Recipe, parse_recipe
@@ -48,7 +48,7 @@ _LARGEST = 4 << 20  # Bytes of what is kept of a film.
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exhibit:
+class FilmSummary:
     """What is shown of a film.
 
     Attributes:
@@ -66,14 +66,14 @@ class Exhibit:
     trouble: Text = ""
 
 
-_EXHIBIT = pydantic.TypeAdapter(Exhibit)
+_SUMMARY = pydantic.TypeAdapter(FilmSummary)
 
 
-def show(row: Row, folder: Path, *, should_stop: Callable[[], bool] = lambda: False) -> Exhibit:
+def show(status: FilmStatus, folder: Path, *, should_stop: Callable[[], bool] = lambda: False) -> FilmSummary:
     """Find out what is to be shown of a finished film, unless that is known.
 
     Args:
-        row: the film.
+        status: the film.
         folder: of its batch; what is found is kept there.
         should_stop: asked while it is read.
 
@@ -81,11 +81,11 @@ def show(row: Row, folder: Path, *, should_stop: Callable[[], bool] = lambda: Fa
         DiskProblem: it cannot be kept.
         Interrupted: it was stopped.
     """
-    if (kept := known(row, folder)) is not None:
+    if (kept := known(status, folder)) is not None:
         return kept
-    assert row.out is not None
-    found = _look_at(row, row.out, should_stop)
-    path = _place(row, folder)
+    assert status.out is not None
+    found = _look_at(status, status.out, should_stop)
+    path = _place(status, folder)
     with writing(path):
         path.parent.mkdir(exist_ok=True)
     if not is_own_folder(path.parent):
@@ -112,46 +112,46 @@ def turn(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def known(row: Row, folder: Path) -> Exhibit | None:
+def known(status: FilmStatus, folder: Path) -> FilmSummary | None:
     """Return what was found out about a finished film; None if nothing was."""
-    if row.state != "done" or not row.sha256:
+    if status.state != "done" or not status.sha256:
         return None
     try:
-        held = read_json(read_own(_place(row, folder), expected="what a page shows", limit=_LARGEST), limit=_LARGEST)
-        return _EXHIBIT.validate_python(held) if held["version"] == _VERSION else None
+        held = read_json(read_own(_place(status, folder), expected="what a page shows", limit=_LARGEST), limit=_LARGEST)
+        return _SUMMARY.validate_python(held) if held["version"] == _VERSION else None
     except (OSError, BadInput, ValueError, KeyError, TypeError):
         return None
 
 
-def forget_others(rows: Iterable[Row], folder: Path) -> None:
+def forget_others(films: Iterable[FilmStatus], folder: Path) -> None:
     """Remove what is kept of films that are no longer there."""
     if not is_own_folder(folder / FOLDER):
         return
-    wanted = {_place(row, folder).name for row in rows if row.sha256}
+    wanted = {_place(status, folder).name for status in films if status.sha256}
     with contextlib.suppress(OSError):
         for path in (folder / FOLDER).glob("*.json"):
             if path.name not in wanted:
                 path.unlink(missing_ok=True)
 
 
-def _place(row: Row, folder: Path) -> Path:
+def _place(status: FilmStatus, folder: Path) -> Path:
     # Films of the same bytes may be dreamed over different sources.
-    key = hashlib.sha256(f"{row.sha256}\0{row.source}".encode("utf-8", "surrogateescape")).hexdigest()
+    key = hashlib.sha256(f"{status.sha256}\0{status.source}".encode("utf-8", "surrogateescape")).hexdigest()
     return folder / FOLDER / f"{key[:32]}.json"
 
 
-def _look_at(row: Row, out: Path, should_stop: Callable[[], bool]) -> Exhibit:
+def _look_at(status: FilmStatus, out: Path, should_stop: Callable[[], bool]) -> FilmSummary:
     still, settings, made_by, figures, trouble = "", "", "", Figures(), ""
     try:
         recipe = parse_recipe(read_recipe(out), source=out)
         settings, made_by = _written(recipe), _maker(recipe)
-        still = base64.b64encode(to_jpeg(middle(out, still=row.kind == "still"), quality=QUALITY)).decode("ascii")
-        if row.kind != "still":
-            source = Path(row.source) if row.source else None
+        still = base64.b64encode(to_jpeg(middle(out, still=status.kind == "still"), quality=QUALITY)).decode("ascii")
+        if status.kind != "still":
+            source = Path(status.source) if status.source else None
             figures = measure_briefly(out, recipe, source=source, should_stop=should_stop)
     except (BadInput, UsageError) as error:
         trouble = str(error)
-    return Exhibit(still=still, figures=figures, settings=settings, made_by=made_by, trouble=trouble)
+    return FilmSummary(still=still, figures=figures, settings=settings, made_by=made_by, trouble=trouble)
 
 
 def middle(path: Path, *, still: bool = False) -> Pixels:

@@ -38,7 +38,7 @@ TABLES = ("defaults", "job", "sweep")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class JobSpec:
     """One film that a jobs file asks for.
 
     Attributes:
@@ -85,7 +85,7 @@ class JobsFile:
 
     path: Path
     folder: Path
-    wishes: tuple[Wish, ...]
+    specs: tuple[JobSpec, ...]
 
 
 def read_jobs(path: Path, *, output_dir: Path | None = None) -> JobsFile:
@@ -110,7 +110,7 @@ def read_jobs(path: Path, *, output_dir: Path | None = None) -> JobsFile:
             raise UsageError(f"{path} asks for more than {MOST_FILMS} films; split it into several files.")
     if not drafts:
         raise UsageError(f"{path} asks for no film: write a [[job]] or a [[sweep]] with an output.")
-    return JobsFile(path=path, folder=folder, wishes=tuple(_named(drafts, output_dir or folder)))
+    return JobsFile(path=path, folder=folder, specs=tuple(_named(drafts, output_dir or folder)))
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ def _files(values: list[str], folder: Path, search: Search, *, where: str) -> li
 class _Draft:
     """A film whose name and output are patterns still, with what is known of it to fill them."""
 
-    wish: Wish
+    spec: JobSpec
     output: str
     stem: str
     index: int
@@ -319,7 +319,7 @@ def _drafts(block: _Block, folder: Path, *, search: Search, load: Callable[[str]
         varied = [source.stem] if many or not own_name else []
         varied += [_look(presets) if key == "preset" else plain(_called(key, value)) for key, value in point]
         named = "-".join([own_name, *varied] if own_name else varied)
-        wish = Wish(
+        spec = JobSpec(
             name=own_name if places_of(own_name) else literal(named),
             kind=asked.get("kind", KINDS[0]),
             where=block.table.where(),
@@ -334,9 +334,9 @@ def _drafts(block: _Block, folder: Path, *, search: Search, load: Callable[[str]
             error=source.error,
         )
         if source.error is not None and (not own_name or places_of(own_name)):
-            wish = replace(wish, name=f"{block.table.kind}-{block.table.index + 1}")
+            spec = replace(spec, name=f"{block.table.kind}-{block.table.index + 1}")
         yield _Draft(
-            wish=_resolved(wish, block, load),
+            spec=_resolved(spec, block, load),
             output=asked["output"],
             stem=source.stem,
             index=index,
@@ -344,21 +344,21 @@ def _drafts(block: _Block, folder: Path, *, search: Search, load: Callable[[str]
         )
 
 
-def _resolved(wish: Wish, block: _Block, load: Callable[[str], Preset]) -> Wish:
+def _resolved(spec: JobSpec, block: _Block, load: Callable[[str], Preset]) -> JobSpec:
     """Stack its presets and values into settings, or note why that cannot be."""
-    if (wish.mask and wish.kind == "zoom") or (wish.cuts and wish.kind != "video"):
+    if (spec.mask and spec.kind == "zoom") or (spec.cuts and spec.kind != "video"):
         belongs = (
-            "a mask belongs to films of kind video and still" if wish.mask else "cuts belong to films of kind video"
+            "a mask belongs to films of kind video and still" if spec.mask else "cuts belong to films of kind video"
         )
-        raise UsageError(f"{wish.where}: {belongs}, and this one is a {wish.kind}.")
+        raise UsageError(f"{spec.where}: {belongs}, and this one is a {spec.kind}.")
     origins = {**block.origins, **{key: block.table.where(f"over.{key}") for key in block.over}}
-    flags = {key: (origins[key], value) for key, value in wish.values.items()}
-    base = defaults.of_command(wish.kind)
+    flags = {key: (origins[key], value) for key, value in spec.values.items()}
+    base = defaults.of_command(spec.kind)
     try:
-        presets = [load(name) for name in wish.presets]
-        return replace(wish, resolved=resolve(presets=presets, flags=flags, defaults=base, command=wish.kind))
+        presets = [load(name) for name in spec.presets]
+        return replace(spec, resolved=resolve(presets=presets, flags=flags, defaults=base, command=spec.kind))
     except DreamreelError as error:
-        return replace(wish, error=wish.error or _placed(error, wish.where))
+        return replace(spec, error=spec.error or _placed(error, spec.where))
 
 
 def _placed(error: DreamreelError, where: str) -> DreamreelError:
@@ -367,30 +367,30 @@ def _placed(error: DreamreelError, where: str) -> DreamreelError:
     return error if text.startswith(where.partition(",")[0]) else type(error)(f"{where}: {text}")
 
 
-def _named(drafts: Sequence[_Draft], base: Path) -> Iterator[Wish]:
+def _named(drafts: Sequence[_Draft], base: Path) -> Iterator[JobSpec]:
     """Fill names, number those that came out the same, fill outputs; leave out what a glob found of them."""
     seen: set[str] = set()
     found = []
     for draft in drafts:
-        wish = draft.wish
-        known = wish.values if wish.resolved is None else flatten(wish.resolved.settings)
+        spec = draft.spec
+        known = spec.values if spec.resolved is None else flatten(spec.resolved.settings)
         known = {key: _called(key, value) for key, value in known.items()}
-        places = {**known, "stem": draft.stem, "preset": wish.preset, "kind": wish.kind, "index": draft.index}
-        named = _fill(wish.name, places) or f"{draft.stem}-{draft.index}"
+        places = {**known, "stem": draft.stem, "preset": spec.preset, "kind": spec.kind, "index": draft.index}
+        named = _fill(spec.name, places) or f"{draft.stem}-{draft.index}"
         name, number = named, 2
         while name in seen:
             name, number = f"{named}-{number}", number + 1
         seen.add(name)
-        nothing = draft.matched and wish.input is None  # A glob without a match.
+        nothing = draft.matched and spec.input is None  # A glob without a match.
         output = None if nothing else _fill(draft.output, {**places, "name": name})
-        found.append(replace(wish, name=name, output=None if output is None else base / expanded(output)))
-    outputs = {wish.output for wish in found} - {None}
-    for draft, wish in zip(drafts, found, strict=True):
-        if not (draft.matched and wish.input in outputs):
-            yield wish
+        found.append(replace(spec, name=name, output=None if output is None else base / expanded(output)))
+    outputs = {spec.output for spec in found} - {None}
+    for draft, spec in zip(drafts, found, strict=True):
+        if not (draft.matched and spec.input in outputs):
+            yield spec
         elif "index" in places_of(draft.output):
             raise UsageError(
-                f"{wish.where}: {wish.input} is written by this batch and found by its input: {{index}} would count it "
+                f"{spec.where}: {spec.input} is written by this batch and found by its input: {{index}} would count it "
                 "too. Let output go into another folder, or use {stem} instead."
             )
 

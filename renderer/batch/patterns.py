@@ -86,7 +86,7 @@ def plain(value: Any) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundInput:
     """What a film begins with: a path, None for noise; whether a glob found it; or why there is none."""
 
     path: Path | None = None
@@ -105,7 +105,7 @@ class Search:
     def __init__(self) -> None:
         self._looked = 0
 
-    def find(self, asked: str | list[str] | None, folder: Path) -> list[Found]:
+    def find(self, asked: str | list[str] | None, folder: Path) -> list[FoundInput]:
         """Find the files that are asked for.
 
         Args:
@@ -120,20 +120,20 @@ class Search:
             UsageError: a glob over too many files.
         """
         if asked is None:
-            return [Found()]
-        found: list[Found] = []
+            return [FoundInput()]
+        found: list[FoundInput] = []
         for text in [asked] if isinstance(asked, str) else asked:
             place = folder / expanded(text)
             if not glob.has_magic(text) or os.path.lexists(place):
-                found.append(Found(path=place))
+                found.append(FoundInput(path=place))
                 continue
             own = expanded(text)
             start, parts = (own.anchor, own.parts[1:]) if own.is_absolute() else (str(folder), own.parts)
             named = {Path(match) for match in self._below(start, parts, text)}
             matches = sorted(path for path in named if own.name.startswith(".") or not is_clutter(path.name))
-            found += [Found(path=match, matched=True) for match in matches]
+            found += [FoundInput(path=match, matched=True) for match in matches]
             if not matches:
-                found.append(Found(matched=True, error=BadInput(f"No file matches {text!r} in {folder}.")))
+                found.append(FoundInput(matched=True, error=BadInput(f"No file matches {text!r} in {folder}.")))
         return found
 
     def _below(self, folder: str, parts: Sequence[str], asked: str) -> Iterator[str]:

@@ -27,9 +27,9 @@ import jinja2
 from markupsafe import Markup
 
 import renderer
-from renderer.batch import film_summary as exhibit
-from renderer.batch.film_summary import Exhibit
-from renderer.batch.status import BatchState, Row, read_state
+from renderer.batch import film_summary
+from renderer.batch.film_summary import FilmSummary
+from renderer.batch.status import BatchState, FilmStatus, read_state
 from renderer.errors import BadInput, DreamreelError, Interrupted, UsageError, bug, shown
 from renderer.files import open_own
 from renderer.films.outputs import size_text, span
@@ -68,7 +68,7 @@ class Card:
     """A film on the page.
 
     Attributes:
-        row: what the journal tells of it.
+        status: what the journal tells of it.
         seen: what was found out about it.
         href: of its file; "" where there is none.
         way: how it is shown: "video", "animation", "link" or "none".
@@ -79,8 +79,8 @@ class Card:
         text: everything that a search looks at, in lower case.
     """
 
-    row: Row
-    seen: Exhibit
+    status: FilmStatus
+    seen: FilmSummary
     href: str
     way: str
     numbers: dict[str, str]
@@ -109,11 +109,11 @@ class BatchReport:
         self._due = 0.0
         self._trouble = ""
 
-    def film(self, row: Row) -> None:
+    def film(self, status: FilmStatus) -> None:
         """Look at a film that has ended, and bring the page up to date unless that was done just now."""
         with self._telling():
-            if row.state == "done" and not self._should_stop():
-                exhibit.show(row, self._folder, should_stop=self._should_stop)
+            if status.state == "done" and not self._should_stop():
+                film_summary.show(status, self._folder, should_stop=self._should_stop)
         if time.monotonic() >= self._due:
             self._write()
 
@@ -159,10 +159,10 @@ def write_report(state: BatchState, *, now: datetime | None = None) -> Path:
     """
     path = report_path(state)
     text = render_report(state, now=now)
-    with exhibit.turn(state.folder), replacing(path, overwrite=True) as part, writing(path):
+    with film_summary.turn(state.folder), replacing(path, overwrite=True) as part, writing(path):
         part.write_text(text, encoding="utf-8", errors="replace", newline="\n")  # A name may be no text at all.
     if not state.running:
-        exhibit.forget_others(state.rows, state.folder)
+        film_summary.forget_others(state.films, state.folder)
     return path
 
 
@@ -195,7 +195,7 @@ def _mark(state: BatchState) -> str:
 
 def render_report(state: BatchState, *, now: datetime | None = None) -> str:
     """Return the page of a batch as HTML; see `write_report`."""
-    cards = [_card(row, state, place) for place, row in enumerate(state.rows)]
+    cards = [_card(status, state, place) for place, status in enumerate(state.films)]
     script = _part("report.js")
     return _template().render(
         mark=Markup(_mark(state)),
@@ -209,7 +209,8 @@ def render_report(state: BatchState, *, now: datetime | None = None) -> str:
         totals=_totals(state),
         shape=_shape(state),
         sections=[
-            (name, heading, [card for card in cards if card.row.state in states]) for name, heading, states in SECTIONS
+            (name, heading, [card for card in cards if card.status.state in states])
+            for name, heading, states in SECTIONS
         ],
         choices=_choices(state),
         first_screen=FIRST_SCREEN,
@@ -242,39 +243,39 @@ def _part(name: str) -> str:
 # --- one film --------------------------------------------------------------------------------------------------------
 
 
-def _card(row: Row, state: BatchState, place: int) -> Card:
-    seen = exhibit.known(row, state.folder) or Exhibit()
+def _card(status: FilmStatus, state: BatchState, place: int) -> Card:
+    seen = film_summary.known(status, state.folder) or FilmSummary()
     numbers = {
         "order": place,
-        "took": row.took,
-        "speed": row.speed,
-        "strength": row.strength,
+        "took": status.took,
+        "speed": status.speed,
+        "strength": status.strength,
         "drift": seen.figures.drift,
         "unrest": seen.figures.unrest,
-        "seconds": row.seconds if row.fps else None,
-        "bytes": row.bytes,
+        "seconds": status.seconds if status.fps else None,
+        "bytes": status.bytes,
     }
-    there = row.state == "done" and row.out is not None
-    asked, came = tuple(_asked(row)), tuple(_came(row))
-    origin = tuple(_origin(row, seen, state.base))
-    words = (row.name, *asked, *came, *(value for _, value in origin), row.error)
+    there = status.state == "done" and status.out is not None
+    asked, came = tuple(_asked(status)), tuple(_came(status))
+    origin = tuple(_origin(status, seen, state.base))
+    words = (status.name, *asked, *came, *(value for _, value in origin), status.error)
     return Card(
-        row=row,
+        status=status,
         seen=seen,
-        href=_href(row.out, state.base) if there and row.out is not None else "",
-        way=_way(row) if there else "none",
+        href=_href(status.out, state.base) if there and status.out is not None else "",
+        way=_way(status) if there else "none",
         numbers={name: "" if value is None else f"{value:.6g}" for name, value in numbers.items()},
         facts=(asked, came),
-        figures=tuple(_figures(row, seen)),
+        figures=tuple(_figures(status, seen)),
         origin=origin,
         text=" ".join(words).lower(),
     )
 
 
-def _way(row: Row) -> str:
-    assert row.out is not None
-    suffix = row.out.suffix.lower()
-    if row.kind != "still" and not row.out.is_dir():
+def _way(status: FilmStatus) -> str:
+    assert status.out is not None
+    suffix = status.out.suffix.lower()
+    if status.kind != "still" and not status.out.is_dir():
         if suffix in PLAYED:
             return "video"
         if suffix in ANIMATED:
@@ -292,32 +293,32 @@ def _href(path: Path, base: Path) -> str:
     return "./" + "/".join(quote(os.fsencode(part), safe="") for part in way.parts)
 
 
-def _asked(row: Row) -> Iterator[str]:
-    yield row.kind
-    if row.preset:
-        yield row.preset
-    if row.seed is not None:
-        yield f"seed {row.seed}"
+def _asked(status: FilmStatus) -> Iterator[str]:
+    yield status.kind
+    if status.preset:
+        yield status.preset
+    if status.seed is not None:
+        yield f"seed {status.seed}"
 
 
-def _came(row: Row) -> Iterator[str]:
-    if row.size:
-        yield row.size.replace("x", " × ")
-    if row.fps:
-        yield span(row.seconds) if row.seconds >= 59.5 else f"{row.seconds:.3g} s"
-        yield f"{float(Fraction(row.fps)):.4g} fps"
-    if row.bytes is not None:
-        yield size_text(row.bytes)
+def _came(status: FilmStatus) -> Iterator[str]:
+    if status.size:
+        yield status.size.replace("x", " × ")
+    if status.fps:
+        yield span(status.seconds) if status.seconds >= 59.5 else f"{status.seconds:.3g} s"
+        yield f"{float(Fraction(status.fps)):.4g} fps"
+    if status.bytes is not None:
+        yield size_text(status.bytes)
 
 
-def _figures(row: Row, seen: Exhibit) -> Iterator[tuple[str, str, str]]:
+def _figures(status: FilmStatus, seen: FilmSummary) -> Iterator[tuple[str, str, str]]:
     figures = seen.figures
-    if row.took:
-        yield "Made in", span(row.took), ""
-    if row.speed and row.kind != "still":
-        yield "Frames/s", f"{row.speed:.3g}", ""
-    if row.strength is not None:
-        yield "Activation", f"{row.strength:.3g}", ""
+    if status.took:
+        yield "Made in", span(status.took), ""
+    if status.speed and status.kind != "still":
+        yield "Frames/s", f"{status.speed:.3g}", ""
+    if status.strength is not None:
+        yield "Activation", f"{status.strength:.3g}", ""
     if figures.drift is not None:
         yield "Drift", f"{figures.drift:.0%}", figures.drifting
     if figures.unrest is not None:
@@ -325,16 +326,16 @@ def _figures(row: Row, seen: Exhibit) -> Iterator[tuple[str, str, str]]:
         yield "Steadiness", f"± {figures.unrest:.2g}", source
 
 
-def _origin(row: Row, seen: Exhibit, base: Path) -> Iterator[tuple[str, str]]:
+def _origin(status: FilmStatus, seen: FilmSummary, base: Path) -> Iterator[tuple[str, str]]:
     told = (
-        ("File", _named(row.out, base)),
+        ("File", _named(status.out, base)),
         (
-            "Begun with" if row.kind == "zoom" else "Dreamed over",
-            _named(Path(row.source), base) if row.source else "noise",
+            "Begun with" if status.kind == "zoom" else "Dreamed over",
+            _named(Path(status.source), base) if status.source else "noise",
         ),
-        ("Network", row.network),
+        ("Network", status.network),
         ("Made by", seen.made_by),
-        ("SHA-256", row.sha256),
+        ("SHA-256", status.sha256),
     )
     yield from ((name, value) for name, value in told if value)
 
@@ -351,7 +352,7 @@ def _named(path: Path | None, base: Path) -> str:
 
 def _lead(state: BatchState) -> str:
     counts = state.counts()
-    total = len(state.rows)
+    total = len(state.films)
     films = "film is" if total == 1 else "films are"
     parts = [f"{counts['done']} of {total} {films} made"]
     if counts["failed"]:
@@ -381,24 +382,24 @@ def _when(at: str) -> str:
 
 
 def _totals(state: BatchState) -> list[tuple[str, str]]:
-    made = [row for row in state.rows if row.state == "done"]
-    took, length, size = (sum(getattr(row, name) or 0 for row in made) for name in ("took", "seconds", "bytes"))
+    made = [status for status in state.films if status.state == "done"]
+    took, length, size = (sum(getattr(status, name) or 0 for status in made) for name in ("took", "seconds", "bytes"))
     found = [("of film", span(length) if length else ""), ("on disk", size_text(size) if made else "")]
     return [*((name, text) for name, text in found if text), *([("of making", span(took))] if took else [])]
 
 
 def _choices(state: BatchState) -> dict[str, list[str]]:
     """Return what the films can be told apart by: what all of them share is no choice."""
-    found = {name: sorted({getattr(row, name) for row in state.rows}) for name in ("state", "kind", "preset")}
+    found = {name: sorted({getattr(status, name) for status in state.films}) for name in ("state", "kind", "preset")}
     return {name: values for name, values in found.items() if len(values) > 1}
 
 
 def _shape(state: BatchState) -> str:
     """Return the shape of most films, for the places that all of them get: nothing moves when they are loaded."""
     shapes: Counter[float] = Counter()
-    for row in state.rows:
+    for status in state.films:
         with contextlib.suppress(UsageError):
-            size = Size.parse(row.size)
+            size = Size.parse(status.size)
             shapes[round(size.width / size.height, 3)] += 1
     usual = shapes.most_common(1)[0][0] if shapes else 16 / 9
     return f"{min(max(usual, 1.0), 2.4):.3f}"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from renderer.batch.batch_journal import TOLD, BatchJournal, now
-from renderer.batch.batch_plan import Planned, wished
+from renderer.batch.batch_plan import PlannedJob, unplanned
 from renderer.batch.jobfile import JobsFile
-from renderer.batch.status import Row
+from renderer.batch.status import FilmStatus
 from renderer.errors import BadInput, DreamreelError, Interrupted
 from renderer.events import BatchListener, Event, FrameDone, JobStarted, Note
 from renderer.files import file_sha256
@@ -30,7 +30,7 @@ ATTEMPTS = 2
 
 def run_batch(
     jobs: JobsFile,
-    planned: Sequence[Planned],
+    planned: Sequence[PlannedJob],
     journal: BatchJournal,
     *,
     executor: Executor,
@@ -38,7 +38,7 @@ def run_batch(
     listener: BatchListener,
     should_stop: Callable[[], bool] = lambda: False,
     fail_fast: bool = False,
-) -> Iterator[Row]:
+) -> Iterator[FilmStatus]:
     """Make the films of a batch that are not made yet.
 
     Args:
@@ -58,8 +58,8 @@ def run_batch(
     Raises:
         DiskProblem: the journal cannot be written.
     """
-    listed = {one.row.name: one.row for one in planned}
-    bare = [_bare(listed.get(w.name) or wished(w), journal) for w in jobs.wishes]
+    listed = {one.status.name: one.status for one in planned}
+    bare = [_bare(listed.get(w.name) or unplanned(w), journal) for w in jobs.specs]
     # Of films that this run leaves out, more is known from a run before.
     former = {(job["name"], job["out"], job["kind"]): job for job in journal.planned if job["name"] not in listed}
     journal.plan(jobs.path.absolute(), [former.get((job["name"], job["out"], job["kind"]), job) for job in bare])
@@ -68,8 +68,8 @@ def run_batch(
     yield from run.settled()
     with executor:
         for outcome in executor.run(run, listener=run.listen, should_stop=run.should_stop):
-            if (row := run.ended(outcome)) is not None:
-                yield row
+            if (status := run.ended(outcome)) is not None:
+                yield status
     journal.append({"kind": "end", "at": now()})
 
 
@@ -77,7 +77,7 @@ def run_batch(
 class _Begun:
     """What is known of a film at work."""
 
-    planned: Planned
+    planned: PlannedJob
     attempts: int = 0
     frames: int = 0
     strength: float = 0.0  # the sum over the frames
@@ -89,7 +89,7 @@ class _Run(Iterator[Job]):
 
     def __init__(
         self,
-        planned: Sequence[Planned],
+        planned: Sequence[PlannedJob],
         journal: BatchJournal,
         *,
         listener: BatchListener,
@@ -99,22 +99,22 @@ class _Run(Iterator[Job]):
         self._planned, self._journal, self._listener = planned, journal, listener
         self._asked_to_stop, self._fail_fast = should_stop, fail_fast
         self._failed = False
-        todo = [one for one in planned if one.error is None and one.row.state != "done"]
+        todo = [one for one in planned if one.error is None and one.status.state != "done"]
         self._queue = deque(sorted(todo, key=lambda one: -one.priority))
-        self._begun = {one.row.name: _Begun(one) for one in todo}
+        self._begun = {one.status.name: _Begun(one) for one in todo}
 
     def should_stop(self) -> bool:
         """Say whether to end: somebody asked for it, or a film failed that may not."""
         return self._asked_to_stop() or (self._fail_fast and self._failed)
 
-    def settled(self) -> Iterator[Row]:
+    def settled(self) -> Iterator[FilmStatus]:
         """Give the films that need no work: made before, or impossible."""
         for one in self._planned:
             if one.error is not None:
                 self._failed = True
                 yield self._note_failure(one, one.error)
-            elif one.row.state == "done":
-                yield one.row if one.known else self._adopt(one)
+            elif one.status.state == "done":
+                yield one.status if one.known else self._adopt(one)
 
     def __next__(self) -> Job:
         if not self._queue:
@@ -123,7 +123,7 @@ class _Run(Iterator[Job]):
         assert one.film is not None
         with contextlib.suppress(OSError):  # What is wrong then is told by the film.
             one.film.out.parent.mkdir(parents=True, exist_ok=True)
-        return Job(id=one.row.name, film=one.film, priority=one.priority)
+        return Job(id=one.status.name, film=one.film, priority=one.priority)
 
     def listen(self, job: str | None, event: Event) -> None:
         """Take note of what the batch keeps, and pass on every event."""
@@ -142,7 +142,7 @@ class _Run(Iterator[Job]):
         begun.frames, begun.strength, begun.dreaming = 0, 0.0, 0.0
         self._journal.append({"kind": "begun", **self._name(begun.planned), "at": now()})
 
-    def ended(self, outcome: Outcome) -> Row | None:
+    def ended(self, outcome: Outcome) -> FilmStatus | None:
         """Note what became of a film; None if it will be tried once more."""
         begun = self._begun[outcome.id]
         error = outcome.error
@@ -153,7 +153,7 @@ class _Run(Iterator[Job]):
                 error = gone
         if isinstance(error, Interrupted):
             self._journal.append({"kind": "stopped", **self._name(begun.planned), "at": now()})
-            return replace(begun.planned.row, state="stopped", attempts=begun.attempts, error=str(error))
+            return replace(begun.planned.status, state="stopped", attempts=begun.attempts, error=str(error))
         if outcome.passing and begun.attempts < ATTEMPTS and not self.should_stop():
             self._note_failure(begun.planned, error, attempts=begun.attempts, again=True)
             self._listener(None, Note(f"{outcome.id}: {error} It will be tried once more, after the others."))
@@ -162,9 +162,9 @@ class _Run(Iterator[Job]):
         self._failed = True
         return self._note_failure(begun.planned, error, attempts=begun.attempts, trace=outcome.traceback)
 
-    def _note_made(self, begun: _Begun, outcome: Outcome) -> Row:
-        row, result = begun.planned.row, outcome.result
-        assert result is not None and row.out is not None
+    def _note_made(self, begun: _Begun, outcome: Outcome) -> FilmStatus:
+        status, result = begun.planned.status, outcome.result
+        assert result is not None and status.out is not None
         told: dict[str, Any] = {"size": str(result.size), "took": round(result.took, 3), "at": now()}
         if isinstance(result, Result):
             told |= {"frames": result.frames, "rendered": max(0, result.frames - result.resumed_at)}
@@ -174,57 +174,62 @@ class _Run(Iterator[Job]):
             told |= {"frames": 1, "rendered": 1, "strength": _finite(result.strength), "dreaming": told["took"]}
         return self._note_done(begun.planned, told)
 
-    def _adopt(self, one: Planned) -> Row:
+    def _adopt(self, one: PlannedJob) -> FilmStatus:
         """Note a film that is made although the journal did not know it, and clear its work away."""
         film = one.film
         if isinstance(film, Film) and not film.keep_store:
             with contextlib.suppress(DreamreelError):
                 old = Store.existing(film.folder)
                 Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=old.pixel_key, meta=old.meta).remove()
-        return replace(self._note_done(one, {"frames": one.row.frames, "rendered": 0, "at": now()}), earlier=True)
+        return replace(self._note_done(one, {"frames": one.status.frames, "rendered": 0, "at": now()}), earlier=True)
 
-    def _note_done(self, one: Planned, told: dict[str, Any]) -> Row:
-        assert one.row.out is not None and one.film is not None
-        told |= {"bytes": path_size(one.row.out), "sha256": file_sha256(one.row.out)}
+    def _note_done(self, one: PlannedJob, told: dict[str, Any]) -> FilmStatus:
+        assert one.status.out is not None and one.film is not None
+        told |= {"bytes": path_size(one.status.out), "sha256": file_sha256(one.status.out)}
         work = one.film.folder if isinstance(one.film, Film) and one.film.keep_store else None
         place = self._journal.records.place
         self._journal.append({"kind": "done", **self._name(one), **told, "work": place(work)})
         known = {name: told[name] for name in TOLD if name in told}
-        return replace(one.row, **known, state="done", frames_done=told["frames"])
+        return replace(one.status, **known, state="done", frames_done=told["frames"])
 
     def _note_failure(
-        self, one: Planned, error: DreamreelError, *, attempts: int = 0, again: bool = False, trace: str = ""
-    ) -> Row:
+        self, one: PlannedJob, error: DreamreelError, *, attempts: int = 0, again: bool = False, trace: str = ""
+    ) -> FilmStatus:
         told: dict[str, Any] = {"error": str(error)[:_LONGEST_ERROR], "exit_code": error.exit_code, "at": now()}
         entry = {"kind": "failed", **self._name(one), **told, "again": again}
         self._journal.append(entry | ({"traceback": trace[-8000:]} if error.exit_code == 1 else {}))
-        return replace(one.row, **told, state="failed", attempts=attempts)
+        return replace(one.status, **told, state="failed", attempts=attempts)
 
-    def _name(self, one: Planned) -> dict[str, Any]:
-        out = self._journal.records.place(one.row.out)
-        return {"name": one.row.name, "out": out, "film_key": one.film_key, "encode_key": one.encode_key}
+    def _name(self, one: PlannedJob) -> dict[str, Any]:
+        out = self._journal.records.place(one.status.out)
+        return {"name": one.status.name, "out": out, "film_key": one.film_key, "encode_key": one.encode_key}
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _bare(row: Row, journal: BatchJournal) -> dict[str, Any]:
-    """Write a row as the plan has it: without what happens to it."""
-    fresh = Row(
-        name=row.name,
-        kind=row.kind,
-        preset=row.preset,
-        source=row.source,
-        network=row.network,
-        seed=row.seed,
-        size=row.size,
-        fps=row.fps,
-        frames=row.frames,
-        seconds=row.seconds,
+def _bare(status: FilmStatus, journal: BatchJournal) -> dict[str, Any]:
+    """Write a film as the plan has it: without what happens to it."""
+    fresh = FilmStatus(
+        name=status.name,
+        kind=status.kind,
+        preset=status.preset,
+        source=status.source,
+        network=status.network,
+        seed=status.seed,
+        size=status.size,
+        fps=status.fps,
+        frames=status.frames,
+        seconds=status.seconds,
     )
     place = journal.records.place
-    return {**fresh.values(), "out": place(row.out), "work": place(row.work), "source": _shown(row.source, place)}
+    return {
+        **fresh.values(),
+        "out": place(status.out),
+        "work": place(status.work),
+        "source": _shown(status.source, place),
+    }
 
 
 def _shown(source: str, place: Callable[[Path], str | None]) -> str:

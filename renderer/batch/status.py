@@ -1,4 +1,4 @@
-"""How a batch stands: a row a film, read from its journal while it runs and after it ended or was killed."""
+"""How a batch stands: a film each, read from its journal while it runs and after it ended or was killed."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from renderer.batch.batch_journal import (
     LOCK,
     SUFFIX,
     TOLD,
-    Entry,
+    FilmHistory,
+    FilmRecord,
     JobRecord,
-    Known,
     RunRecord,
     batch_folder,
     held,
@@ -38,7 +38,7 @@ STATES = ("waiting", "running", "stopped", "done", "failed")
 
 
 @pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=pydantic.ConfigDict(strict=True, allow_inf_nan=False))
-class Row:
+class FilmStatus:
     """One film of a batch, as tables and pages show it.
 
     Attributes:
@@ -101,7 +101,7 @@ class Row:
         return self.rendered / self.dreaming if self.rendered and self.dreaming else None
 
     def values(self) -> dict[str, Any]:
-        """Return the row as JSON values."""
+        """Return it as JSON values."""
         paths = {
             name: None if value is None else str(value) for name, value in (("out", self.out), ("work", self.work))
         }
@@ -120,7 +120,7 @@ class BatchState:
         executor: of the last run.
         began: when the last run began, ISO 8601.
         ended: when it ended; "" if it is at work or was killed.
-        rows: its films, in the order of the jobs file.
+        films: its films, in the order of the jobs file.
     """
 
     folder: Path
@@ -130,11 +130,11 @@ class BatchState:
     executor: str = ""
     began: str = ""
     ended: str = ""
-    rows: tuple[Row, ...] = ()
+    films: tuple[FilmStatus, ...] = ()
 
     def counts(self) -> dict[str, int]:
         """Count the films by state."""
-        return {state: sum(row.state == state for row in self.rows) for state in STATES}
+        return {state: sum(status.state == state for status in self.films) for state in STATES}
 
 
 def read_state(where: Path) -> BatchState:
@@ -160,9 +160,12 @@ def read_state(where: Path) -> BatchState:
     run = lines[start:]
     began = next((line for line in run if isinstance(line, RunRecord)), None)
     ended = next((line.at for line in run if isinstance(line, RunRecord) and line.kind == "end"), "")
-    fresh = {identity(line) for line in run if isinstance(line, Entry) and line.kind == "done"}
+    fresh = {identity(line) for line in run if isinstance(line, FilmRecord) and line.kind == "done"}
     records = records_of(lines)
-    rows = [_now(row, records.get(key, Known()), earlier=key not in fresh, running=running) for row, key in planned]
+    films = [
+        _now(status, records.get(key, FilmHistory()), earlier=key not in fresh, running=running)
+        for status, key in planned
+    ]
     return BatchState(
         folder=folder,
         base=base,
@@ -171,40 +174,40 @@ def read_state(where: Path) -> BatchState:
         executor=began.executor if began else "",
         began=began.at if began else "",
         ended="" if running else ended,
-        rows=tuple(rows),
+        films=tuple(films),
     )
 
 
-def _planned(job: JobRecord, base: Path) -> Row:
-    """Read a row as it was planned; what a later version may have added is left out.
+def _planned(job: JobRecord, base: Path) -> FilmStatus:
+    """Read a film as it was planned; what a later version may have added is left out.
 
     Raises:
         ValueError: it is none.
     """
     held = job.model_dump()
-    known = {item.name: held[item.name] for item in dataclasses.fields(Row) if item.name in held}
+    known = {item.name: held[item.name] for item in dataclasses.fields(FilmStatus) if item.name in held}
     for name in ("out", "work", "source"):
         text = known.get(name)
         if text:
             known[name] = base / _PATH.validate_python(text)
-    return Row(**{**known, "source": str(known.get("source") or "")})
+    return FilmStatus(**{**known, "source": str(known.get("source") or "")})
 
 
-def _now(row: Row, record: Known, *, earlier: bool, running: bool) -> Row:
-    """Bring a planned row up to date with what happened since."""
+def _now(status: FilmStatus, record: FilmHistory, *, earlier: bool, running: bool) -> FilmStatus:
+    """Bring a planned film up to date with what happened since."""
     last = record.last
     if last is None:
-        return row
+        return status
     if last.kind == "done":
-        same = row.out is not None and exists(row.out)
+        same = status.out is not None and exists(status.out)
         state: Literal["done", "waiting"] = "done" if same else "waiting"
-        return replace(row, **last.told(*TOLD), state=state, earlier=earlier, frames_done=row.frames)
+        return replace(status, **last.told(*TOLD), state=state, earlier=earlier, frames_done=status.frames)
     if last.kind == "failed":
         told = last.told("error", "exit_code", "at")
-        return replace(row, **told, state="waiting" if last.again else "failed", attempts=record.attempts)
+        return replace(status, **told, state="waiting" if last.again else "failed", attempts=record.attempts)
     at_work = last.kind == "begun" and running
     now: Literal["running", "stopped"] = "running" if at_work else "stopped"
-    return replace(row, state=now, attempts=record.attempts, frames_done=_kept(row.work), at=last.at)
+    return replace(status, state=now, attempts=record.attempts, frames_done=_kept(status.work), at=last.at)
 
 
 def _kept(work: Path | None) -> int:

@@ -26,7 +26,7 @@ from renderer.media.recipe import read_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Existing:
     """What was found of a film.
 
     Attributes:
@@ -40,7 +40,7 @@ class Found:
     kept: int = 0
 
 
-def look_for(film: Film | Still, keys: tuple[str, str], records: Records, *, may_replace: bool) -> Found:
+def look_for(film: Film | Still, keys: tuple[str, str], records: Records, *, may_replace: bool) -> Existing:
     """Find out whether a film is made, begun, or still to be made.
 
     Args:
@@ -58,24 +58,24 @@ def look_for(film: Film | Still, keys: tuple[str, str], records: Records, *, may
         noted = record.done.sha256 if record.done else None
         if record.done and noted == file_sha256(film.out):
             if (record.done.film_key, record.done.encode_key) == keys:
-                return Found(film=film, done=record.done.told(*TOLD))
+                return Existing(film=film, done=record.done.told(*TOLD))
             ours = True  # Its settings have changed since.
         elif recipe := _recipe(film.out):
             # Killed between the film's name and the journal's line, or made without this batch.
             unknown = record.done is None and record.begun is None
             if (record.begun == keys or unknown) and _is_this(recipe, film, keys[0]) and _is_whole(film):
-                return Found(film=film, done={})
+                return Existing(film=film, done={})
             ours = ours or (record.begun is not None and recipe.film_key == record.begun[0])
         if not ours:
             raise UsageError(_in_the_way(film, changed=noted is not None))
     if isinstance(film, Still):
-        return Found(film=replace(film, overwrite=ours))
+        return Existing(film=replace(film, overwrite=ours))
     film = _with_kept_frames(film, keys[0], records)
     work = held(film.folder)
     # Frames of ours that other settings made: the jobs file was changed. Those of the same film are never thrown away.
     stale = work is not None and work.film_key != keys[0] and work.film_key in record.film_keys
     kept = work.frames if work is not None and work.film_key == keys[0] else 0
-    return Found(film=replace(film, overwrite=ours, restart=film.restart or stale), kept=kept)
+    return Existing(film=replace(film, overwrite=ours, restart=film.restart or stale), kept=kept)
 
 
 def _recipe(path: Path) -> Recipe | None:

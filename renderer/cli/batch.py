@@ -17,8 +17,8 @@ from renderer.cli.show.terminal import Terminal
 from renderer.errors import shown
 
 if TYPE_CHECKING:
-    from renderer.batch.batch_plan import BatchOptions, Planned
-    from renderer.batch.status import BatchState, Row
+    from renderer.batch.batch_plan import BatchOptions, PlannedJob
+    from renderer.batch.status import BatchState, FilmStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,17 +85,17 @@ def add(app: typer.Typer) -> None:
 
         state = read_state(where)
         if terminal.json:
-            for row in state.rows:
-                terminal.result("", event="film", **row.values())
+            for status in state.films:
+                terminal.result("", event="film", **status.values())
         else:
-            for line in table([_status_cells(row, state) for row in state.rows]):
+            for line in table([_status_cells(status, state) for status in state.films]):
                 terminal.result(line)
         text = _status_line(state)
         times = {"running": state.running, "began": state.began, "ended": state.ended}
         terminal.result(text, event="batch", folder=str(state.folder), **times, counts=state.counts())
         if report:
             _write_report(terminal, state)
-        _check_failed(state.counts()["failed"], len(state.rows), "failed; `dreamreel batch` tries them once more")
+        _check_failed(state.counts()["failed"], len(state.films), "failed; `dreamreel batch` tries them once more")
 
 
 def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: BatchOptions, running: Running) -> None:
@@ -110,7 +110,7 @@ def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: Batch
     jobs = open_jobs(path, output_dir=output_dir)
     base = (output_dir or jobs.folder).absolute()
     chosen = open_executor(running.executor, workers=running.workers)
-    rows: list[Row] = []
+    ended: list[FilmStatus] = []
     # What is entered into `after` ends when the journal is closed: the page then says that the run has ended.
     with contextlib.ExitStack() as after, BatchJournal(batch_folder(path, base), base=base) as journal:
         terminal.stage("looking at the films")
@@ -121,7 +121,7 @@ def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: Batch
         page = after.enter_context(BatchReport(journal.folder, tell=progress.note, should_stop=terminal.stopper))
         terminal.stopper.graceful = True
         try:
-            for row in run_batch(
+            for status in run_batch(
                 jobs,
                 planned,
                 journal,
@@ -131,29 +131,29 @@ def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: Batch
                 should_stop=terminal.stopper,
                 fail_fast=not running.keep_going,
             ):
-                rows.append(row)
-                progress.end(row)
-                if row.state == "done":
+                ended.append(status)
+                progress.end(status)
+                if status.state == "done":
                     progress.close()
-                    _tell_film(terminal, row)
-                elif row.attempts:
-                    progress.note(f"{row.name} {row.state}: {row.error}")
-                page.film(row)
+                    _tell_film(terminal, status)
+                elif status.attempts:
+                    progress.note(f"{status.name} {status.state}: {status.error}")
+                page.film(status)
         finally:
             progress.close()
     if page.path is not None:
         terminal.note(f"All of them on one page: {page.path}")
-    _finish(terminal, rows, films=len(planned), took=time.monotonic() - began)
+    _finish(terminal, ended, films=len(planned), took=time.monotonic() - began)
 
 
 def _write_report(terminal: Terminal, state: BatchState) -> None:
     from renderer.batch.film_summary import show
     from renderer.batch.report import write_report
 
-    made = [row for row in state.rows if row.state == "done"]
+    made = [status for status in state.films if status.state == "done"]
     terminal.stage("looking at the films")
-    for number, row in enumerate(made, start=1):
-        show(row, state.folder)
+    for number, status in enumerate(made, start=1):
+        show(status, state.folder)
         terminal.counted(number, len(made), what="film")
     path = write_report(state)
     terminal.result(str(path), event="report", path=str(path))
@@ -177,7 +177,7 @@ def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: B
             terminal.result(line)
     for one in planned:
         for note in one.notes:
-            terminal.note(f"{one.row.name}: {note}")
+            terminal.note(f"{one.status.name}: {note}")
     found = estimate(planned, listener=terminal)
     failed = sum(one.error is not None for one in planned)
     terminal.result(
@@ -205,34 +205,34 @@ def _counting(terminal: Terminal) -> Callable[[int, int], None]:
     return lambda done, total: terminal.counted(done, total, what="film")
 
 
-def _tell_problems(terminal: Terminal, planned: Sequence[Planned]) -> None:
+def _tell_problems(terminal: Terminal, planned: Sequence[PlannedJob]) -> None:
     """Say at once what cannot be made: nobody should have to wait for the morning to learn it."""
     for one in planned:
         for note in one.notes:
-            terminal.note(f"{one.row.name}: {note}")
+            terminal.note(f"{one.status.name}: {note}")
         if one.error is not None:
-            terminal.note(f"{one.row.name} cannot be made: {one.error}")
+            terminal.note(f"{one.status.name} cannot be made: {one.error}")
 
 
-def _tell_film(terminal: Terminal, row: Row) -> None:
+def _tell_film(terminal: Terminal, status: FilmStatus) -> None:
     from renderer.films.outputs import size_text, span
 
-    length = f", {row.seconds:.4g} s" if row.fps else ""
-    made = "made before" if row.earlier else f"made in {span(row.took or 0.0)}"
-    details = f"{row.size}{length}, {size_text(row.bytes or 0)}, {made}"
-    terminal.result(f"{row.out}: {details}", event="film", path=str(row.out), **row.values())
+    length = f", {status.seconds:.4g} s" if status.fps else ""
+    made = "made before" if status.earlier else f"made in {span(status.took or 0.0)}"
+    details = f"{status.size}{length}, {size_text(status.bytes or 0)}, {made}"
+    terminal.result(f"{status.out}: {details}", event="film", path=str(status.out), **status.values())
 
 
-def _finish(terminal: Terminal, rows: Sequence[Row], *, films: int, took: float) -> None:
+def _finish(terminal: Terminal, ended: Sequence[FilmStatus], *, films: int, took: float) -> None:
     """Tell the failures and the sum, and end with the exit code that belongs to them."""
     from renderer.errors import Interrupted, JobsFailed
     from renderer.films.outputs import span
 
-    made = [row for row in rows if row.state == "done"]
-    failed = [row for row in rows if row.state == "failed"]
-    for row in failed:
-        terminal.failure(f"{row.name}: {row.error}", **row.values())
-    before = sum(row.earlier for row in made)
+    made = [status for status in ended if status.state == "done"]
+    failed = [status for status in ended if status.state == "failed"]
+    for status in failed:
+        terminal.failure(f"{status.name}: {status.error}", **status.values())
+    before = sum(status.earlier for status in made)
     left = films - len(made) - len(failed)
     parts = [f"{len(made)} of {films} films are made" + (f" ({before} of them before)" if before else "")]
     parts += [f"{len(failed)} failed"] if failed else []
@@ -258,34 +258,36 @@ def table(rows: Iterable[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in held]
 
 
-def _plan_cells(one: Planned, base: Path) -> list[str]:
-    row = one.row
-    state = row.state if not row.frames_done or row.state == "done" else f"{row.state} at {row.frames_done}"
-    last = f"{_shown(row.out, base)}" if one.error is None else f"cannot be made: {one.error}"
-    return [row.name, row.kind, f"{row.frames or '?'} frames", row.size or "?", state, last]
+def _plan_cells(one: PlannedJob, base: Path) -> list[str]:
+    status = one.status
+    state = (
+        status.state if not status.frames_done or status.state == "done" else f"{status.state} at {status.frames_done}"
+    )
+    last = f"{_shown(status.out, base)}" if one.error is None else f"cannot be made: {one.error}"
+    return [status.name, status.kind, f"{status.frames or '?'} frames", status.size or "?", state, last]
 
 
-def _planned_values(one: Planned) -> dict[str, Any]:
+def _planned_values(one: PlannedJob) -> dict[str, Any]:
     error = {} if one.error is None else {"error": str(one.error), "exit_code": one.error.exit_code}
-    return {**one.row.values(), "priority": one.priority, "notes": list(one.notes), **error}
+    return {**one.status.values(), "priority": one.priority, "notes": list(one.notes), **error}
 
 
-def _status_cells(row: Row, state: BatchState) -> list[str]:
+def _status_cells(status: FilmStatus, state: BatchState) -> list[str]:
     from renderer.films.outputs import size_text, span
 
-    if row.state == "failed":
-        last = row.error
-    elif row.state == "done":
+    if status.state == "failed":
+        last = status.error
+    elif status.state == "done":
         how = [
-            size_text(row.bytes or 0),
-            f"in {span(row.took)}" if row.took else "",
-            f"{row.speed:.3g} frames/s" if row.speed else "",
+            size_text(status.bytes or 0),
+            f"in {span(status.took)}" if status.took else "",
+            f"{status.speed:.3g} frames/s" if status.speed else "",
         ]
-        last = f"{_shown(row.out, state.base)}: {', '.join(filter(None, how))}"
+        last = f"{_shown(status.out, state.base)}: {', '.join(filter(None, how))}"
     else:
-        last = _shown(row.out, state.base)
-    frames = f"{row.frames_done}/{row.frames or '?'} frames"
-    return [row.state, row.name, row.kind, row.preset, row.size or "?", frames, last]
+        last = _shown(status.out, state.base)
+    frames = f"{status.frames_done}/{status.frames or '?'} frames"
+    return [status.state, status.name, status.kind, status.preset, status.size or "?", frames, last]
 
 
 def _status_line(state: BatchState) -> str:
@@ -296,7 +298,7 @@ def _status_line(state: BatchState) -> str:
         when = f"the last run ended {state.ended}"
     else:
         when = f"the last run, begun {state.began}, was cut short; `dreamreel batch` goes on"
-    return f"{len(state.rows)} films: {counts}; {when}."
+    return f"{len(state.films)} films: {counts}; {when}."
 
 
 def _shown(path: Path | None, base: Path) -> str:

@@ -11,7 +11,7 @@ from renderer.cli.show.terminal import PLAIN_SECONDS, Terminal
 from renderer.events import Event, FrameDone, JobStarted, Note, RenderingStarted, Stage, StageProgress
 
 if TYPE_CHECKING:
-    from renderer.batch.status import Row
+    from renderer.batch.status import FilmStatus
     from renderer.cli.show.bar import BatchBars
 
 
@@ -49,12 +49,12 @@ class BatchProgress:
         else:
             self._terminal.note(text)
 
-    def end(self, row: Row) -> None:
+    def end(self, status: FilmStatus) -> None:
         """Count a film that is through: made, failed or stopped."""
         self.ended += 1
-        self.failed += row.state == "failed"
+        self.failed += status.state == "failed"
         if self._bars is not None:
-            self._bars.end(row.name)
+            self._bars.end(status.name)
             self._bars.batch(self.ended, self.films, failed=self.failed)
 
     def show(self, name: str, done: float, total: float | None, text: str, reading: str) -> None:
