@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.tools import Command, Figure, resident, show, tell
+from benchmarks.tools import Benchmark, Command, Figure, resident, tell, told
 
 SET = 'film.size = "64x48", film.fps = 12, dream.octaves = 1, dream.first_steps = 1, network.weights = "tiny.keras"'
 
@@ -147,7 +147,7 @@ def kill(options: argparse.Namespace) -> Iterator[Figure]:
         tell("  to the end")
         _undisturbed(broken)
         same += _films(broken) == expected
-    yield Figure("kill: kills", "", f"{done}", None)
+    yield told("kill: kills", f"{done}")
     yield Figure("kill: only whole films under their names", "always", f"{halves} others", halves == 0)
     measured = f"all {len(expected)} in {same} of {rounds} batches"
     yield Figure("kill: films with the undisturbed run's sha256", "all", measured, same == rounds)
@@ -258,24 +258,24 @@ def _films(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
 
 
-FIGURES = {"many": many, "kill": kill, "codec": codec}
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
-    parser.add_argument("figure", choices=[*FIGURES, "all"])
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--films", type=int, default=200, help="many: how many jobs, ten of them bad")
     parser.add_argument("--kills", type=int, default=20, help="kill: how often")
     parser.add_argument("--seed", type=int, default=1, help="kill: of the moments")
     parser.add_argument("--frames", type=int, default=500, help="kill: length of each film")
     parser.add_argument("--keep", help="kill: a folder for the films, instead of throwing them away")
     parser.add_argument("--kept", type=int, default=4, help="codec: how many films")
-    options = parser.parse_args()
-    chosen = list(FIGURES) if options.figure == "all" else [options.figure]
-    print(f"{'figure':<58} | {'asked':<14} | measured")
-    missed = [name for name in chosen if not show(FIGURES[name](options))]
-    return 1 if missed else 0
+
+
+BENCHMARK = Benchmark(
+    name="batch",
+    about="Measure the figures of the render queue.",
+    measurements={"many": many, "kill": kill, "codec": codec},
+    add_options=add_options,
+    smallest={"films": 24, "kills": 1, "frames": 8, "kept": 1},
+    quick=("many",),
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.main())

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.tools import INCEPTION_WEIGHTS, ROOT, Figure, below, show, tell
+from benchmarks.tools import INCEPTION_WEIGHTS, ROOT, Benchmark, Figure, below, comma_separated, tell, told
 from renderer.frame import Frame, Size
 
 LAYERS = {
@@ -78,7 +78,7 @@ def dreams(network: Any, layers: list[str], picture: Frame, evaluator: Any, *, k
     return Dreamer(network, settings, evaluator=evaluator)(picture, frame=0, seconds=0.0)[0]
 
 
-def equality(shared: Path) -> Iterator[Figure]:
+def equality(options: argparse.Namespace) -> Iterator[Figure]:
     """Compare gradients and dreams in tiles with those of the whole picture.
 
     A gradient is compared as the largest difference over the largest value. Dreams take three steps on each of two
@@ -86,20 +86,20 @@ def equality(shared: Path) -> Iterator[Figure]:
     """
     from renderer.dreaming.evaluator import Evaluator
 
-    for name, precision in itertools.product(LAYERS, ("bfloat16", "float32")):
-        network = open_network(name, shared, precision=precision)
-        for layers, kind, size in itertools.product(LAYERS[name], KINDS, SIZES):
-            first = size == SIZES[0] and layers == LAYERS[name][0]
+    for name, precision in itertools.product(options.networks, ("bfloat16", "float32")):
+        network = open_network(name, options.shared, precision=precision)
+        for layers, kind, size in itertools.product(LAYERS[name], KINDS, options.sizes):
+            first = size == options.sizes[0] and layers == LAYERS[name][0]
             if kind != KINDS[0] and not first:
                 continue
             label = f"{name} {'+'.join(layers)}, {kind}, {size}, {precision}"
             tell(f"equality: {label}")
-            picture, tiles = photograph(shared, size), tiled(network, layers, size)
+            picture, tiles = photograph(options.shared, size), tiled(network, layers, size)
             slopes = [_slope(network, layers, picture, evaluator, kind=kind) for evaluator in (Evaluator, tiles)]
             apart = float(np.abs(slopes[1] - slopes[0]).max() / np.abs(slopes[0]).max())
             exact = below(f"{label}: gradient", apart, 1e-3, form="{:.1e}")
             # Half precision rounds by 4e-3: there it is told, not held to.
-            yield exact if precision == "float32" else Figure(exact.name, "-", exact.measured, None)
+            yield exact if precision == "float32" else told(exact.name, exact.measured)
             if kind == KINDS[0] and first:
                 whole, found = (
                     dreams(network, layers, picture, evaluator, kind=kind) for evaluator in (Evaluator, tiles)
@@ -107,7 +107,7 @@ def equality(shared: Path) -> Iterator[Figure]:
                 nudged = picture + 1e-7 * np.random.default_rng(0).standard_normal(picture.shape).astype(np.float32)
                 other = dreams(network, layers, nudged, Evaluator, kind=kind)
                 measured = f"{np.abs(found - whole).max():.1e}; nudged: {np.abs(other - whole).max():.1e}"
-                yield Figure("  dream", "-", measured, None)
+                yield told("  dream", measured)
 
 
 def _slope(network: Any, layers: list[str], picture: Frame, evaluator: Any, *, kind: str) -> Frame:
@@ -122,12 +122,12 @@ def _slope(network: Any, layers: list[str], picture: Frame, evaluator: Any, *, k
     return found
 
 
-def seams(shared: Path) -> Iterator[Figure]:
+def seams(options: argparse.Namespace) -> Iterator[Figure]:
     """Compare the steps between pixels where tiles meet with those elsewhere, in what was dreamed."""
     from renderer.dreaming.evaluator import Evaluator
 
     size, layers = HD, ["mixed4"]
-    network, picture = open_network("inception_v3", shared), photograph(shared, HD)
+    network, picture = open_network("inception_v3", options.shared), photograph(options.shared, HD)
     made: dict[str, Frame] = {}
     meetings: tuple[list[int], list[int]] = ([], [])
     for name, evaluator in (("whole", Evaluator), ("tiles", tiled(network, layers, size))):
@@ -135,12 +135,12 @@ def seams(shared: Path) -> Iterator[Figure]:
         made[name] = dreams(network, layers, picture, evaluator, kind="mean", jitter=0) - picture
         if name == "tiles":
             meetings = _meetings(evaluator(network, layers), size)
-    yield Figure("inception_v3 mixed4, 1280x720: lines where tiles meet", "-", str(sum(map(len, meetings))), None)
+    yield told("inception_v3 mixed4, 1280x720: lines where tiles meet", sum(map(len, meetings)))
     ratio = {name: _step_ratio(layer, meetings) for name, layer in made.items()}
     asked = "the mean step there / elsewhere, against the same lines of the whole"
     yield below(f"  {asked}", abs(ratio["tiles"] / ratio["whole"] - 1), 0.02, form="{:.2%}")
-    yield Figure("  there / elsewhere, in tiles", "-", f"{ratio['tiles']:.4f}", None)
-    yield Figure("  there / elsewhere, whole", "-", f"{ratio['whole']:.4f}", None)
+    yield told("  there / elsewhere, in tiles", f"{ratio['tiles']:.4f}")
+    yield told("  there / elsewhere, whole", f"{ratio['whole']:.4f}")
 
 
 def _meetings(evaluator: Any, size: Size) -> tuple[list[int], list[int]]:
@@ -167,15 +167,18 @@ def _step_ratio(layer: Frame, meetings: tuple[list[int], list[int]]) -> float:
     return float(np.mean(there) / np.mean(elsewhere))
 
 
-def memory(shared: Path, *, keep: Path | None = None) -> Iterator[Figure]:
+def memory(options: argparse.Namespace) -> Iterator[Figure]:
     """Measure the most that the command holds in memory while it dreams at 3840x2160."""
-    weights = (shared / INCEPTION_WEIGHTS).resolve()
+    weights = (options.shared / INCEPTION_WEIGHTS).resolve()
     network = ["--network", "inception_v3", "--weights", str(weights), "--layers", "mixed4"]
-    photo, few = str(shared / "data/images/figures.jpg"), ["--octaves", "3", "--size", str(LARGE), "--overwrite"]
+    photo, few = (
+        str(options.shared / "data/images/figures.jpg"),
+        ["--octaves", "3", "--size", str(LARGE), "--overwrite"],
+    )
     with tempfile.TemporaryDirectory() as folder:
-        at = keep or Path(folder)
+        at = options.keep or Path(folder)
         clip = at / "clip.mp4"
-        _enlarge(shared / "data/clips/video.mp4", clip)
+        _enlarge(options.shared / "data/clips/video.mp4", clip)
         short = ["--first-steps", "3", "--steps", "1"]
         for name, limit, args in (
             ("still", 4.0, ["still", photo, "-o", str(at / "still.png"), "--steps", "3"]),
@@ -185,7 +188,7 @@ def memory(shared: Path, *, keep: Path | None = None) -> Iterator[Figure]:
             tell(f"memory: {name}, {LARGE}")
             peak, took = _peak([*args, *few, *network, "--memory", f"{limit}GB"])
             yield below(f"inception_v3 mixed4, {LARGE}, {name}: GB", peak / 1e9, limit)
-            yield Figure("  time", "-", f"{took:.0f} s", None)
+            yield told("  time", f"{took:.0f} s")
 
 
 def _peak(args: list[str]) -> tuple[int, float]:
@@ -209,29 +212,30 @@ def _enlarge(clip: Path, out: Path) -> None:
     subprocess.run([get_ffmpeg_exe(), *args], check=True, stdin=subprocess.DEVNULL)
 
 
-def cost(shared: Path, *, size: Size = HD, repeats: int = 3) -> Iterator[Figure]:
+def cost(options: argparse.Namespace) -> Iterator[Figure]:
     """Compare the time of a gradient in tiles with that of the whole picture."""
     import tensorflow as tf
 
     from renderer.dreaming.evaluator import Evaluator
 
-    for name, layers in (("inception_v3", ["mixed4"]), ("dreamnet", ["objects"]), ("vgg16", ["block4_conv3"])):
-        network = open_network(name, shared, precision="auto" if name != "vgg16" else "float32")
-        picture = tf.constant(photograph(shared, size))
+    for name in (name for name in options.networks if name != "resnet50"):
+        layers, size = LAYERS[name][0], options.size
+        network = open_network(name, options.shared, precision="auto" if name != "vgg16" else "float32")
+        picture = tf.constant(photograph(options.shared, size))
         judge = _mean_of(layers)
         whole = Evaluator(network, layers)
         sights: dict[str, Any] = {"whole": tf.function(lambda given, whole=whole, judge=judge: whole(given, judge))}
         looks = {slack: tiled(network, layers, size, slack=slack)(network, layers) for slack in (4.0, 2.0, 1.1)}
         sights |= {f"{slack:g} times the least memory": look for slack, look in looks.items()}
         took: dict[str, list[float]] = {label: [] for label in sights}
-        for _ in range(repeats + 1):
+        for _ in range(options.repeats + 1):
             for label, look in sights.items():
                 began = time.perf_counter()
                 (look(picture) if label == "whole" else look(picture, judge))[1].numpy()
                 took[label].append(time.perf_counter() - began)
         best = {label: min(times[1:]) for label, times in took.items()}
         for label, seconds in best.items():
-            yield Figure(f"{name}, {size}: {label}", "-", f"{seconds:.2f} s, {seconds / best['whole']:.2f}", None)
+            yield told(f"{name}, {size}: {label}", f"{seconds:.2f} s, {seconds / best['whole']:.2f}")
 
 
 def _mean_of(layers: list[str]) -> Callable[[Any], Any]:
@@ -240,27 +244,28 @@ def _mean_of(layers: list[str]) -> Callable[[Any], Any]:
     return lambda seen: tf.add_n([tf.reduce_mean(tf.cast(seen[layer], tf.float32)) for layer in layers])
 
 
-PARTS: dict[str, Callable[..., Iterator[Figure]]] = {
-    "equality": equality,
-    "seams": seams,
-    "memory": memory,
-    "cost": cost,
-}
+def _sizes(text: str) -> list[Size]:
+    return [Size.parse(part) for part in text.split(",")]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=[*PARTS, "all"])
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--networks", type=comma_separated, default=list(LAYERS), help="equality, cost")
+    parser.add_argument("--sizes", type=_sizes, default=list(SIZES), help="equality: of the pictures")
+    parser.add_argument("--size", type=Size.parse, default=HD, help="cost: of the picture")
+    parser.add_argument("--repeats", type=int, default=3, help="cost: how often each is measured")
     parser.add_argument("--keep", type=Path, help="folder that the pictures of `memory` are kept in")
-    given = parser.parse_args()
-    good = True
-    for name, part in PARTS.items():
-        if given.part in (name, "all"):
-            more = {"keep": given.keep} if name == "memory" else {}
-            good &= show(part(given.shared, **more))
-    raise SystemExit(0 if good else 1)
+
+
+BENCHMARK = Benchmark(
+    name="big",
+    about="Measure big pictures: tiles against the whole, their seams, memory and time.",
+    measurements={"equality": equality, "seams": seams, "memory": memory, "cost": cost},
+    add_options=add_options,
+    smallest={"networks": ["dreamnet"], "sizes": [Size(161, 120)], "size": Size(320, 240), "repeats": 1},
+    quick=("equality", "cost"),
+    needs_shared=("equality", "seams", "memory", "cost"),
+)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(BENCHMARK.main())

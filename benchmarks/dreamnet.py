@@ -1,6 +1,4 @@
-"""Measure the bundled network against the teacher it was distilled from.
-
-    python -m benchmarks.dreamnet speed|correlation|transfer|variety|stripes|all --shared ../shared
+"""Measure the bundled network against its teacher: `python -m benchmarks.dreamnet MEASUREMENT`. See README.md here.
 
 Photographs are the held-out ones, every 25th of SHARED/data/photos sorted by name, cut to centred squares. Each
 figure is defined by the docstring of its function, and compared with the target it is meant to reach.
@@ -9,25 +7,25 @@ figure is defined by the docstring of its function, and compared with the target
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from benchmarks import tools
+from benchmarks.tools import INCEPTION_WEIGHTS, Benchmark, Figure, Measurement, tell, told
 from renderer.dreaming.ascent.ascent import Ascent
 from renderer.dreaming.ascent.channel_dreamer import ChannelDreamer, single, whole
 from renderer.dreaming.networks.network import BUNDLED_WEIGHTS, Network, load_network
 from renderer.dreaming.networks.squeezenet import SIDE, features, load_squeezenet, prepare
 from renderer.dreaming.objectives.objective_spec import parse_mix
 from renderer.dreaming.settings import AscentSettings
-from renderer.errors import BadInput, DreamreelError
+from renderer.errors import BadInput
 from renderer.frame import Size, from_8bit, to_8bit
 from renderer.inspect.atlas import shown, soft_noise
 from renderer.media.noise import NOISES, noise
@@ -39,24 +37,18 @@ from renderer.settings.schema import Settings
 TAPS = {"patterns": "mixed2", "parts": "mixed4", "objects": "mixed5"}
 """Taps of the student -> the teacher's layers that they imitate."""
 
+
+def number(name: str, value: float, *, unit: str = "", least: float | None = None, most: float | None = None) -> Figure:
+    """Make a figure of a number that must not be below `least`, or above `most`; of neither nothing is asked."""
+    measured = f"{value if isinstance(value, int) else f'{value:.3f}'} {unit}".rstrip()
+    if least is not None:
+        return Figure(name, f"at least {least:g}", measured, bool(value >= least))
+    if most is not None:
+        return Figure(name, f"at most {most:g}", measured, bool(value <= most))
+    return told(name, measured)
+
+
 Batch = np.ndarray[Any, np.dtype[np.float32]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One measured number; `target` is the least that is asked for, or the most where `at_most`; None: told only."""
-
-    name: str
-    value: float
-    unit: str = ""
-    target: float | None = None
-    at_most: bool = False
-
-    @property
-    def reached(self) -> bool | None:
-        if self.target is None:
-            return None
-        return bool(self.value <= self.target if self.at_most else self.value >= self.target)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +62,7 @@ class Bench:
     photos: int
     noises: int
     channels: int
+    rounds: int
     batch: int
     sheets: Path | None
     seed: int = 0
@@ -88,7 +81,7 @@ class Bench:
     def batches(self, count: int) -> Iterator[slice]:
         """Cut `count` things into slices of the batch size, and tell of them on stderr."""
         for first in range(0, count, self.batch):
-            tools.tell(f"  {first}/{count}")
+            tell(f"  {first}/{count}")
             yield slice(first, min(first + self.batch, count))
 
     def sheet(self, name: str, tiles: Sequence[tuple[Batch, str]], *, columns: int = 8, side: int = 216) -> None:
@@ -117,7 +110,7 @@ def speed(bench: Bench) -> list[Figure]:
         ]
         times: list[list[float]] = [[], []]
         busy: list[list[float]] = [[], []]
-        for round_ in range(26):
+        for round_ in range(2 + bench.rounds):
             for climber, own, spent in zip(climbers, times, busy, strict=True):
                 start, begun = time.perf_counter(), time.process_time()
                 climber.ascend(picture, shifts=shifts, sizes=sizes)
@@ -126,18 +119,18 @@ def speed(bench: Bench) -> list[Figure]:
                     spent.append(time.process_time() - begun)
         fast, slow = (min(t) for t in times)
         found += [
-            Figure(name=f"{normalise}: student step", value=1e3 * fast, unit="ms"),
-            Figure(name=f"{normalise}: teacher step", value=1e3 * slow, unit="ms"),
-            Figure(name=f"{normalise}: teacher / student", value=slow / fast, unit="x", target=3.5),
-            Figure(name=f"{normalise}: the same in processor time", value=min(busy[1]) / min(busy[0]), unit="x"),
+            number(f"{normalise}: student step", 1e3 * fast, unit="ms"),
+            number(f"{normalise}: teacher step", 1e3 * slow, unit="ms"),
+            number(f"{normalise}: teacher / student", slow / fast, unit="x", least=3.5),
+            number(f"{normalise}: the same in processor time", min(busy[1]) / min(busy[0]), unit="x"),
         ]
     start = time.perf_counter()
     opened = load_network("dreamnet", weights=bench.network_file, precision=bench.student.precision)
     opened.activations(tuple(opened.spec.mix))(picture[None])
-    found.append(Figure(name="load time", value=time.perf_counter() - start, unit="s", target=1.0, at_most=True))
+    found.append(number("load time", time.perf_counter() - start, unit="s", most=1.0))
     size = bench.network_file.stat().st_size
-    found.append(Figure(name="network file", value=size / 1e6, unit="MB", target=8.0, at_most=True))
-    found.append(Figure(name="parameters", value=bench.student.model.count_params() / 1e6, unit="M"))
+    found.append(number("network file", size / 1e6, unit="MB", most=8.0))
+    found.append(number("parameters", bench.student.model.count_params() / 1e6, unit="M"))
     return found
 
 
@@ -162,12 +155,12 @@ def correlation(bench: Bench) -> list[Figure]:
             new = [a.sum(0), b.sum(0), (a * a).sum(0), (b * b).sum(0), (a * b).sum(0)]
             sums[tap] = new if counts[tap] == 0 else [x + y for x, y in zip(sums[tap], new, strict=True)]
             counts[tap] += len(a)
-    found = [Figure(name="margin", value=margin, unit="px")]
+    found = [number("margin", margin, unit="px")]
     targets = {"parts": 0.75, "objects": 0.70}
     for tap, layer in TAPS.items():
         values, dead = _pearson(*sums[tap], count=counts[tap])
-        found.append(Figure(name=f"{tap} ~ {layer}", value=float(values.mean()), target=targets.get(tap)))
-        found.append(Figure(name=f"{tap}: dead channels", value=dead))
+        found.append(number(f"{tap} ~ {layer}", float(values.mean()), least=targets.get(tap)))
+        found.append(number(f"{tap}: dead channels", dead))
     return found
 
 
@@ -197,8 +190,8 @@ def transfer(bench: Bench) -> list[Figure]:
         bench.sheet(f"transfer-{tap}", tiles, columns=9)
         own, other = np.concatenate(gains["student"]), np.concatenate(gains["teacher"])
         found += [
-            Figure(name=f"{tap} on {layer}", value=float((own / other).mean()), target=target),
-            Figure(name=f"{tap} on {layer}: ratio of the mean gains", value=float(own.mean() / other.mean())),
+            number(f"{tap} on {layer}", float((own / other).mean()), least=target),
+            number(f"{tap} on {layer}: ratio of the mean gains", float(own.mean() / other.mean())),
         ]
     return found
 
@@ -227,9 +220,9 @@ def variety(bench: Bench) -> list[Figure]:
     deviation = np.maximum(both.std(0), 1e-6 * both.std())
     spread = {who: _mean_distance((f - both.mean(0)) / deviation) for who, f in seen.items()}
     return [
-        Figure(name="student: mean distance", value=spread["student"]),
-        Figure(name="teacher: mean distance", value=spread["teacher"]),
-        Figure(name="student / teacher", value=spread["student"] / spread["teacher"], target=0.8),
+        number("student: mean distance", spread["student"]),
+        number("teacher: mean distance", spread["teacher"]),
+        number("student / teacher", spread["student"] / spread["teacher"], least=0.8),
     ]
 
 
@@ -265,11 +258,11 @@ def stripes(bench: Bench) -> list[Figure]:
     start_shares = np.array([lone_frequency(start) for start in starts])
     over = int((shares > 0.02).sum())
     return [
-        Figure(name="largest share", value=100 * float(shares.max()), unit="%", target=2.0, at_most=True),
-        Figure(name="pictures over 2 %", value=over, unit=f"of {len(starts)}", target=0, at_most=True),
-        Figure(name="median share", value=100 * float(np.median(shares)), unit="%"),
-        Figure(name="largest share before dreaming", value=100 * float(start_shares.max()), unit="%"),
-        Figure(name="pictures not finite", value=broken, unit=f"of {len(starts)}", target=0, at_most=True),
+        number("largest share", 100 * float(shares.max()), unit="%", most=2.0),
+        number("pictures over 2 %", over, unit=f"of {len(starts)}", most=0),
+        number("median share", 100 * float(np.median(shares)), unit="%"),
+        number("largest share before dreaming", 100 * float(start_shares.max()), unit="%"),
+        number("pictures not finite", broken, unit=f"of {len(starts)}", most=0),
     ]
 
 
@@ -348,82 +341,66 @@ def _mean_distance(points: np.ndarray) -> float:
     return float(distances[np.triu_indices(len(points), 1)].mean())
 
 
-MEASUREMENTS: dict[str, Callable[[Bench], list[Figure]]] = {
-    "speed": speed,
-    "correlation": correlation,
-    "transfer": transfer,
-    "variety": variety,
-    "stripes": stripes,
-}
+def measurement(measure: Callable[[Bench], list[Figure]]) -> Measurement:
+    """Open both networks, as the options say, and measure them; the opened ones are kept for what follows."""
+
+    def figures(options: argparse.Namespace) -> Iterator[Figure]:
+        bench = opened(
+            options.network_file,
+            options.teacher_weights or options.shared / INCEPTION_WEIGHTS,
+            options.precision,
+            data=options.shared / "data",
+            photos=options.photos,
+            noises=options.noises,
+            channels=options.channels,
+            rounds=options.rounds,
+            batch=options.batch,
+            sheets=options.sheets,
+            seed=options.seed,
+        )
+        tell(f"{measure.__name__}: {processor()}, {thread_count()} threads, {bench.student.precision}")
+        for figure in measure(bench):
+            yield replace(figure, name=f"{measure.__name__}: {figure.name}")
+
+    return figures
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.dreamnet", description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("what", choices=[*MEASUREMENTS, "all"], nargs="+")
-    parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with data/ (default: ../shared)")
+@functools.cache
+def opened(network_file: Path, teacher_weights: Path, precision: str, **more: Any) -> Bench:
+    prepare_runtime()
+    return Bench(
+        student=load_network("dreamnet", weights=network_file, precision=precision),
+        teacher=load_network("inception_v3", weights=teacher_weights, precision=precision),
+        network_file=network_file,
+        **more,
+    )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network-file", type=Path, default=BUNDLED_WEIGHTS, help="the student (default: bundled)")
     parser.add_argument("--teacher-weights", type=Path, help="Inception v3's weights (default: those in SHARED)")
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--photos", type=int, default=40, help="how many of the held-out photographs (default: all 40)")
     parser.add_argument("--noises", type=int, default=40, help="how many noises for stripes")
     parser.add_argument("--channels", type=int, default=40, help="how many channels for variety")
+    parser.add_argument("--rounds", type=int, default=24, help="how many turns for speed")
     parser.add_argument("--batch", type=int, default=8, help="pictures worked on at once")
     parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="write contact sheets of the dreams there")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the measurements that are asked for; the exit status is 1 where a target is missed."""
-    options = _parse(arguments)
-    try:
-        return _measure(options)
-    except DreamreelError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-
-
-def _measure(options: argparse.Namespace) -> int:
-    prepare_runtime()
-    data = options.shared / "data"
-    teacher_weights = options.teacher_weights or options.shared / tools.INCEPTION_WEIGHTS
-    bench = Bench(
-        student=load_network("dreamnet", weights=options.network_file, precision=options.precision),
-        teacher=load_network("inception_v3", weights=teacher_weights, precision=options.precision),
-        network_file=options.network_file,
-        data=data,
-        photos=options.photos,
-        noises=options.noises,
-        channels=options.channels,
-        batch=options.batch,
-        sheets=options.sheets,
-        seed=options.seed,
-    )
-    names = list(MEASUREMENTS) if "all" in options.what else list(dict.fromkeys(options.what))
-    results = {}
-    for name in names:
-        tools.tell(f"{name} ...")
-        results[name] = MEASUREMENTS[name](bench)
-    about = {"processor": processor(), "threads": thread_count(), "precision": bench.student.precision}
-    if options.json:
-        figures = {name: [asdict(f) | {"reached": f.reached} for f in found] for name, found in results.items()}
-        print(json.dumps({**about, "photos": options.photos, "figures": figures}, indent=2))
-    else:
-        print(", ".join(f"{key} {value}" for key, value in about.items()) + f", {options.photos} photos")
-        for name, found in results.items():
-            _print(name, found)
-    return int(any(f.reached is False for found in results.values() for f in found))
-
-
-def _print(name: str, figures: Sequence[Figure]) -> None:
-    print(f"\n{name}")
-    for figure in figures:
-        form = "{:d}" if isinstance(figure.value, int) else "{:.3f}"
-        asked = "" if figure.target is None else f"{'at most' if figure.at_most else 'at least'} {figure.target:g}"
-        measured = f"{form.format(figure.value)} {figure.unit}".rstrip()
-        print(tools.Figure(figure.name, asked, measured, figure.reached).line())
+BENCHMARK = Benchmark(
+    name="dreamnet",
+    about="Measure the bundled network against the teacher it was distilled from.",
+    measurements={
+        measure.__name__: measurement(measure) for measure in (speed, correlation, transfer, variety, stripes)
+    },
+    add_options=add_options,
+    smallest={"photos": 1, "noises": 1, "channels": 2, "rounds": 1},
+    quick=("correlation", "stripes"),
+    needs_shared=("speed", "correlation", "transfer", "variety", "stripes"),
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.main())

@@ -1,4 +1,4 @@
-"""Name the frames of twelve small films by their hash: `python -m benchmarks.frames`. See README.md here.
+"""Name the frames of twelve small films by their hash: `python -m benchmarks.frames films`. See README.md here.
 
 Two versions of Dreamreel that print the same lines on the same machine make the same films, bit by bit.
 """
@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchmarks.tools import INCEPTION_WEIGHTS, ROOT, Command, Figure, show, tell
+from benchmarks.tools import INCEPTION_WEIGHTS, ROOT, Benchmark, Command, Figure, tell
 
 SAMPLES = ROOT / "samples"
 CLASSES = Path("data/weights/squeezenet_v1.0_imagenet.npz")
@@ -70,26 +70,32 @@ def hashes(shared: Path, chosen: str) -> Iterator[tuple[str, str]]:
             yield name, pixels(out)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.frames", description=__doc__)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/weights")
+def frames(options: argparse.Namespace) -> Iterator[Figure]:
+    """Make the films, and hold them to what another version made."""
+    before = json.loads(options.against.read_text()) if options.against else {}
+    found = {}
+    for name, digest in hashes(options.shared, options.film):
+        found[name] = digest
+        yield Figure(name, before.get(name, "-"), digest, before[name] == digest if name in before else None)
+    if options.save:
+        options.save.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save", type=Path, help="write the hashes here, to hold another version to them")
     parser.add_argument("--against", type=Path, help="hashes that another version wrote")
     parser.add_argument("--film", default="", help="only films whose name contains this")
-    options = parser.parse_args()
-    before = json.loads(options.against.read_text()) if options.against else {}
-    found: dict[str, str] = {}
 
-    def figures() -> Iterator[Figure]:
-        for name, digest in hashes(options.shared, options.film):
-            found[name] = digest
-            yield Figure(name, before.get(name, "-"), digest, before[name] == digest if name in before else None)
 
-    good = show(figures())
-    if options.save:
-        options.save.write_text(json.dumps(found, indent=1) + "\n")
-    return 0 if good else 1
+BENCHMARK = Benchmark(
+    name="frames",
+    about="Name the frames of small films of every kind by their hash.",
+    measurements={"films": frames},
+    add_options=add_options,
+    smallest={"film": "video, one look"},
+    quick=("films",),
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.main())

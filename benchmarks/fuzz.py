@@ -1,4 +1,4 @@
-"""Damage files on purpose and read them: `python -m benchmarks.fuzz texts|media|all|repeat`. See README.md here.
+"""Damage files on purpose and read them: `python -m benchmarks.fuzz texts|media`. See README.md here.
 
 What is damaged, how, and what reads it stands in `tests/fuzz_texts.py` and its neighbours: the tests try a few of the
 same cases.
@@ -16,11 +16,12 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tools import ROOT, Figure, below, show, tell
+from benchmarks.tools import ROOT, Benchmark, Figure, below, tell, told
 
 sys.path.insert(0, str(ROOT / "tests"))
 
@@ -171,6 +172,10 @@ def try_for(minutes: float, kinds: Sequence[str], *, seed: int, workers: int) ->
 
 def figures(what: str, options: argparse.Namespace) -> Iterator[Figure]:
     """Try texts or media, and tell what came of it."""
+    if options.repeat:
+        good = repeat(options.repeat, options)
+        yield Figure(f"{options.repeat}: taken, or refused in a sentence", "yes", "yes" if good else "no", good)
+        return
     most = max(SHARES[what].values())
     kinds = [kind for turn in range(most) for kind, share in SHARES[what].items() if turn < share]
     kinds = [kind for kind in kinds if options.kind in ("", kind)]
@@ -179,8 +184,8 @@ def figures(what: str, options: argparse.Namespace) -> Iterator[Figure]:
     yield Figure(
         f"{what}: cases tried in {options.minutes:g} minutes", f"at least {ASKED[what]}", str(len(seen)), enough
     )
-    yield Figure(f"{what}: readings that took a damaged file", "-", str(total.accepted), None)
-    yield Figure(f"{what}: readings that refused one with a sentence", "-", str(total.refused), None)
+    yield told(f"{what}: readings that took a damaged file", total.accepted)
+    yield told(f"{what}: readings that refused one with a sentence", total.refused)
     yield below(f"{what}: readings that ended in any other way", len(total.failures), 0, form="{:.0f}")
     yield below(f"{what}: slowest reading, seconds", total.slowest[0], fuzzing.MOST_SECONDS)
     yield below(
@@ -202,34 +207,36 @@ def save(failure: Failure, folder: Path) -> None:
     (place / "failure.txt").write_text(f"{failure}\n")
 
 
-def repeat(text: str, options: argparse.Namespace) -> bool:
+def repeat(case: Case, options: argparse.Namespace) -> bool:
     """Try one case again; tell its failures with where they came from."""
-    case = Case.parse(text)
     with tempfile.TemporaryDirectory() as folder:
         tally = fuzzing.attempt(BUILDS[case.kind], case, Path(folder, "scratch"))
     for failure in tally.failures:
-        print(failure)
+        tell(str(failure))
         if options.save:
             save(failure, options.save)
-    print(f"{case}: {tally.accepted} readings took it, {tally.refused} refused it, {len(tally.failures)} failed")
+    tell(f"{case}: {tally.accepted} readings took it, {tally.refused} refused it, {len(tally.failures)} failed")
     return not tally.failures
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
-    parser.add_argument("what", choices=[*ASKED, "all", "repeat"])
-    parser.add_argument("case", nargs="?", default="", help="for repeat: the case as a failure names it")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repeat", type=Case.parse, metavar="CASE", help="try this case alone, as a failure names it")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long each takes")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that try cases")
     parser.add_argument("--seed", type=int, default=1, help="of all randomness")
     parser.add_argument("--kind", choices=["", *BUILDS], default="", help="cases of this kind alone")
     parser.add_argument("--save", type=Path, help="keep a smallest example of each failure in this folder")
-    options = parser.parse_args()
-    if options.what == "repeat":
-        return 0 if repeat(options.case, options) else 1
-    good = [show(figures(what, options)) for what in ASKED if options.what in (what, "all")]
-    return 0 if all(good) else 1
+
+
+BENCHMARK = Benchmark(
+    name="fuzz",
+    about="Damage files on purpose, and read them with everything that reads such files.",
+    measurements={"texts": partial(figures, "texts"), "media": partial(figures, "media")},
+    add_options=add_options,
+    smallest={"minutes": 0.1, "workers": 1},
+    quick=("texts",),
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.main())

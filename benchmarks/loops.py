@@ -1,8 +1,9 @@
-"""Measure the figures of films that come round: `python -m benchmarks.loops [CAMERA ...]`. See README.md here."""
+"""Measure the figures of films that come round: `python -m benchmarks.loops CAMERA ...`. See README.md here."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.tools import Figure, below, show, tell
+from benchmarks.tools import Benchmark, Figure, below, tell, told
 from renderer.frame import Frame, Pixels, to_8bit
 
 CAMERAS: dict[str, tuple[str, ...]] = {
@@ -90,8 +91,8 @@ def measure(name: str, frames: list[Pixels], *, after: Pixels, seam: int) -> Ite
     begin = len(frames) - seam
     body, within = steps[: begin - 1], steps[begin - 1 :]
     yield below(f"{name}: largest step in the seam, of the mean elsewhere", float(within.max() / body.mean()), 1.5)
-    yield Figure(f"{name}: largest step elsewhere, of the mean there", "", f"{body.max() / body.mean():.2f}", None)
-    yield Figure(f"{name}: smallest step in the seam", "", f"{within.min() / body.mean():.2f}", None)
+    yield told(f"{name}: largest step elsewhere, of the mean there", f"{body.max() / body.mean():.2f}")
+    yield told(f"{name}: smallest step in the seam", f"{within.min() / body.mean():.2f}")
     for what, of in (("sharpness", sharpness), ("contrast", contrast)):
         values = np.array([of(frame) for frame in frames])
         least = float(values[begin:].min() / values[:begin].mean())
@@ -126,9 +127,7 @@ def _keep(frames: list[Pixels], seam: int, folder: Path, camera: str) -> None:
     write_image(np.vstack(rows).astype(np.uint8), folder / f"{camera}.png", overwrite=True)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loops", description=__doc__)
-    parser.add_argument("cameras", nargs="*", choices=[*CAMERAS, []], help=f"which of {', '.join(CAMERAS)}; all")
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="length of the loops")
     parser.add_argument("--size", default="320x180")
     parser.add_argument("--fps", default="24")
@@ -136,11 +135,17 @@ def main() -> int:
     parser.add_argument("--image", type=Path, help="a picture to begin with, instead of noise")
     parser.add_argument("--set", action="append", default=[], help="any setting, like film.seam=1")
     parser.add_argument("--keep", help="a folder for sheets of the frames around the seam")
-    options = parser.parse_args()
-    print(f"{'figure':<58} | {'asked':<14} | measured")
-    missed = [name for name in options.cameras or CAMERAS if not show(loop(name, options))]
-    return 1 if missed else 0
+
+
+BENCHMARK = Benchmark(
+    name="loops",
+    about="Measure the figures of films that come round, one camera after another.",
+    measurements={camera: functools.partial(loop, camera) for camera in CAMERAS},
+    add_options=add_options,
+    smallest={"seconds": 1.0, "size": "160x96", "fps": "6", "set": ["film.seam=0.5", "film.run_up=0.3"]},
+    quick=("uneven",),
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.main())

@@ -1,4 +1,4 @@
-"""Measure whether a film is the same at another rate: `python -m benchmarks.rates`. See README.md here."""
+"""Measure whether a film is the same at another rate: `python -m benchmarks.rates same`. See README.md here."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ import statistics
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.frame_cost import settings_for
-from benchmarks.tools import ROOT, Figure, below, show, tell
+from benchmarks.tools import Benchmark, Figure, below, comma_separated, tell
 from renderer.frame import Frame, Size
 from renderer.settings.schema import Settings
 
@@ -134,19 +133,24 @@ def _activation(
     yield below(f"{network}: the same at any one time, largest", max(apart), 0.15, form="{:.1%}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.rates", description=__doc__)
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/weights")
-    parser.add_argument("--networks", type=lambda text: text.split(","), default=["inception_v3", "dreamnet"])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--networks", type=comma_separated, default=["inception_v3", "dreamnet"])
     parser.add_argument("--preset", help="a look instead of the default one")
     parser.add_argument("--rates", type=lambda text: [int(rate) for rate in text.split(",")], default=[12, 24])
     parser.add_argument("--seconds", type=float, default=12.0, help="length of the films")
     parser.add_argument("--size", type=Size.parse, default=Size(480, 270))
     parser.add_argument("--window", type=float, default=1.0, help="length of a mean, seconds")
-    options = parser.parse_args()
-    print(f"{'figure':<58} | {'asked':<14} | measured")
-    return 0 if show(rates(options)) else 1
+
+
+BENCHMARK = Benchmark(
+    name="rates",
+    about="Measure whether a film is the same at another rate.",
+    measurements={"same": rates},
+    add_options=add_options,
+    smallest={"networks": ["dreamnet"], "rates": [3, 6], "seconds": 1.0, "size": Size(160, 96)},
+    quick=("same",),
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.main())

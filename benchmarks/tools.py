@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -30,18 +32,85 @@ class Figure:
         return f"{self.name:<58} | {self.asked:<14} | {self.measured:<28} {verdict}".rstrip()
 
 
-def show(figures: Iterator[Figure]) -> bool:
-    """Print figures as they come; return whether none was missed."""
-    good = True
-    for figure in figures:
-        print(figure.line(), flush=True)
-        good &= figure.good is not False
-    return good
+HEADER = f"{'figure':<58} | {'asked':<14} | measured"
+
+
+Measurement = Callable[[argparse.Namespace], Iterator[Figure]]
+"""Measures figures, one after another, from the options of the command line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """One command of this folder: `python -m benchmarks.NAME MEASUREMENT ... [options]`.
+
+    Attributes:
+        name: of the module.
+        about: a line for the help.
+        measurements: what it can measure, by name; "all" stands for all of them.
+        add_options: adds the options that they read, beside those that every benchmark has.
+        smallest: options -> values with which they measure as little as can be, to see that they run.
+        quick: measurements that take seconds at that size; `python -m benchmarks` runs them.
+        needs_shared: those that cannot do without the folder of real data.
+    """
+
+    name: str
+    about: str
+    measurements: Mapping[str, Measurement]
+    add_options: Callable[[argparse.ArgumentParser], None] = lambda _: None
+    smallest: Mapping[str, object] = field(default_factory=dict)
+    quick: Sequence[str] = ()
+    needs_shared: Sequence[str] = ()
+
+    def main(self, arguments: Sequence[str] | None = None) -> int:
+        """Measure what the command line asks for; return 1 if a figure was missed, else 0."""
+        parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{self.name}", description=self.about)
+        parser.add_argument("measurement", nargs="+", choices=[*self.measurements, "all"])
+        parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/")
+        parser.add_argument("--json", action="store_true", help="figures as lines of JSON")
+        parser.add_argument(
+            "--smallest", action="store_true", help="measure as little as can be: to see that it runs, without verdicts"
+        )
+        self.add_options(parser)
+        if parser.parse_args(arguments).smallest:
+            parser.set_defaults(**self.smallest)
+        options = parser.parse_args(arguments)
+        chosen = self.measurements if "all" in options.measurement else dict.fromkeys(options.measurement)
+        if not options.json:
+            print(HEADER, flush=True)
+        missed = [name for name in chosen if not self._show(name, options)]
+        return 1 if missed else 0
+
+    def _show(self, name: str, options: argparse.Namespace) -> bool:
+        """Print a measurement's figures as they come; return whether none was missed."""
+        good = True
+        for measured in self.measurements[name](options):
+            figure = replace(measured, good=None) if options.smallest else measured
+            print(json.dumps(asdict(figure)) if options.json else figure.line(), flush=True)
+            good &= figure.good is not False
+        return good
+
+
+def comma_separated(text: str) -> list[str]:
+    """Read an option that is a list."""
+    return text.split(",")
 
 
 def tell(text: str) -> None:
     """Say on stderr what is going on."""
     print(text, file=sys.stderr, flush=True)
+
+
+def told(name: str, measured: object) -> Figure:
+    """Make a figure of which nothing is asked."""
+    return Figure(name, "-", str(measured), None)
+
+
+def at_least(name: str, measured: float | None, limit: float, *, form: str = "{:.3f}") -> Figure:
+    """Make a figure that must not be below `limit`; one that could not be measured is missed."""
+    asked = f"at least {form.format(limit)}"
+    if measured is None:
+        return Figure(name, asked, "could not be measured", False)
+    return Figure(name, asked, form.format(measured), measured >= limit)
 
 
 def below(name: str, measured: float, limit: float, *, form: str = "{:.2f}", asked: str = "at most") -> Figure:

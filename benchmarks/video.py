@@ -15,7 +15,18 @@ import numpy as np
 
 from benchmarks.clips import COLOURS, Crossing, bar_errors, bars, crossing, with_sound
 from benchmarks.endurance import add_resume_options, growth, resumed
-from benchmarks.tools import ROOT, Command, Figure, below, network_flags, show, tell
+from benchmarks.tools import (
+    ROOT,
+    Benchmark,
+    Command,
+    Figure,
+    at_least,
+    below,
+    comma_separated,
+    network_flags,
+    tell,
+    told,
+)
 from renderer.frame import Frame, Size, to_8bit
 from renderer.motion.flow import Motion
 from renderer.settings.schema import Settings
@@ -40,7 +51,7 @@ def steadiness(options: argparse.Namespace) -> Iterator[Figure]:
                 _dream(options, network, out, [*flags, "--keep-store", "--work-dir", str(work)])
                 tell(f"  measuring {mode}")
                 names = ["steadiness", "crispness", "flicker", *(["alone"] if mode == "flow" else [])]
-                found[mode] = measure_film(work, source=options.clip, alone=options.alone, names=names).metrics
+                found[mode] = measure_film(work, source=_clip(options), alone=options.alone, names=names).metrics
         yield from _compared(network, found)
 
 
@@ -48,7 +59,7 @@ def _dream(options: argparse.Namespace, network: str, out: Path, flags: list[str
     tell(f"steadiness: {network}, {' '.join(flags[:4])}")
     given = ["--size", options.size, *(["--end", str(options.end)] if options.end else [])]
     with Command(
-        "video", str(options.clip), "-o", str(out), *given, *network_flags(network, options.shared), *flags
+        "video", str(_clip(options)), "-o", str(out), *given, *network_flags(network, options.shared), *flags
     ) as c:
         for line in c.lines():
             tell(f"  {c.age:5.1f} s  {line}")
@@ -60,22 +71,16 @@ def _compared(network: str, found: dict[str, Any]) -> Iterator[Figure]:
     yield below(f"{network}: warping error, part of none's", error["flow"] / error["none"], 0.10, form="{:.3f}")
     yield below(f"{network}: warping error, part of blend's", error["flow"] / error["blend 0.5"], 1 / 6, form="{:.3f}")
     source = found["flow"]["steadiness"]["gap_1"]["source"]
-    yield Figure(f"{network}: the source's own, part of none's", "", f"{source / error['none']:.3f}", None)
+    yield told(f"{network}: the source's own, part of none's", f"{source / error['none']:.3f}")
     for gap in (5, 10):
         shares = [found[mode]["steadiness"][f"gap_{gap}"]["film"] for mode in ("flow", "none")]
         if None not in shares:
-            yield Figure(f"{network}: the same, {gap} frames apart", "", f"{shares[0] / shares[1]:.3f}", None)
+            yield told(f"{network}: the same, {gap} frames apart", f"{shares[0] / shares[1]:.3f}")
     reached = found["flow"]["alone"]
     for name in ("activation", "sharpness"):
-        yield _at_least(f"{network}: {name}, part of frames dreamed alone", reached[name], 0.95)
+        yield at_least(f"{network}: {name}, part of frames dreamed alone", reached[name], 0.95)
     crisp = found["flow"]["crispness"]["film"] / found["none"]["crispness"]["film"]
-    yield _at_least(f"{network}: sharpness of all frames, part of none's", crisp, 0.95)
-
-
-def _at_least(name: str, measured: float | None, limit: float) -> Figure:
-    if measured is None:
-        return Figure(name, f"at least {limit:.2f}", "could not be measured", False)
-    return Figure(name, f"at least {limit:.2f}", f"{measured:.3f}", measured >= limit)
+    yield at_least(f"{network}: sharpness of all frames, part of none's", crisp, 0.95)
 
 
 def ghosting(options: argparse.Namespace) -> Iterator[Figure]:
@@ -127,7 +132,7 @@ def still(options: argparse.Namespace) -> Iterator[Figure]:
     from renderer.media.ffmpeg.clips import open_clip
 
     size, rate = Size.parse(options.still_size), 24
-    frame = next(open_clip(options.clip, size=size).frames())
+    frame = next(open_clip(_clip(options), size=size).frames())
     count = round(options.seconds * rate)
     for network in options.networks:
         tell(f"still: {network}, {count} frames of {size}")
@@ -159,7 +164,7 @@ def cost(options: argparse.Namespace) -> Iterator[Figure]:
         yield below(f"{network}: flow, decode and store, part of a frame", part, 0.15, form="{:.1%}", asked="under")
         for name, times in (("a frame", flow), ("with motion found before", ready)):
             parts = ", ".join(f"{part} {1000 * value:.1f}" for part, value in times.items())
-            yield Figure(f"{network}: {name}, ms", "", parts, None)
+            yield told(f"{network}: {name}, ms", parts)
 
 
 def _timed(options: argparse.Namespace, network: str, size: Size, mode: str, *, ready: bool) -> dict[str, float]:
@@ -173,7 +178,7 @@ def _timed(options: argparse.Namespace, network: str, size: Size, mode: str, *, 
 
     count = options.rounds + 4
     settings = _settings(network, options, size, **{"carry.mode": mode})
-    film = VideoFilm(settings=settings, out=Path("none.mp4"), clip=options.clip)
+    film = VideoFilm(settings=settings, out=Path("none.mp4"), clip=_clip(options))
     scene, dreamer = _scene(film, count, ready=ready)
     tell(f"cost: {network}, carry {mode}{', motion found before' if ready else ''}")
     times: dict[str, list[float]] = {name: [] for name in ("canvas", "dream", "settle", "store", "frame")}
@@ -270,7 +275,7 @@ SMALL = ["--size", "96x54", "--octaves", "1", "--first-steps", "2"]
 def resume(options: argparse.Namespace) -> Iterator[Figure]:
     """Kill a dreamed video at random moments, go on each time, and compare it with an uninterrupted one."""
     with tempfile.TemporaryDirectory() as folder:
-        clip = _long_clip(options.clip, Path(folder, "clip.mp4"), frames=options.resume_frames)
+        clip = _long_clip(_clip(options), Path(folder, "clip.mp4"), frames=options.resume_frames)
         yield from resumed(["video", str(clip), *SMALL], options)
 
 
@@ -278,7 +283,7 @@ def memory(options: argparse.Namespace) -> Iterator[Figure]:
     """Watch what a long dreamed video's process holds at frame 100 and at its last."""
     frames = options.memory_frames
     with tempfile.TemporaryDirectory() as folder:
-        clip = _long_clip(options.clip, Path(folder, "clip.mp4"), frames=frames)
+        clip = _long_clip(_clip(options), Path(folder, "clip.mp4"), frames=frames)
         yield growth(["video", str(clip), *SMALL], size=SMALL[1], frames=frames)
 
 
@@ -334,26 +339,16 @@ def _stream(settings: Settings, frames: list[Frame], motions: list[Motion] | Non
     scene.close()
 
 
-FIGURES = {
-    "steadiness": steadiness,
-    "ghosting": ghosting,
-    "still": still,
-    "cost": cost,
-    "sound": sound,
-    "colour": colour,
-    "resume": resume,
-    "memory": memory,
-}
+def _clip(options: argparse.Namespace) -> Path:
+    clip: Path = options.clip or options.shared / "data" / "clips" / "video.mp4"
+    if not clip.is_file():
+        raise SystemExit(f"{clip} is not there: give another one with --clip")
+    return clip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("figure", choices=[*FIGURES, "all"])
-    parser.add_argument(
-        "--shared", type=Path, default=ROOT.parent / "shared", help="folder with real weights and clips"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clip", type=Path, default=None, help="to dream over; that of --shared without it")
-    parser.add_argument("--networks", type=lambda text: text.split(","), default=["dreamnet", "inception_v3"])
+    parser.add_argument("--networks", type=comma_separated, default=["dreamnet", "inception_v3"])
     parser.add_argument("--size", default="480x270", help="of the films of steadiness, ghosting and cost")
     parser.add_argument("--end", type=float, default=None, help="second of the clip at which steadiness ends")
     parser.add_argument("--alone", type=int, default=8, help="frames dreamed alone to compare activation")
@@ -366,12 +361,41 @@ def main() -> None:
     parser.add_argument("--memory-frames", type=int, default=10_000, help="of the clip of memory, a multiple of 100")
     parser.add_argument("--keep", help="resume: a folder for the films, instead of throwing them away")
     add_resume_options(parser)
-    options = parser.parse_args()
-    options.clip = options.clip or options.shared / "data" / "clips" / "video.mp4"
-    chosen = FIGURES.values() if options.figure == "all" else [FIGURES[options.figure]]
-    good = [show(figure(options)) for figure in chosen]
-    sys.exit(0 if all(good) else 1)
+
+
+BENCHMARK = Benchmark(
+    name="video",
+    about="Measure the figures of dreaming over videos.",
+    measurements={
+        "steadiness": steadiness,
+        "ghosting": ghosting,
+        "still": still,
+        "cost": cost,
+        "sound": sound,
+        "colour": colour,
+        "resume": resume,
+        "memory": memory,
+    },
+    add_options=add_options,
+    smallest={
+        "clip": ROOT / "samples" / "clip.mp4",
+        "networks": ["dreamnet"],
+        "size": "160x90",
+        "end": 0.3,
+        "alone": 1,
+        "frames": 8,
+        "seconds": 2,
+        "still_size": "64x48",
+        "rounds": 2,
+        "sound_seconds": 3.0,
+        "memory_frames": 200,
+        "kills": 1,
+        "resume_frames": 300,
+    },
+    quick=("still", "cost"),
+    needs_shared=("ghosting",),
+)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(BENCHMARK.main())

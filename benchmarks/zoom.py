@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.endurance import add_resume_options, growth, resumed
-from benchmarks.tools import ROOT, Command, Figure, below, network_flags, show, tell
+from benchmarks.tools import Benchmark, Command, Figure, below, comma_separated, network_flags, tell
+from renderer.frame import Size
+
+SIZE = Size(640, 360)
+"""Of the default film."""
 
 TINY = ["--size", "160x96", "--octaves", "2", "--steps", "1"]
 
@@ -20,23 +24,29 @@ def film(options: argparse.Namespace) -> Iterator[Figure]:
     """Make the default film with the real command, and compare a frame of it with its bare steps."""
     with tempfile.TemporaryDirectory() as folder:
         tell("film: dreamreel zoom -o zoom.mp4")
-        with Command("zoom", "-o", f"{folder}/zoom.mp4") as command:
+        with Command("zoom", "-o", f"{folder}/zoom.mp4", *_other_size(options)) as command:
             for line in command.lines():
                 tell(f"  {command.age:5.1f} s  {line}")
             took = command.finish()
     yield below("default film on disk, seconds from pressing Enter", took, 35, form="{:.1f}")
-    from benchmarks.frame_cost import overhead
+    from benchmarks.frame_cost import overhead as measure
 
-    yield from (figure for figure in overhead(options.shared, ["dreamnet"]))
+    yield from measure(options.shared, ["dreamnet"], rounds=options.rounds, size=options.size)
+
+
+def _other_size(options: argparse.Namespace) -> list[str]:
+    """Return the flags of a film that is no default one, for a first look."""
+    return [] if options.size == SIZE else ["--size", str(options.size), "--frames", "2"]
 
 
 def first_frame(options: argparse.Namespace) -> Iterator[Figure]:
     """Time the real command from its start until the store's journal tells of a frame."""
-    del options
     with tempfile.TemporaryDirectory() as folder:
         tell("first-frame: dreamreel zoom -o zoom.mp4, stopped when the journal names a frame")
         journal = Path(folder, "work", "journal.jsonl")
-        with Command("zoom", "-q", "-o", f"{folder}/zoom.mp4", "--work-dir", f"{folder}/work") as command:
+        with Command(
+            "zoom", "-q", "-o", f"{folder}/zoom.mp4", *_other_size(options), "--work-dir", f"{folder}/work"
+        ) as command:
             while not (journal.exists() and b'"segment"' in journal.read_bytes()):
                 if command.process.poll() is not None:
                     command.finish()
@@ -62,9 +72,10 @@ def governor(options: argparse.Namespace) -> Iterator[Figure]:
     for network in options.networks:
         with tempfile.TemporaryDirectory() as folder:
             out = Path(options.keep or folder, f"{network}{'-' + options.preset if options.preset else ''}.mp4")
-            tell(f"governor: {network}, {options.seconds:g} s, 24 fps, 480x270, {' '.join(look) or 'default look'}")
+            tell(f"governor: {network}, {options.seconds:g} s, 24 fps, {' '.join(look) or 'default look'}")
             chosen = [*look, *network_flags(network, options.shared)]
-            flags = ["--seconds", str(options.seconds), "--fps", "24", "--size", "480x270", "--overwrite"]
+            flags = ["--seconds", str(options.seconds), "--fps", "24", "--overwrite"]
+            flags += ["--size", "480x270" if options.size == SIZE else str(options.size)]
             store = ["--keep-store", "--work-dir", f"{folder}/work"]
             with Command("zoom", "-o", str(out), *chosen, *flags, *store) as command:
                 for line in command.lines():
@@ -105,32 +116,19 @@ def overhead(options: argparse.Namespace) -> Iterator[Figure]:
     """Measure everything around the network."""
     from benchmarks.frame_cost import overhead as measure
 
-    return measure(options.shared, options.networks, rounds=options.rounds)
+    return measure(options.shared, options.networks, rounds=options.rounds, size=options.size)
 
 
 def precision(options: argparse.Namespace) -> Iterator[Figure]:
     """Measure bfloat16 against float32."""
     from benchmarks.frame_cost import precision as measure
 
-    return measure(options.shared)
+    return measure(options.shared, size=options.size)
 
 
-FIGURES = {
-    "film": film,
-    "first-frame": first_frame,
-    "overhead": overhead,
-    "precision": precision,
-    "memory": memory,
-    "governor": governor,
-    "resume": resume,
-}
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.zoom", description=__doc__)
-    parser.add_argument("figure", choices=[*FIGURES, "all"])
-    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/weights")
-    parser.add_argument("--networks", type=lambda text: text.split(","), default=["inception_v3", "dreamnet"])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--networks", type=comma_separated, default=["inception_v3", "dreamnet"])
+    parser.add_argument("--size", type=Size.parse, default=SIZE, help="another size than the figures are meant at")
     parser.add_argument("--preset", help="governor: a look instead of the default")
     parser.add_argument("--seconds", type=float, default=30.0, help="governor: length of the film")
     parser.add_argument("--keep", help="governor, resume: a folder for the films, instead of throwing them away")
@@ -138,12 +136,35 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=1000, help="memory: length of the film, a multiple of 100")
     parser.add_argument("--quick", action="store_true", help="memory: small frames only")
     add_resume_options(parser)
-    options = parser.parse_args()
-    chosen = list(FIGURES) if options.figure == "all" else [options.figure]
-    print(f"{'figure':<58} | {'asked':<14} | measured")
-    missed = [name for name in chosen if not show(FIGURES[name](options))]
-    return 1 if missed else 0
+
+
+BENCHMARK = Benchmark(
+    name="zoom",
+    about="Measure the figures of the infinite zoom.",
+    measurements={
+        "film": film,
+        "first-frame": first_frame,
+        "overhead": overhead,
+        "precision": precision,
+        "memory": memory,
+        "governor": governor,
+        "resume": resume,
+    },
+    add_options=add_options,
+    smallest={
+        "networks": ["dreamnet"],
+        "size": Size(160, 96),
+        "rounds": 1,
+        "seconds": 0.2,
+        "frames": 200,
+        "quick": True,
+        "kills": 1,
+        "resume_frames": 400,
+    },
+    quick=("film", "overhead"),
+    needs_shared=("precision",),
+)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(BENCHMARK.main())
