@@ -1,4 +1,4 @@
-"""Name the frames of twelve small films by their hash: `python -m benchmarks.frames films`. See README.md here.
+"""Name the frames of thirteen small films by their hash: `python -m benchmarks.frames`. See README.md here.
 
 Two versions of Dreamreel that print the same lines on the same machine make the same films, bit by bit.
 """
@@ -24,7 +24,7 @@ STILL = ("still", str(SAMPLES / "flower.jpg"), *SMALL)
 
 
 def films(shared: Path) -> Mapping[str, tuple[str, ...]]:
-    """Return the twelve films, what is asked of the command line for each."""
+    """Return the films, what is asked of the command line for each."""
     guide = str(SAMPLES / "clouds.jpg")
     return {
         "zoom": ZOOM,

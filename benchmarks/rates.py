@@ -1,4 +1,4 @@
-"""Measure whether a film is the same at another rate: `python -m benchmarks.rates same`. See README.md here."""
+"""Measure whether a film is the same at another rate: `python -m benchmarks.rates`. See README.md here."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ Measurement = Callable[[argparse.Namespace], Iterator[Figure]]
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """One command of this folder: `python -m benchmarks.NAME MEASUREMENT ... [options]`.
+    """One command of this folder: `python -m benchmarks.NAME [MEASUREMENT ...] [options]`.
 
     Attributes:
         name: of the module.
@@ -64,7 +64,7 @@ class Benchmark:
     def main(self, arguments: Sequence[str] | None = None) -> int:
         """Measure what the command line asks for; return 1 if a figure was missed, else 0."""
         parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{self.name}", description=self.about)
-        parser.add_argument("measurement", nargs="+", choices=[*self.measurements, "all"])
+        parser.add_argument("measurement", nargs="*", choices=[*self.measurements, "all"], default="all")
         parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared", help="folder with data/")
         parser.add_argument("--json", action="store_true", help="figures as lines of JSON")
         parser.add_argument(

@@ -95,7 +95,7 @@ class Failure:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.kind} [{self.reading}] {self.what} (python -m benchmarks.fuzz repeat {self.case})"
+        return f"{self.kind} [{self.reading}] {self.what} (python -m benchmarks.fuzz texts --repeat {self.case})"
 
 
 @dataclass

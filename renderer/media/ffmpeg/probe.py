@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -30,7 +29,7 @@ from renderer.media.ffmpeg.showinfo import (
     look,
 )
 from renderer.media.ffmpeg.timing import Packets, read_packets, timing_of
-from renderer.media.ffmpeg.tracks import ALL_TRACKS, Track, one_by_one, read_tracks
+from renderer.media.ffmpeg.tracks import ALL_TRACKS, SOUND_INPUT, Track, one_by_one, read_tracks
 
 __all__ = ["INPUT", "TRACK", "ClipInfo", "filters_here", "picture_offset", "probe"]
 
@@ -277,18 +276,15 @@ def _look(path: Path, source: list[str]) -> tuple[Look, tuple[Track, ...], tuple
     return look(path, source, beside=maps), sounds, subtitles
 
 
-def picture_offset(path: Path, options: Sequence[str]) -> Fraction:
-    """Return how long after the start of a file its first frame is shown, seconds; 0 where there is none to see.
-
-    Args:
-        path: a film, or a file of sound.
-        options: for it as an input, as `INPUT`.
+@once_a_file
+def picture_offset(path: Path) -> Fraction:
+    """Return how long after the start of a film, or a file of sound, its first frame is shown, seconds; 0 without one.
 
     Raises:
         BadInput: it takes too long to open.
     """
     try:
-        seen, _, _ = _look(path, [*options, "-i", file_url(path)])
+        seen, _, _ = _look(path, [*SOUND_INPUT, "-i", file_url(path)])
     except BadInput as error:
         if getattr(error.__cause__, "returncode", 1) is None:
             raise

@@ -130,7 +130,7 @@ def plan_sound(sound: Sound, kind: Format, *, out: Path) -> SoundPlan:
         return SoundPlan()
     if home is None:
         return SoundPlan(notes=(f"{out} has no sound: {kind.title} cannot hold any.",) if chosen else ())
-    offset = picture_offset(sound.source, SOUND_INPUT)
+    offset = picture_offset(sound.source)
     trial = Trial(sound.source, (*SOUND_INPUT, *_span(sound, offset), "-i", file_url(sound.source)))
     kept, outputs, notes = _kept_sounds(trial, kind, home, {number: sounds[number] for number in chosen}, out)
     words, copied, lost = _kept_subtitles(sound, kind, home, texts, offset, out)

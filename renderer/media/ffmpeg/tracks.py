@@ -55,6 +55,7 @@ ALL_TRACKS = ["-map", "0:V:0?", "-map", "0:a?", "-map", "0:s?"]
 """The picture, and every track of sound and of subtitles."""
 
 
+@once_a_file
 def list_tracks(path: Path) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
     """List the tracks of sound and those of subtitles; one that says too little is of an unknown codec.
 
