@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from renderer.batch.conflicts import check_apart
-from renderer.batch.jobfile import _KEYS, read_jobs
+from renderer.batch.job_tables import SweepTable, job_schema
+from renderer.batch.jobfile import read_jobs
 from renderer.batch.patterns import fill, plain
 from renderer.errors import BadInput, UsageError
 from renderer.settings.presets import preset_files
@@ -46,7 +49,7 @@ def test_a_job_gets_the_defaults_and_what_it_says_itself_goes_over_them(read, tm
         [[job]]
         name = "dive"
         priority = 7
-        seed = 11
+        seed = 11000000
         set.camera.zoom = {{ "0s" = 1.0, "1s" = 1.5 }}
         set.film.seconds = 2
         """
@@ -54,7 +57,7 @@ def test_a_job_gets_the_defaults_and_what_it_says_itself_goes_over_them(read, tm
     settings = one.resolved.settings
     assert (one.name, one.kind, one.presets, one.priority, one.keep_store) == ("dive", "zoom", (LOOK,), 7, True)
     assert one.output == tmp_path / "films/dive.webm"
-    assert (settings.seed, str(settings.film.size)) == (11, "64x48")
+    assert (settings.seed, str(settings.film.size)) == (11000000, "64x48")
     assert settings.camera.zoom == {"0s": 1.0, "1s": 1.5}
     assert (settings.film.seconds, settings.film.frames) == (2.0, None)
 
@@ -186,21 +189,34 @@ def test_presets_and_weights_are_meant_from_where_the_file_lies(read, tmp_path, 
     assert one.preset == "own"
 
 
+MANUAL = (Path(__file__).resolve().parents[1] / "docs" / "batch.md").read_text(encoding="utf-8")
+EXAMPLE = MANUAL.partition("```toml\n")[2].partition("```")[0]
+
+
 def test_the_example_of_the_manual_can_be_read_as_it_stands(read, tmp_path):
-    manual = (Path(__file__).resolve().parents[1] / "docs" / "batch.md").read_text(encoding="utf-8")
-    example = manual.partition("```toml\n")[2].partition("```")[0]
     touch(tmp_path, "pictures/a.jpg", "pictures/b.jpg", "street.mov", "sky.png", "portrait.jpg", "still/x/y.png")
     (tmp_path / "looks").mkdir()
     (tmp_path / "looks" / "slower.toml").write_text("[camera]\nzoom = 1.1\n")
-    found = read(example)
+    found = read(EXAMPLE)
     assert [str(one.error) for one in found if one.error] == []
     assert len(found) == 1 + 2 + 1 + 2 + 12
-    assert {key.partition(".")[0] for key in _KEYS} == {
+    assert set(SweepTable.model_fields) == {
         name
-        for line in manual.splitlines()
+        for line in MANUAL.splitlines()
         if line.startswith("| `")
         for name in re.findall(r"`(\w+)`", line.split("|")[1])
     }
+
+
+def test_an_editor_can_check_a_jobs_file_with_the_schema():
+    schema = job_schema()
+    Draft202012Validator.check_schema(schema)
+    check = Draft202012Validator(schema)
+    assert [error.message for error in check.iter_errors(tomllib.loads(EXAMPLE))] == []
+    for wrong in ({"jobs": []}, {"job": [{"prset": "x"}]}, {"job": [{"kind": "loop"}]}, {"sweep": [{"output": "x"}]}):
+        assert not check.is_valid(wrong)
+    assert not check.is_valid({"defaults": {"set": {"camera": {"zom": 1}}}})
+    assert check.is_valid({"defaults": {"set": {"camera.zoom": 1, "seed": 2}, "preset": ["a", "b"], "input": "x"}})
 
 
 WRONG_ALONE = [

@@ -87,7 +87,7 @@ def test_a_glob_looks_at_so_many_files_and_no_more(tmp_path, monkeypatch):
     (tmp_path / "inside").mkdir()
     (tmp_path / "inside" / "up").symlink_to(tmp_path)  # What `**` must not go round and round in.
     (tmp_path / "inside" / "deep.png").touch()
-    found = patterns.Search().find("**/*.png", tmp_path)
+    found = patterns.InputSearch().find(["**/*.png"], tmp_path)
     assert len(found) == 31
     monkeypatch.setattr(patterns, "MOST_LOOKED", 100)
     jobs = tmp_path / "jobs.toml"

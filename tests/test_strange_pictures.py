@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from renderer.batch.patterns import Search
+from renderer.batch.patterns import InputSearch
 from renderer.errors import BadInput
 from renderer.files import file_sha256
 from renderer.frame import Size
@@ -149,7 +149,7 @@ def test_what_a_system_leaves_in_a_folder_of_pictures_is_passed_over(tmp_path: P
     assert open_clip(tmp_path).count == 2
     assert file_sha256(tmp_path) == before
     for pattern in ("*", "*.png", "**/*"):
-        assert [found.path.name for found in Search().find(pattern, tmp_path)] == ["1.png", "2.png"], pattern
+        assert [found.path.name for found in InputSearch().find([pattern], tmp_path)] == ["1.png", "2.png"], pattern
 
 
 def test_cases_of_cameras_and_systems_are_read_as_they_are_meant(shared: Path) -> None:

@@ -65,11 +65,6 @@ def fill(pattern: str, values: Mapping[str, Any]) -> str:
     return "".join(parts)
 
 
-def literal(text: str) -> str:
-    """Return the pattern that stands for a text as it is."""
-    return text.replace("{", "{{").replace("}", "}}")
-
-
 def plain(value: Any) -> str:
     """Write a setting as part of a file's name: 2, 1.5, 640x360, parts-1+objects-0.5, none."""
     if value is None:
@@ -99,18 +94,18 @@ class FoundInput:
         return "noise" if self.path is None else self.path.stem
 
 
-class Search:
+class InputSearch:
     """Finds the inputs of one jobs file, and looks at no more than `MOST_LOOKED` files for all of them."""
 
     def __init__(self) -> None:
         self._looked = 0
 
-    def find(self, asked: str | list[str] | None, folder: Path) -> list[FoundInput]:
+    def find(self, asked: Sequence[str], folder: Path) -> list[FoundInput]:
         """Find the files that are asked for.
 
         Args:
-            asked: a path or a glob (`**` too), or a list of them; None for noise. A path that exists is that file,
-                whatever characters its name has.
+            asked: paths or globs (`**` too); none for noise. A path that exists is that file, whatever characters its
+                name has.
             folder: where they are meant from.
 
         Returns:
@@ -119,10 +114,10 @@ class Search:
         Raises:
             UsageError: a glob over too many files.
         """
-        if asked is None:
+        if not asked:
             return [FoundInput()]
         found: list[FoundInput] = []
-        for text in [asked] if isinstance(asked, str) else asked:
+        for text in asked:
             place = folder / expanded(text)
             if not glob.has_magic(text) or os.path.lexists(place):
                 found.append(FoundInput(path=place))

@@ -114,11 +114,14 @@ def reference(terminal: Terminal) -> None:
         terminal.result("", event="setting", **entry.values())
 
 
-def schema(terminal: Terminal) -> None:
+def schema(
+    terminal: Terminal, *, jobs: Annotated[bool, typer.Option("--jobs", help="That of jobs files.")] = False
+) -> None:
     """Print a JSON Schema of preset files, with which editors complete and check them."""
+    from renderer.batch.job_tables import job_schema
     from renderer.settings.reference import schema
 
-    found = schema()
+    found = job_schema() if jobs else schema()
     terminal.result(*json.dumps(found, indent=2, ensure_ascii=False).splitlines(), **found)
 
 
