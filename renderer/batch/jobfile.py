@@ -28,6 +28,7 @@ from renderer.batch.job_tables import (
     is_valid,
     jobs_of,
     read_tables,
+    where_is,
 )
 from renderer.batch.patterns import FoundInput, InputSearch, fill, places_of, plain
 from renderer.dreaming.networks.registry import is_model_file
