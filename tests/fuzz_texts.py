@@ -238,7 +238,7 @@ def plan_jobs(path: Path) -> None:
     records = Records.read(batch_journal.batch_folder(path, base), base=base)
     for planned in plan_batch(jobs, records):
         tell_bug(planned.error)
-        json.dumps(planned.row.values())
+        json.dumps(planned.status.values())
 
 
 CUTS = b"# Cuts\n12\n1.5s\n0:01.25\n1:00:02.5  # here\n7\n\n2.000000s  # frame 24\n"

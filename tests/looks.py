@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from renderer.dreaming.objectives.objective_terms import kinds_that_compare_with
 from renderer.films.film import Film
-from renderer.films.guides import HEEDED
 from renderer.films.video import VideoFilm
 from renderer.frame import Frame, Size
 from renderer.media.images import write_image
@@ -92,7 +92,7 @@ def render_look(path: Path, *, precision: str = "float32") -> Frame:
         leader = draw_clip(Path(folder, "clip")) / "000.png"
         objective = preset.values.get("dream.objective")
         given = {"style": "guide.style", "guide": "guide.picture"}
-        small += [f"{given[name]}={leader}" for name, kinds in HEEDED.items() if objective in kinds]
+        small += [f"{key}={leader}" for name, key in given.items() if objective in kinds_that_compare_with(name)]
         settings = resolve(presets=[preset], sets=small, defaults=of_command(command)).settings
         out = Path(folder, "look.mp4")
         if command == "video":
