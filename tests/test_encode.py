@@ -16,8 +16,17 @@ from PIL import Image
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, UsageError
 from renderer.frame import Pixels, Size
 from renderer.media import files
-from renderer.media.ffmpeg.encode import CODECS, FORMATS, Encoder, check_encode, choose_format, encode, read_recipe
-from renderer.media.ffmpeg.formats import ALIASES, codecs_here
+from renderer.media.ffmpeg.encode import (
+    CODECS,
+    FORMATS,
+    Encoder,
+    check_encode,
+    choose_format,
+    codecs_here,
+    encode,
+    read_recipe,
+)
+from renderer.media.ffmpeg.formats import ALIASES
 from renderer.media.ffmpeg.pipes import ffmpeg_exe, file_url, run
 
 CASES = [(kind, codec) for kind, form in FORMATS.items() for codec in form.codecs]

@@ -16,10 +16,10 @@ import pytest
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Pixels, Size
 from renderer.media.ffmpeg.clips import open_clip
-from renderer.media.ffmpeg.encode import FORMATS, Encoder, choose_format, encode, read_recipe
+from renderer.media.ffmpeg.encode import Encoder, choose_format, encode, read_recipe
 from renderer.media.ffmpeg.pipes import file_url, run
 from renderer.media.ffmpeg.probe import probe
-from renderer.media.ffmpeg.sound import HOMES, Sound, SoundPlan, plan_sound
+from renderer.media.ffmpeg.sound import Sound, SoundPlan, plan_sound
 
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
 SAMPLES = 48_000
@@ -507,7 +507,3 @@ def test_any_name_can_hold_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     again(Path(name), Path("out.mp4"))
     assert stored(tmp_path / "out.mp4", "a:0") == stored(tmp_path / name, "a:0")
-
-
-def test_every_home_of_sound_is_a_format_that_is_written() -> None:
-    assert set(HOMES) <= {kind.muxer for kind in FORMATS.values()}

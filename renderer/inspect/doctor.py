@@ -75,7 +75,7 @@ def _ffmpeg() -> str:
 
 
 def _codecs() -> str:
-    from renderer.media.ffmpeg.formats import codecs_here
+    from renderer.media.ffmpeg.encode import codecs_here
 
     found = codecs_here()
     missing = [name for name, here in found.items() if not here]

@@ -1,6 +1,10 @@
 """Read and write single pictures: whatever camera or program they come from, they become a frame.
 
 Frames are `float32 (H, W, 3)`, RGB, sRGB-encoded, in [0, 1] (see `renderer.frame`).
+
+Pictures are written with imageio and read with Pillow itself. imageio cannot be told to try a few formats only (a text
+that begins like PostScript would start another program), and its arrays no longer say what their channels are: ink,
+grey with transparency, a colour of the palette that stands for nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import imageio.v3 as iio
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin, TiffImagePlugin
 
@@ -216,9 +221,9 @@ def write_image(
     """
     writer = WRITERS[image_suffix(path)]
     check_output(path, overwrite=overwrite)
-    pixels = frame if frame.dtype == np.uint8 else to_8bit(cast(Frame, frame))
+    pixels = cast(Pixels, frame) if frame.dtype == np.uint8 else to_8bit(cast(Frame, frame))
     try:
-        data = writer(Image.fromarray(np.ascontiguousarray(pixels)), recipe)
+        data = writer(pixels, recipe)
     except (OSError, ValueError) as error:  # WebP, for one, ends at 16,383 pixels.
         raise UsageError(f"{path} cannot hold this picture: {_reason(error)}.") from error
     with replacing(path, overwrite=overwrite) as part, writing(path):
@@ -227,7 +232,16 @@ def write_image(
 
 def to_jpeg(pixels: Pixels, *, quality: int) -> bytes:
     """Return a picture, uint8 `(H, W, 3)`, as a JPEG file of that quality, 1 to 95: small, for showing."""
-    return _save(Image.fromarray(pixels), "JPEG", quality=quality, optimize=True, progressive=True)
+    return encode_image(pixels, ".jpg", quality=quality, optimize=True, progressive=True)
+
+
+def encode_image(pixels: Pixels, suffix: str, **options: Any) -> bytes:
+    """Return a picture, uint8 `(H, W, 3)`, as a file of the kind that has this ending; `options` are Pillow's.
+
+    Raises:
+        OSError, ValueError: that kind cannot hold it.
+    """
+    return bytes(iio.imwrite("<bytes>", np.ascontiguousarray(pixels), extension=suffix, plugin="pillow", **options))
 
 
 def image_suffix(path: Path) -> str:
@@ -245,36 +259,31 @@ def image_suffix(path: Path) -> str:
 Recipe = Mapping[str, Any] | None
 
 
-def _png(image: Image.Image, recipe: Recipe) -> bytes:
+def _png(pixels: Pixels, recipe: Recipe) -> bytes:
     info = PngImagePlugin.PngInfo()
     if recipe is not None:
         info.add_text(recipes.PNG_KEY.decode(), recipes.to_text(recipe))
-    return _save(image, "PNG", pnginfo=info, compress_level=6)
+    return encode_image(pixels, ".png", pnginfo=info, compress_level=6)
 
 
-def _jpeg(image: Image.Image, recipe: Recipe) -> bytes:
-    data = _save(image, "JPEG", quality=95, subsampling=0)
+def _jpeg(pixels: Pixels, recipe: Recipe) -> bytes:
+    data = encode_image(pixels, ".jpg", quality=95, subsampling=0)
     return data if recipe is None else recipes.add_to_jpeg(data, recipe)
 
 
-def _webp(image: Image.Image, recipe: Recipe) -> bytes:
-    return _save(image, "WEBP", quality=95, method=4, **({} if recipe is None else {"xmp": recipes.to_xmp(recipe)}))
+def _webp(pixels: Pixels, recipe: Recipe) -> bytes:
+    inside = {} if recipe is None else {"xmp": recipes.to_xmp(recipe)}
+    return encode_image(pixels, ".webp", quality=95, method=4, **inside)
 
 
-def _tiff(image: Image.Image, recipe: Recipe) -> bytes:
+def _tiff(pixels: Pixels, recipe: Recipe) -> bytes:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     if recipe is not None:
         tags[recipes.TIFF_DESCRIPTION] = recipes.to_text(recipe)
-    return _save(image, "TIFF", compression="tiff_adobe_deflate", tiffinfo=tags)
+    return encode_image(pixels, ".tiff", compression="tiff_adobe_deflate", tiffinfo=tags)
 
 
-def _save(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-WRITERS: dict[str, Callable[[Image.Image, Recipe], bytes]] = {
+WRITERS: dict[str, Callable[[Pixels, Recipe], bytes]] = {
     ".png": _png,
     ".jpg": _jpeg,
     ".jpeg": _jpeg,
@@ -282,3 +291,4 @@ WRITERS: dict[str, Callable[[Image.Image, Recipe], bytes]] = {
     ".tif": _tiff,
     ".tiff": _tiff,
 }
+"""Endings of pictures that are written -> how, with a recipe inside."""

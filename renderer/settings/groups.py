@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from renderer.frame import Size
+from renderer.media.ffmpeg.formats import codecs_text
 from renderer.media.noise import NOISES
 from renderer.setting_types import Box, FrameSize, Group, Name, Number, OneOf, Part, Rate, Seconds, Unit, Whole
 
@@ -89,7 +90,9 @@ class GuideSettings(Group):
 class EncodeSettings(Group):
     """How the finished frames become a file; changes no pixel of the store."""
 
-    codec: Name | None = Field(None, description="codec; without one, the best known for the ending of the file")
+    codec: Name | None = Field(
+        None, description=f"codec, which the ending of the file leaves open: {codecs_text()}; without one, the first"
+    )
     quality: Number | None = Field(
         None, ge=0, le=100, description="on the codec's own scale, like CRF 17 for h264; without one, a good choice"
     )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import io
+import functools
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
-from PIL import Image
 
 from renderer.errors import BadInput, EnvironmentProblem
 from renderer.frame import Pixels, Size
@@ -25,11 +25,11 @@ from renderer.media.ffmpeg.formats import (
     check_quality,
     check_size,
     choose_format,
-    codecs_here,
 )
-from renderer.media.ffmpeg.pipes import PipeWriter, file_url
+from renderer.media.ffmpeg.pipes import PipeWriter, file_url, run
 from renderer.media.ffmpeg.sound import Sound, SoundPlan, plan_sound
 from renderer.media.files import check_output, picture_name, replacing, writing
+from renderer.media.images import encode_image
 from renderer.media.recipe import read_recipe
 
 __all__ = ["CODECS", "FORMATS", "Encoder", "Sound", "check_encode", "choose_format", "encode", "read_recipe"]
@@ -121,12 +121,6 @@ def encode(
     return encoder.notes
 
 
-class _Sink(Protocol):
-    def write(self, pixels: Pixels) -> None: ...
-    def close(self) -> None: ...
-    def abort(self) -> None: ...
-
-
 class Encoder:
     """Encodes a film as its frames come. A context manager.
 
@@ -163,7 +157,7 @@ class Encoder:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:  # Undoes its part if the encoder does not even start.
             self._part = stack.enter_context(replacing(self._out, overwrite=self._overwrite))
-            self._sink = self._open(stack)
+            self._writer = self._open(stack)
             self._stack = stack.pop_all()
         return self
 
@@ -176,33 +170,44 @@ class Encoder:
         """
         if pixels.shape != (self._size.height, self._size.width, 3) or pixels.dtype != np.uint8:
             raise ValueError(f"expected uint8 {self._size}, got {pixels.dtype} {pixels.shape}")
-        if self._codec.even:
-            pixels = _make_even(pixels)
-        self._sink.write(pixels)
+        if self._writer is not None:
+            self._writer.write(_make_even(pixels) if self._codec.even else pixels)
+        else:
+            path = self._part / picture_name(self.frames)
+            with writing(path):
+                path.write_bytes(encode_image(pixels, ".png", compress_level=3))
         self.frames += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if error is not None:
-            self._sink.abort()  # First, so that nothing writes to the file while it is removed.
+            self._abort()  # First, so that nothing writes to the file while it is removed.
             self._stack.__exit__(kind, error, tb)
             return
         with self._stack:
             try:
                 self._finish()
             finally:
-                self._sink.abort()
+                self._abort()
+
+    def _abort(self) -> None:
+        if self._writer is not None:
+            self._writer.abort()
 
     def _finish(self) -> None:
         if self.frames == 0:
             raise BadInput(f"There are no frames to make {self._out} of.")
-        self._sink.close()
+        if self._writer is not None:
+            self._writer.close()
         if self._recipe is not None:
             with writing(self._out):
                 _add_recipe(self._part, self._recipe, self._format, self._size)
 
-    def _open(self, stack: contextlib.ExitStack) -> _Sink:
-        if self._format.recipe == "file":
-            return _PictureFolder(self._part)
+    def _open(self, stack: contextlib.ExitStack) -> PipeWriter | None:
+        """Start ffmpeg; None where pictures are written into a folder instead."""
+        if not self._format.muxer:
+            with writing(self._part):
+                self._part.mkdir()
+            return None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dreamreel-")))
         inputs, tracks, last = self._sound.arguments(folder) if self._sound.inputs else ([], [], 0)
         tracks = ["-map", "0:v:0", *tracks]
@@ -216,6 +221,18 @@ class Encoder:
         )
         size = _even_size(self._size) if self._codec.even else self._size
         return PipeWriter([*inputs, *tracks, *options, "-y", file_url(self._part)], size=size, rate=self._rate)
+
+
+@functools.cache
+def codecs_here() -> dict[str, bool]:
+    """Say of every name in `CODECS` whether the ffmpeg of this machine can write it.
+
+    Raises:
+        EnvironmentProblem: no usable ffmpeg.
+    """
+    text = run(["-encoders"]).stdout.decode("utf-8", "replace")
+    known = set(re.findall(r"^ V\S{5} (\S+)", text, re.MULTILINE))
+    return {name: codec.encoder in known or not codec.encoder for name, codec in CODECS.items()}
 
 
 def encode_options(kind: Format, codec: Codec, *, rate: Fraction, quality: float, threads: int) -> list[str]:
@@ -252,27 +269,3 @@ def _make_even(pixels: Pixels) -> Pixels:
     if height % 2 or width % 2:
         pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     return pixels
-
-
-class _PictureFolder:
-    """Writes frames as numbered PNGs."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._count = 0
-        with writing(folder):
-            folder.mkdir()
-
-    def write(self, pixels: Pixels) -> None:
-        buffer = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG", compress_level=3)
-        path = self._folder / picture_name(self._count)
-        with writing(path):
-            path.write_bytes(buffer.getvalue())
-        self._count += 1
-
-    def close(self) -> None:
-        """Do nothing: every picture is written."""
-
-    def abort(self) -> None:
-        """Do nothing: the folder is removed by its owner."""

@@ -7,7 +7,6 @@ the same frames give the same bytes for a fixed number of threads.
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Literal
 
 from renderer.errors import UsageError, nearest
 from renderer.frame import Size
-from renderer.media.ffmpeg.pipes import run
 
 BT709 = (
     "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,"
@@ -58,9 +56,21 @@ class Codec:
     most_rate: Fraction | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Format:
-    """A kind of file. `codecs`: names in `CODECS`, the first is the default; `recipe`: how the recipe gets inside."""
+    """A kind of file.
+
+    title: with its article, for the middle of a sentence.
+    suffixes: endings of names that mean it; none for a folder of pictures.
+    muxer: ffmpeg's name of it; "" where ffmpeg has no part in it.
+    codecs: names in `CODECS`; the first is the default.
+    recipe: how the recipe gets inside.
+    options: for ffmpeg, of the muxer.
+    sounds: codecs of sound that are copied into it; none where it holds no sound.
+    sound_encoder: ffmpeg's name of the encoder for all other sound.
+    sound_options: for that, with `{kbits}` to be filled in.
+    subtitles: codec of subtitles; those in it are copied, other texts are turned into it.
+    """
 
     title: str
     suffixes: tuple[str, ...]
@@ -68,6 +78,10 @@ class Format:
     codecs: tuple[str, ...]
     recipe: Literal["metadata", "png", "gif", "webp", "file"]
     options: tuple[str, ...] = ()
+    sounds: frozenset[str] = frozenset()
+    sound_encoder: str = ""
+    sound_options: str = ""
+    subtitles: str = ""
 
 
 def choose_format(out: str | Path, codec: str | None = None) -> tuple[Format, str]:
@@ -144,16 +158,10 @@ def check_size(codec: str, size: Size) -> None:
         raise UsageError(f"Size {size} is too small: {codec} needs {smallest} pixels on each side.")
 
 
-@functools.cache
-def codecs_here() -> dict[str, bool]:
-    """Say of every name in `CODECS` whether the ffmpeg of this machine can write it.
-
-    Raises:
-        EnvironmentProblem: no usable ffmpeg.
-    """
-    text = run(["-encoders"]).stdout.decode("utf-8", "replace")
-    known = set(re.findall(r"^ V\S{5} (\S+)", text, re.MULTILINE))
-    return {name: codec.encoder in known or not codec.encoder for name, codec in CODECS.items()}
+def codecs_text() -> str:
+    """Return which codecs the endings take, for help and docs: those that leave a choice."""
+    choices = [(form.suffixes[0], form.codecs) for form in FORMATS.values() if len(form.codecs) > 1]
+    return "; ".join(f"{suffix} takes {', '.join(codecs[:-1])} or {codecs[-1]}" for suffix, codecs in choices)
 
 
 # --- codecs ----------------------------------------------------------------------------------------------------------
@@ -227,22 +235,61 @@ CODECS: dict[str, Codec] = {
 ALIASES = {"avc": "h264", "x264": "h264", "hevc": "h265", "x265": "h265", "prores4444": "prores"}
 """Other names that people know."""
 
-FASTSTART = ("-movflags", "+faststart")
-
 FORMATS: dict[str, Format] = {
-    "mp4": Format("an MP4 film", (".mp4", ".m4v"), "mp4", ("h264", "h265", "av1"), "metadata", FASTSTART),
-    "webm": Format("a WebM film", (".webm",), "webm", ("vp9", "av1"), "metadata"),
-    # Without its own tags QuickTime keeps comments of 64 KB at most.
-    "mov": Format(
-        "a QuickTime film",
-        (".mov",),
-        "mov",
-        ("prores", "h264", "h265"),
-        "metadata",
-        ("-movflags", "+faststart+use_metadata_tags"),
+    "mp4": Format(
+        title="an MP4 film",
+        suffixes=(".mp4", ".m4v"),
+        muxer="mp4",
+        codecs=("h264", "h265", "av1"),
+        recipe="metadata",
+        options=("-movflags", "+faststart"),
+        sounds=frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac"}),
+        sound_encoder="aac",
+        sound_options="-b:a {kbits}k",
+        subtitles="mov_text",
     ),
-    "gif": Format("an animated GIF", (".gif",), "gif", ("gif",), "gif", ("-loop", "0")),
-    "webp": Format("an animated WebP", (".webp",), "webp", ("webp",), "webp"),
-    "apng": Format("an animated PNG", (".apng",), "apng", ("apng",), "png", ("-plays", "0")),
-    "folder": Format("a folder of PNGs", (), "", ("png",), "file"),
+    "webm": Format(
+        title="a WebM film",
+        suffixes=(".webm",),
+        muxer="webm",
+        codecs=("vp9", "av1"),
+        recipe="metadata",
+        sounds=frozenset({"opus", "vorbis"}),
+        sound_encoder="libopus",
+        sound_options="-b:a {kbits}k",
+        subtitles="webvtt",
+    ),
+    # A file to go on working with: nothing of the sound is lost.
+    "mov": Format(
+        title="a QuickTime film",
+        suffixes=(".mov",),
+        muxer="mov",
+        codecs=("prores", "h264", "h265"),
+        recipe="metadata",
+        options=("-movflags", "+faststart+use_metadata_tags"),  # Without its own tags comments have 64 KB at most.
+        sounds=frozenset(
+            {"aac", "mp3", "ac3", "eac3", "alac"}
+            | {f"pcm_{kind}" for kind in ("s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be")}
+        ),
+        sound_encoder="alac",
+        subtitles="mov_text",
+    ),
+    "gif": Format(
+        title="an animated GIF",
+        suffixes=(".gif",),
+        muxer="gif",
+        codecs=("gif",),
+        recipe="gif",
+        options=("-loop", "0"),
+    ),
+    "webp": Format(title="an animated WebP", suffixes=(".webp",), muxer="webp", codecs=("webp",), recipe="webp"),
+    "apng": Format(
+        title="an animated PNG",
+        suffixes=(".apng",),
+        muxer="apng",
+        codecs=("apng",),
+        recipe="png",
+        options=("-plays", "0"),
+    ),
+    "folder": Format(title="a folder of PNGs", suffixes=(), muxer="", codecs=("png",), recipe="file"),
 }

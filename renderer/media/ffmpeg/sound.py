@@ -1,6 +1,6 @@
 """The sound and subtitles of a film, for the film that is made from it: copied where they can be, at the same moments.
 
-Each kind of file takes its own codecs, see `HOMES` at the foot. What a file takes is copied bit by bit; what it does
+Each kind of file takes its own codecs, see `formats.FORMATS`. What a file takes is copied bit by bit; what it does
 not take is transcoded; what cannot be helped is told in a sentence.
 """
 
@@ -16,9 +16,12 @@ from renderer.errors import UsageError
 from renderer.media.ffmpeg.formats import Format
 from renderer.media.ffmpeg.pipes import FfmpegFailed, Output, file_url, run
 from renderer.media.ffmpeg.probe import picture_offset
-from renderer.media.ffmpeg.tracks import MOST_TRACKS, SOUND_INPUT, Track, Trial, list_tracks, read_subtitles
+from renderer.media.ffmpeg.tracks import MOST_TRACKS, SOUND_INPUT, Track, list_tracks, read_subtitles, try_track
 
 _LATEST = 600  # Seconds: sound that begins later in an MPEG stream is taken to begin at once.
+
+TEXTS = frozenset({"subrip", "ass", "ssa", "mov_text", "webvtt", "text"})
+"""Codecs of subtitles that are text, and so can be turned into one another."""
 
 _LAYOUTS = "7.1|6.1|5.1|5.0|quad|3.0|stereo|mono"
 _BROKEN = re.compile(r"corrupt input packet|\[aist#[^\n]*\[error\]")
@@ -48,23 +51,6 @@ class Sound:
     def __post_init__(self) -> None:
         if self.start is not None and self.end is not None and self.end <= self.start:
             raise UsageError(f"The sound would end at {float(self.end):g} s, before it starts.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Home:
-    """Which tracks a kind of file holds.
-
-    Attributes:
-        copies: codecs of sound that are copied.
-        encoder: ffmpeg's name of the encoder for all others.
-        options: for it, with `{kbits}` to be filled in.
-        subtitles: codec of subtitles; those in it are copied, other texts are turned into it.
-    """
-
-    copies: frozenset[str]
-    encoder: str
-    options: str
-    subtitles: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,15 +111,14 @@ def plan_sound(sound: Sound, kind: Format, *, out: Path) -> SoundPlan:
     sounds, subtitles = list_tracks(sound.source)
     texts = [track.codec for track in subtitles] if sound.subtitles else []
     chosen = _chosen(sound, sounds)
-    home = HOMES.get(kind.muxer)
     if not chosen and not texts:
         return SoundPlan()
-    if home is None:
+    if not kind.sounds:
         return SoundPlan(notes=(f"{out} has no sound: {kind.title} cannot hold any.",) if chosen else ())
     offset = picture_offset(sound.source)
-    trial = Trial(sound.source, (*SOUND_INPUT, *_span(sound, offset), "-i", file_url(sound.source)))
-    kept, outputs, notes = _kept_sounds(trial, kind, home, {number: sounds[number] for number in chosen}, out)
-    words, copied, lost = _kept_subtitles(sound, kind, home, texts, offset, out)
+    tried = (*SOUND_INPUT, *_span(sound, offset), "-i", file_url(sound.source))
+    kept, outputs, notes = _kept_sounds(sound.source, tried, kind, {number: sounds[number] for number in chosen}, out)
+    words, copied, lost = _kept_subtitles(sound, kind, texts, offset, out)
     for place, number in enumerate(copied):
         outputs += ["-map", f"1:s:{number}", f"-c:s:{place}", "copy"]
     if not outputs and not words:
@@ -151,7 +136,7 @@ def plan_sound(sound: Sound, kind: Format, *, out: Path) -> SoundPlan:
         notes=(*notes, *lost),
         texts=words,
         copied=len(copied),
-        codec=home.subtitles,
+        codec=kind.subtitles,
     )
 
 
@@ -168,9 +153,9 @@ def _chosen(sound: Sound, sounds: Sequence[Track]) -> list[int]:
 
 
 def _kept_sounds(
-    trial: Trial, kind: Format, home: Home, tracks: Mapping[int, Track], out: Path
+    source: Path, inputs: tuple[str, ...], kind: Format, tracks: Mapping[int, Track], out: Path
 ) -> tuple[list[int], list[str], list[str]]:
-    """Return the tracks that can be kept, what ffmpeg is told to keep them, and notes."""
+    """Return the tracks of `inputs`, the options of the source, that can be kept, the options for that, and notes."""
     kept: list[int] = []
     outputs: list[str] = []
     lost: list[str] = []
@@ -178,14 +163,14 @@ def _kept_sounds(
     mixed: set[str] = set()
     damaged = False
     for number, track in tracks.items():
-        how, told = _way(trial, kind, home, number, track) if len(kept) < MOST_TRACKS else ((), None)
+        how, told = _way(source, inputs, kind, number, track) if len(kept) < MOST_TRACKS else ((), None)
         if told is None:
             lost.append(f"{number + 1} ({track.codec})")  # Counted from 1, as in the notes of `probe`.
             continue
         outputs += ["-map", f"1:a:{number}", *(word.format(place=len(kept)) for word in how)]
         kept.append(number)
         damaged |= bool(_BROKEN.search(told.log))
-        if "copy" not in how and track.codec not in home.copies:
+        if "copy" not in how and track.codec not in kind.sounds:
             converted.add(track.codec)
         left = re.search(rb"^#channel_layout_name 0: ([\w .()+-]+)$", told.stdout, re.MULTILINE)
         layout = left[1].decode() if left else ""
@@ -195,34 +180,36 @@ def _kept_sounds(
     notes = notes if converted else []
     if mixed:
         notes.append(
-            f"{out}: the sound is mixed down from {_listed(sorted(mixed))}, which is what {home.encoder} takes."
+            f"{out}: the sound is mixed down from {_listed(sorted(mixed))}, which is what {kind.sound_encoder} takes."
         )
     if damaged:
-        notes.append(f"The sound of {trial.source} is damaged in places: what cannot be read of it is left out.")
+        notes.append(f"The sound of {source} is damaged in places: what cannot be read of it is left out.")
     if lost:
         which = "has no sound: track" if not kept else "lacks sound of its source: track"
         notes.append(f"{out} {which} {_listed(lost)} holds nothing that this ffmpeg can read or convert.")
     return kept, outputs, notes
 
 
-def _way(trial: Trial, kind: Format, home: Home, number: int, track: Track) -> tuple[Sequence[str], Output | None]:
+def _way(
+    source: Path, inputs: tuple[str, ...], kind: Format, number: int, track: Track
+) -> tuple[Sequence[str], Output | None]:
     """Return the first way to keep a track that works, and what ffmpeg said to it; None if nothing does."""
-    copy = ["-c:a:{place}", "copy"]
-    copied = trial(number, copy, muxer=kind.muxer) if track.codec in home.copies else None
+    copy = ("-c:a:{place}", "copy")
+    copied = try_track(source, inputs, number, copy, muxer=kind.muxer) if track.codec in kind.sounds else None
     if copied is not None and not _BROKEN.search(copied.log):
         return copy, copied
-    for filters, channels in _mixes(home, track):
-        options = home.options.format(kbits=96 * max(1, channels)).split()
+    for filters, channels in _mixes(kind.sound_encoder, track):
+        options = kind.sound_options.format(kbits=96 * max(1, channels)).split()
         of_track = [f"{word}:{{place}}" if word.startswith("-") else word for word in options]
-        how = ["-c:a:{place}", home.encoder, "-filter:a:{place}", f"{_FILL}{filters}", *of_track]
-        if (told := trial(number, how)) is not None:
+        how = ("-c:a:{place}", kind.sound_encoder, "-filter:a:{place}", f"{_FILL}{filters}", *of_track)
+        if (told := try_track(source, inputs, number, how)) is not None:
             return how, told
     return copy, copied
 
 
-def _mixes(home: Home, track: Track) -> Iterator[tuple[str, int]]:
+def _mixes(encoder: str, track: Track) -> Iterator[tuple[str, int]]:
     """Give filters, best first, that lead to channels which an encoder may take, and about how many these are."""
-    if home.encoder != "libopus":  # It takes five channels only in the usual order; the others do not mind.
+    if encoder != "libopus":  # It takes five channels only in the usual order; the others do not mind.
         yield "", track.channels
     yield f",aformat=channel_layouts={_LAYOUTS}", track.channels if track.channels <= 8 else 6
     if track.layout.startswith("ambisonic"):  # All around, and left against right.
@@ -232,17 +219,17 @@ def _mixes(home: Home, track: Track) -> Iterator[tuple[str, int]]:
 
 
 def _kept_subtitles(
-    sound: Sound, kind: Format, home: Home, codecs: Sequence[str], offset: Fraction, out: Path
+    sound: Sound, kind: Format, codecs: Sequence[str], offset: Fraction, out: Path
 ) -> tuple[dict[int, str], list[int], list[str]]:
     """Return the texts of tracks that are not copied, the numbers of those that are, and notes."""
     whole = sound.start is None and sound.end is None
     begin, length = (sound.start or 0) + offset, None if sound.end is None else sound.end - (sound.start or 0)
-    copied = [number for number, codec in enumerate(codecs) if whole and codec == home.subtitles]
+    copied = [number for number, codec in enumerate(codecs) if whole and codec == kind.subtitles]
     texts: dict[int, str] = {}
     guessed, unread = False, set()
-    lost = sorted({codec for codec in codecs if codec not in {home.subtitles, *TEXTS}})
+    lost = sorted({codec for codec in codecs if codec not in {kind.subtitles, *TEXTS}})
     for number, codec in enumerate(codecs[:MOST_TRACKS]):
-        if number in copied or codec not in {home.subtitles, *TEXTS}:
+        if number in copied or codec not in {kind.subtitles, *TEXTS}:
             continue
         try:
             text, odd = read_subtitles(
@@ -304,28 +291,3 @@ def _seconds(value: Fraction) -> str:
 
 def _listed(names: list[str]) -> str:
     return " and ".join(names) if len(names) < 3 else ", ".join(names[:-1]) + " and " + names[-1]
-
-
-TEXTS = frozenset({"subrip", "ass", "ssa", "mov_text", "webvtt", "text"})
-"""Codecs of subtitles that are text, and so can be turned into one another."""
-
-HOMES = {
-    "mp4": Home(
-        copies=frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac"}),
-        encoder="aac",
-        options="-b:a {kbits}k",
-        subtitles="mov_text",
-    ),
-    "webm": Home(copies=frozenset({"opus", "vorbis"}), encoder="libopus", options="-b:a {kbits}k", subtitles="webvtt"),
-    # A file to go on working with: nothing is lost.
-    "mov": Home(
-        copies=frozenset(
-            {"aac", "mp3", "ac3", "eac3", "alac"}
-            | {f"pcm_{kind}" for kind in ("s16le", "s16be", "s24le", "s24be", "s32le", "s32be", "f32le", "f32be")}
-        ),
-        encoder="alac",
-        options="",
-        subtitles="mov_text",
-    ),
-}
-"""ffmpeg's name of the format -> what it holds beside pictures; formats that are not here hold nothing."""

@@ -117,31 +117,32 @@ def read_tracks(text: bytes) -> tuple[tuple[Track, ...], tuple[Track, ...]]:
     return sounds, subtitles
 
 
-@dataclass(frozen=True)
-class Trial:
-    """A source of sound whose tracks are tried, and what ffmpeg is told of it as its only input."""
-
-    source: Path
-    inputs: tuple[str, ...]
-
-    def __call__(self, number: int, how: Sequence[str], *, muxer: str | None = None) -> Output | None:
-        """Write a track as the film would have it, to nowhere; None if that fails or gives nothing."""
-        mapped = ["-map", f"0:a:{number}", "-map_metadata", "-1", *(word.format(place=0) for word in how)]
-        away = [*mapped, "-f", muxer, "-y", file_url(os.devnull)] if muxer else []
-        return _tried(self.source, (*self.inputs, *away, *mapped, "-f", "framecrc", "pipe:1"))
-
-
 @once_a_file
-def _tried(source: Path, args: tuple[str, ...]) -> Output | None:
+def try_track(
+    source: Path, inputs: tuple[str, ...], number: int, how: tuple[str, ...], *, muxer: str | None = None
+) -> Output | None:
+    """Write a track of sound as the film would have it, to nowhere; None if that fails or gives nothing.
+
+    Args:
+        source: the film, or file of sound.
+        inputs: what ffmpeg is told of it as its only input.
+        number: which track of sound, counted from 0.
+        how: what becomes of it, with `{place}` for its number in the new film.
+        muxer: what it is written as besides; None where that need not be tried.
+    """
     del source
+    mapped = ["-map", f"0:a:{number}", "-map_metadata", "-1", *(word.format(place=0) for word in how)]
+    away = [*mapped, "-f", muxer, "-y", file_url(os.devnull)] if muxer else []
     try:
-        told = run(args, timeout=_TRIAL_SECONDS)
+        told = run([*inputs, *away, *mapped, "-f", "framecrc", "pipe:1"], timeout=_TRIAL_SECONDS)
     except FfmpegFailed as error:
         if error.was_stopped:
             raise
         return None
     return Output(stdout=told.stdout[:4096], log=told.log) if re.search(rb"^0, ", told.stdout, re.MULTILINE) else None
 
+
+# --- subtitles --------------------------------------------------------------------------------------------------------
 
 _CLOCK = r"(\d+):(\d\d):(\d\d)[,.](\d{3})"
 _CUE = re.compile(
