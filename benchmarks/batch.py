@@ -33,7 +33,7 @@ progress.FilmProgress.__call__ = said
 
 OFTEN = """
 from renderer import runtime; runtime.prepare()
-import renderer.render.loop as loop; loop.COMMIT_SECONDS = 0.2
+import renderer.render.recurrence as recurrence; recurrence.COMMIT_SECONDS = 0.2
 """
 
 COUNT = """

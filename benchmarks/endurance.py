@@ -61,7 +61,7 @@ def resumed(args: list[str], options: argparse.Namespace) -> Iterator[Figure]:
     period = options.commit_seconds
     often = (
         "from renderer import runtime; runtime.prepare()\n"
-        f"import renderer.render.loop as loop; loop.COMMIT_SECONDS = {period}"
+        f"import renderer.render.recurrence as recurrence; recurrence.COMMIT_SECONDS = {period}"
         if period
         else ""
     )

@@ -119,7 +119,7 @@ def _frame(parts: Any, store: Any, dream: Frame, index: int, rate: float, times:
 
 
 def _sum_up(times: dict[str, list[float]], steps: dict[Size, list[float]], settings: Settings) -> Cost:
-    from renderer.render.loop import COMMIT_SECONDS
+    from renderer.render.recurrence import COMMIT_SECONDS
 
     middle = {name: statistics.median(values) for name, values in times.items()}
     # A commit comes once in a while; a frame bears its share.

@@ -49,30 +49,30 @@ class Kept:
 def loop(camera: str, options: argparse.Namespace) -> Iterator[Figure]:
     """Make a loop and a frame more, and measure how it comes round."""
     from renderer.films.film import Film
-    from renderer.render.loop import render
+    from renderer.render.recurrence import render
     from renderer.settings.presets import resolve
 
     sets = [f"film.size={options.size}", f"film.fps={options.fps}", f"film.seconds={options.seconds}", *options.set]
     presets = [options.preset] if options.preset else []
     settings = resolve(presets=presets, sets=[*sets, *CAMERAS[camera], "film.loop=true"]).settings
     parts = Film(settings=settings, out=Path("loop.mp4"), picture=options.image).parts({})
-    ring = parts.scene.ring
-    assert ring is not None
-    tell(f"{camera}: {ring.frames} frames, the last {ring.seam} led into the first, {ring.run_up} before it")
+    loop = parts.scene.loop
+    assert loop is not None
+    tell(f"{camera}: {loop.frames} frames, the last {loop.seam} led into the first, {loop.run_up} before it")
     kept = Kept()
     render(
         parts.scene,
         parts.dreamer,
         kept,
         governor=parts.governor,
-        frames=ring.frames + 1,
-        rate=ring.rate,
+        frames=loop.frames + 1,
+        rate=loop.rate,
         report=lambda _: None,
     )
     *frames, after = kept.frames
     if options.keep:
-        _keep(frames, ring.seam, Path(options.keep), camera)
-    yield from measure(camera, frames, after=after, seam=ring.seam)
+        _keep(frames, loop.seam, Path(options.keep), camera)
+    yield from measure(camera, frames, after=after, seam=loop.seam)
 
 
 def measure(name: str, frames: list[Pixels], *, after: Pixels, seam: int) -> Iterator[Figure]:

@@ -56,7 +56,7 @@ def activations(settings: Settings, *, every: Fraction) -> dict[Fraction, float]
     """Render a film from noise and return its activation at equal times."""
     from renderer.films.first_frame import first_canvas
     from renderer.films.render_setup import assemble
-    from renderer.render.loop import render
+    from renderer.render.recurrence import render
 
     parts = assemble(settings, first_canvas(settings, None), from_noise=True)
     watch = Watch(parts.dreamer, settings.rate, every=every)

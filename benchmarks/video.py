@@ -181,7 +181,7 @@ def _timed(options: argparse.Namespace, network: str, size: Size, mode: str, *, 
     film = VideoFilm(settings=settings, out=Path("none.mp4"), clip=_clip(options))
     scene, dreamer = _scene(film, count, ready=ready)
     tell(f"cost: {network}, carry {mode}{', motion found before' if ready else ''}")
-    times: dict[str, list[float]] = {name: [] for name in ("canvas", "dream", "settle", "store", "frame")}
+    times: dict[str, list[float]] = {name: [] for name in ("canvas", "dream", "finish", "store", "frame")}
     dream = None
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -194,7 +194,7 @@ def _timed(options: argparse.Namespace, network: str, size: Size, mode: str, *, 
             marks.append(time.perf_counter())
             dream, _ = dreamer(canvas.picture, frame=index, seconds=0.0, full=canvas.full, where=canvas.where)
             marks.append(time.perf_counter())
-            dream = scene.settle(dream)
+            dream = scene.finish(dream)
             marks.append(time.perf_counter())
             if not ready:
                 store.append(dream)
@@ -209,14 +209,14 @@ def _timed(options: argparse.Namespace, network: str, size: Size, mode: str, *, 
 
 def _scene(film: VideoFilm, count: int, *, ready: bool) -> tuple[Scene, Dreamer]:
     """Build what renders a clip; `ready` with its first frames and their motion in memory."""
-    from renderer.render.prefetch import Footage
-    from renderer.render.scenes import VideoScene
+    from renderer.render.carry import VideoScene
+    from renderer.render.footage import Footage
 
     parts = film.parts({"cuts": []})
     scene = parts.scene
     assert isinstance(scene, VideoScene)
     if ready:
-        shots = [shot for index in range(count) if (shot := scene.footage.shot(index)) is not None]
+        shots = [shot for index in range(count) if (shot := scene.footage.frame(index)) is not None]
         pictures = [(shot.source, None) for shot in shots]
         motions = {shot.index: shot.motion for shot in shots if shot.motion is not None}
         scene.close()
@@ -315,9 +315,8 @@ def _stream(settings: Settings, frames: list[Frame], motions: list[Motion] | Non
     from renderer.films.render_setup import open_dreamer
     from renderer.frame import from_8bit
     from renderer.motion.flow import MotionFinder
-    from renderer.render.carry import make_carry
-    from renderer.render.prefetch import Footage
-    from renderer.render.scenes import VideoScene
+    from renderer.render.carry import VideoScene, make_carry
+    from renderer.render.footage import Footage
 
     find = MotionFinder(settings.carry.flow)
 
@@ -334,7 +333,7 @@ def _stream(settings: Settings, frames: list[Frame], motions: list[Motion] | Non
         assert canvas is not None
         seconds = index / float(settings.rate)
         dream, _ = dreamer(canvas.picture, frame=index, seconds=seconds, full=canvas.full, where=canvas.where)
-        dream = scene.settle(dream)
+        dream = scene.finish(dream)
         yield from_8bit(to_8bit(dream))
     scene.close()
 

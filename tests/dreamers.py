@@ -15,7 +15,7 @@ from renderer.render.carry import Carry, make_carry
 from renderer.render.settings import CarrySettings
 
 PLAIN = {"objective": "square", "steps": 2, "step_size": 0.012, "variety": 0.0}
-OWN = ("pictures", "evaluator", "rate", "seed", "around")
+OWN = ("pictures", "evaluator", "rate", "seed", "loop_seconds")
 
 
 def dreamer_of(network: Any, **options: Any) -> Dreamer:
@@ -26,11 +26,11 @@ def dreamer_of(network: Any, **options: Any) -> Dreamer:
     return Dreamer(network, DreamSettings(**{**PLAIN, **fixed}), over_time=over_time, **own)
 
 
-def moving_camera(*, seed: int = 0, around: float | None = None, **moves: Any) -> Camera:
+def moving_camera(*, seed: int = 0, loop_seconds: float | None = None, **moves: Any) -> Camera:
     """Make a camera that stands still but for some moves."""
     still = {name: moves.pop(name) for name in ("wander_period",) if name in moves}
     settings = CameraSettings(zoom=1, wander=0, **still)
-    return Camera(settings, over_time=moves, seed=seed, around=around)
+    return Camera(settings, over_time=moves, seed=seed, loop_seconds=loop_seconds)
 
 
 def governor_of(target: Tone, *, rate: float = 24.0, seed: int = 0, **settings: Any) -> Governor:

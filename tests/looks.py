@@ -22,7 +22,7 @@ from renderer.films.video import VideoFilm
 from renderer.frame import Frame, Size
 from renderer.media.images import write_image
 from renderer.media.noise import noise
-from renderer.render.loop import render
+from renderer.render.recurrence import render
 from renderer.settings.defaults import of_command
 from renderer.settings.presets import builtin_folder, load_preset, resolve
 

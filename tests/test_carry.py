@@ -8,10 +8,9 @@ from dreamers import carry_of, dreamer_of
 
 from renderer.errors import UsageError
 from renderer.motion.flow import Motion
-from renderer.render.carry import CARRIES, FILLING, filling
+from renderer.render.carry import CARRIES, FILL_STRENGTH, VideoScene, fill_strength
 from renderer.render.dream_layer import Strength, balanced, bands, keep_chroma, stay_visible, strength
-from renderer.render.prefetch import AHEAD, Footage, Shot
-from renderer.render.scenes import VideoScene
+from renderer.render.footage import AHEAD, Footage, SourceFrame
 
 HEIGHT, WIDTH = 32, 48
 RATE = 24.0
@@ -29,9 +28,9 @@ def still(trust: float = 1.0, *, x: float = 0.0) -> Motion:
     return Motion(flow=flow, trust=np.full((HEIGHT, WIDTH), trust, np.float32))
 
 
-def shot(index: int, *, motion: Motion | None = None, where=None, cut=False) -> Shot:
+def shot(index: int, *, motion: Motion | None = None, where=None, cut=False) -> SourceFrame:
     previous = frame(index - 1) if index and not cut else frame(index)
-    return Shot(index=index, source=frame(index), previous=previous, motion=motion, where=where, cut=cut)
+    return SourceFrame(index=index, source=frame(index), previous=previous, motion=motion, where=where, cut=cut)
 
 
 def settings(**changes):
@@ -42,7 +41,7 @@ def begun(carry, *, scale: float = 0.1, where=None):
     """A carry after the first frame, and its dream."""
     first = shot(0, cut=True, where=where)
     carry.begin()
-    return carry.settle(first, first.source + np.float32(scale) * (frame(99) - 0.5))
+    return carry.finish(first, first.source + np.float32(scale) * (frame(99) - 0.5))
 
 
 @pytest.mark.parametrize("name", CARRIES)
@@ -54,7 +53,7 @@ def test_every_mode_gives_a_canvas_and_goes_on_from_its_state(name):
             assert carried.picture.shape == (HEIGHT, WIDTH, 3)
             assert carried.picture.dtype == np.float32
             assert np.isfinite(carried.picture).all()
-            dream = carry.settle(now, carried.picture + np.float32(0.01))
+            dream = carry.finish(now, carried.picture + np.float32(0.01))
         return dream
 
     whole, stopped, resumed = (carry_of(name, **settings(level=1.0, seed=3)) for _ in range(3))
@@ -97,7 +96,7 @@ def test_half_of_a_carried_dream_is_gone_after_its_half_life_at_any_rate(rate):
         now = shot(index, motion=still())
         carried = carry.onto(now, dream)
         assert not carried.full
-        dream = carry.settle(now, carried.picture)
+        dream = carry.finish(now, carried.picture)
     assert np.abs(dream - now.source).mean() == pytest.approx(before / 2, rel=0.02)
 
 
@@ -123,7 +122,7 @@ def test_a_cut_and_the_first_frame_are_dreamed_in_full():
         full.append(canvas.full)
         if canvas.full:
             np.testing.assert_array_equal(canvas.picture, frame(index))
-        dream = scene.settle(canvas.picture + np.float32(0.05))
+        dream = scene.finish(canvas.picture + np.float32(0.05))
     assert full == [True, False, True, False]
     assert scene.canvas(4, dream) is None
     scene.close()
@@ -141,21 +140,21 @@ def test_what_comes_into_view_begins_bare_then_is_dreamed_on_more_until_it_has_a
     carried = carry.onto(shot(1, motion=motion), dream)
     np.testing.assert_array_equal(carried.picture[:, :10], frame(1)[:, :10])
     strength = [carried.where[:, :10].mean()]
-    np.testing.assert_allclose(carried.where[:, 10:], FILLING[-1][1], rtol=1e-6)
+    np.testing.assert_allclose(carried.where[:, 10:], FILL_STRENGTH[-1][1], rtol=1e-6)
     for index in range(2, 40):
-        dream = carry.settle(shot(index - 1), carried.picture)
+        dream = carry.finish(shot(index - 1), carried.picture)
         carried = carry.onto(shot(index, motion=still()), dream)
         strength.append(float(carried.where[:, :10].mean()))
     assert strength[0] < 0.3
     assert max(strength[1:6]) > 1.5
-    assert strength[-1] == pytest.approx(FILLING[-1][1], abs=0.05)
+    assert strength[-1] == pytest.approx(FILL_STRENGTH[-1][1], abs=0.05)
 
 
 def test_what_came_into_view_is_dreamed_on_most_and_what_is_ripe_a_little_less_than_in_full():
-    sight, fresh, ripe = filling(np.array([[0.0, 0.1, 1.0]], np.float32))[0]
+    sight, fresh, coverage = fill_strength(np.array([[0.0, 0.1, 1.0]], np.float32))[0]
     assert sight < 0.1
     assert fresh > 1.5
-    assert 0.8 < ripe < 1
+    assert 0.8 < coverage < 1
 
 
 def test_where_nothing_is_to_be_dreamed_nothing_is_carried():
@@ -177,7 +176,7 @@ def test_a_layer_does_not_run_away_nor_fade_when_it_is_held():
         for index in range(1, 60):
             now = shot(index, motion=still())
             carried = carry.onto(now, dream)
-            dream = carry.settle(now, carried.picture + np.float32(addition) * (carried.picture - now.source))
+            dream = carry.finish(now, carried.picture + np.float32(addition) * (carried.picture - now.source))
         assert 0.7 * start < np.abs(dream - now.source).mean() < 1.5 * start
 
 
@@ -229,7 +228,7 @@ def test_footage_is_the_same_wherever_it_is_begun():
         read = lambda first: iter([(frame(k), None) for k in range(first, 7)])  # noqa: E731
         footage = Footage(read, motion=lambda index, now, before: still(x=float(now[0, 0, 0] - before[0, 0, 0])))
         found = []
-        while (item := footage.shot(start + len(found))) is not None:
+        while (item := footage.frame(start + len(found))) is not None:
             found.append(item)
         footage.close()
         return found
@@ -254,8 +253,8 @@ def test_footage_stays_a_few_frames_ahead_and_its_thread_ends():
 
     before = threading.active_count()
     footage = Footage(pictures)
-    footage.shot(0)
-    footage.shot(1)
+    footage.frame(0)
+    footage.frame(1)
     footage.close()
     assert len(read) <= AHEAD + 4
     assert threading.active_count() == before
@@ -268,10 +267,10 @@ def test_what_goes_wrong_while_reading_is_raised_where_the_frame_is_wanted():
             raise UsageError("no more")
 
     footage = Footage(pictures)
-    assert footage.shot(0) is not None
+    assert footage.frame(0) is not None
     with pytest.raises(UsageError, match="no more"):
-        footage.shot(1)
-    assert footage.shot(2) is None
+        footage.frame(1)
+    assert footage.frame(2) is None
     footage.close()
 
 

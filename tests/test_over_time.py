@@ -13,7 +13,7 @@ from renderer.dreaming.objectives.objective_spec import parse_mix
 from renderer.errors import UsageError
 from renderer.films.render_setup import assemble
 from renderer.motion.flow import Motion
-from renderer.render.prefetch import Shot
+from renderer.render.footage import SourceFrame
 from renderer.settings.schema import build
 
 CROSSING = {"deep": lambda seconds: 1 - seconds, "middle:2": lambda seconds: seconds}
@@ -82,7 +82,7 @@ def test_noise_fades_as_its_time_says(picture):
 
 
 def shot(picture, index):
-    return Shot(index=index, source=picture, previous=picture, motion=None, where=None, cut=False)
+    return SourceFrame(index=index, source=picture, previous=picture, motion=None, where=None, cut=False)
 
 
 def test_a_blend_has_the_share_of_its_time(picture):
@@ -96,8 +96,8 @@ def test_a_blend_has_the_share_of_its_time(picture):
 def test_a_carried_dream_fades_with_the_half_life_of_its_time(picture, index, half_life):
     flow = Motion(np.zeros((*picture.shape[:2], 2), np.float32), np.ones(picture.shape[:2], np.float32))
     carry = carry_of("flow", rate=10.0, level=0.0, half_life=lambda t: 0.1 if t < 1 else 4.0)
-    carry.settle(shot(picture, index - 1), picture + 0.1)
-    moving = Shot(index=index, source=picture, previous=picture, motion=flow, where=None, cut=False)
+    carry.finish(shot(picture, index - 1), picture + 0.1)
+    moving = SourceFrame(index=index, source=picture, previous=picture, motion=flow, where=None, cut=False)
     kept = carry.onto(moving, picture + 0.1).picture - picture
     np.testing.assert_allclose(kept, 0.1 * 2 ** (-1 / (10 * half_life)), rtol=1e-3)
 
@@ -107,8 +107,8 @@ def test_a_carried_dream_is_held_to_the_level_of_its_time(picture):
         carry = carry_of("flow", rate=10.0, level=level)
         rng = np.random.default_rng(0)
         layer = rng.normal(0, 0.1, picture.shape).astype(np.float32)
-        carry.settle(shot(picture, 0), picture + layer)
-        return np.std(carry.settle(shot(picture, 20), picture + layer) - picture)
+        carry.finish(shot(picture, 0), picture + layer)
+        return np.std(carry.finish(shot(picture, 20), picture + layer) - picture)
 
     assert strength(lambda t: 1.0 if t < 1 else 0.3) == strength(0.3) < 0.9 * strength(1.0)
 

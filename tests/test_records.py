@@ -272,7 +272,7 @@ def test_a_checkpoint_is_not_unpacked():
 
 
 def test_a_film_goes_on_from_no_checkpoint_of_another_film():
-    from renderer.render.loop import _saved
+    from renderer.render.recurrence import _saved
     from renderer.render.scenes import StillScene
 
     class Kept:

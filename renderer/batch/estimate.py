@@ -80,10 +80,10 @@ def estimate(planned: Sequence[PlannedJob], *, listener: Listener) -> Estimate:
 
 def _frames(film: Film | Still, status: FilmStatus) -> int:
     """Count the frames that are still to be dreamed, those of a run-up included, which nobody keeps."""
-    ring = None
+    loop = None
     if type(film) is Film and not status.frames_done:
-        ring = film.settings.ring(from_noise=film.picture is None)
-    return max(0, status.frames - status.frames_done) + (0 if ring is None else ring.run_up)
+        loop = film.settings.loop(from_noise=film.picture is None)
+    return max(0, status.frames - status.frames_done) + (0 if loop is None else loop.run_up)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,8 +84,8 @@ class Here:
         total = self.film.settings.frame_count
         join_lanes(store)
         listener(RenderingStarted(store.count, total))
-        if (ring := self.parts.scene.ring) and ring.run_up and not store.count:
-            listener(Note(f"The first frame comes after {ring.run_up} that are not kept: a loop begins in full swing."))
+        if (loop := self.parts.scene.loop) and loop.run_up and not store.count:
+            listener(Note(f"The first frame comes after {loop.run_up} that are not kept: a loop begins in full swing."))
         with contextlib.closing(self.parts):
             complete = True
             # What was rendered apart, further on, before the film was stopped: up to there, and join it.
@@ -100,7 +100,7 @@ class Here:
         finish_store(store)
 
     def _to(self, stop: int, store: Store, listener: Listener, should_stop: Callable[[], bool]) -> bool:
-        from renderer.render.loop import render
+        from renderer.render.recurrence import render
 
         total = self.film.settings.frame_count
         return render(

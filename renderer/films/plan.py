@@ -111,7 +111,7 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
     frame_seconds, loading = measure_frame(parts, began)
     size, count, dream = settings.film.size, settings.frame_count, settings.dream
     first = frame_seconds * dream.first_steps / max(1, dream.steps)
-    run_up = parts.scene.ring.run_up if parts.scene.ring else 0
+    run_up = parts.scene.loop.run_up if parts.scene.loop else 0
     bytes_a_pixel = STORE_BYTES_A_PIXEL + FILE_BYTES_A_PIXEL
     octaves = parts.dreamer.pyramid.sizes(size, smallest=parts.dreamer.smallest)
     environment = runtime.environment()
@@ -137,14 +137,14 @@ def measure_frame(parts: Parts, began: float) -> tuple[float, float]:
 
     first = parts.scene.canvas(0, None)
     assert first is not None
-    tone, dream = measure(first.picture), parts.scene.settle(first.picture)
+    tone, dream = measure(first.picture), parts.scene.finish(first.picture)
 
     def once(index: int) -> None:
         nonlocal dream
         canvas = parts.scene.canvas(index, dream)
         if canvas is not None:
             found, _ = parts.dreamer(canvas.picture, frame=index, seconds=0.0, full=canvas.full, where=canvas.where)
-            dream = parts.scene.settle(parts.governor(found, tone, frame=index))
+            dream = parts.scene.finish(parts.governor(found, tone, frame=index))
 
     with contextlib.closing(parts):
         once(1)

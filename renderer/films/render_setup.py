@@ -65,7 +65,7 @@ def open_dreamer(
     guides: Guides | None = None,
     still: bool = False,
     kind: str = "video",
-    around: float | None = None,
+    loop_seconds: float | None = None,
 ) -> tuple[Network, Dreamer]:
     """Load TensorFlow, open the network and make the dreamer.
 
@@ -74,7 +74,7 @@ def open_dreamer(
         guides: what leads the dream; None to open what the settings name.
         still: whether it dreams a picture, whose steps have their stated size.
         kind: of another film, in `PICTURES`: how much memory it takes beside the network.
-        around: seconds after which the film comes round; None for one that does not.
+        loop_seconds: length of a loop; None for a film that is none.
 
     Raises:
         BadInput: a guide cannot be read.
@@ -99,7 +99,7 @@ def open_dreamer(
         evaluator=evaluator_for(settings, kind="still" if still else kind),
         rate=None if still else float(settings.rate),
         seed=settings.seed,
-        around=around,
+        loop_seconds=loop_seconds,
     )
     return network, dreamer
 
@@ -132,12 +132,11 @@ def assemble(
     Raises:
         UsageError, EnvironmentProblem: the network, its layers or its weights.
     """
-    ring = None if still else settings.ring(from_noise=from_noise)
+    loop = None if still else settings.loop(from_noise=from_noise)
     guides = open_guides(settings)
-    around = None if ring is None else ring.seconds
-    network, dreamer = open_dreamer(settings, guides=guides, still=still, kind="zoom", around=around)
-    from renderer.render.loop_scene import RingScene
-    from renderer.render.scenes import StillScene, ZoomScene
+    loop_seconds = None if loop is None else loop.seconds
+    network, dreamer = open_dreamer(settings, guides=guides, still=still, kind="zoom", loop_seconds=loop_seconds)
+    from renderer.render.scenes import LoopScene, StillScene, ZoomScene
 
     scene: Scene
     if still:
@@ -146,8 +145,8 @@ def assemble(
         scene = zoom = ZoomScene(
             start=start, camera=camera_of(settings), edges=settings.camera.edges, rate=float(settings.rate)
         )
-        if ring is not None:
-            scene = RingScene(zoom, ring, seed=settings.seed)
+        if loop is not None:
+            scene = LoopScene(zoom, loop, seed=settings.seed)
     governor = governor_of(settings, start, from_noise=from_noise)
     return Parts(network=network, scene=scene, dreamer=dreamer, governor=governor, guides=guides)
 
@@ -156,8 +155,12 @@ def camera_of(settings: Settings) -> Camera:
     """Build the camera of a film."""
     from renderer.motion.camera import Camera
 
-    around = settings.duration if settings.film.loop else None
-    return Camera(settings.camera, over_time=settings.over_time_in("camera"), seed=settings.seed, around=around)
+    return Camera(
+        settings.camera,
+        over_time=settings.over_time_in("camera"),
+        seed=settings.seed,
+        loop_seconds=settings.duration if settings.film.loop else None,
+    )
 
 
 def governor_of(settings: Settings, start: Frame, *, from_noise: bool = False) -> Governor:

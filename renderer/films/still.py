@@ -234,7 +234,7 @@ def _dream(parts: Parts, *, watch: Recorder | None) -> tuple[Frame, float]:
     )
     if not np.isfinite(strength):
         raise EnvironmentProblem("The network gave a value that is not finite; try --precision float32.")
-    return parts.scene.settle(dream), strength
+    return parts.scene.finish(dream), strength
 
 
 def _recipe(still: Still, dreamt: Dreamt) -> dict[str, Any]:

@@ -102,9 +102,8 @@ class VideoFilm(Film):
         network, dreamer = open_dreamer(settings, guides=guides)
         from renderer.dreaming.governor import measure
         from renderer.motion.flow import MotionFinder
-        from renderer.render.carry import make_carry
-        from renderer.render.prefetch import Footage
-        from renderer.render.scenes import VideoScene
+        from renderer.render.carry import VideoScene, make_carry
+        from renderer.render.footage import Footage
 
         finder = MotionFinder(settings.carry.flow)
         changing, rate = settings.over_time_in("carry"), float(settings.rate)

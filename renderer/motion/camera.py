@@ -51,8 +51,8 @@ class Camera:
         settings: the moves, each a rate a second, and the centre of zoom and rotation.
         over_time: values by name that take the place of those of the settings: numbers or `Schedule`s.
         seed: of the wandering; any integer.
-        around: seconds after which the wandering centre comes back to where it was, for films that come round; None for
-            never. Schedules come round by themselves, or they do not.
+        loop_seconds: length of a loop, after which the wandering centre is back where it was; None for a film that is
+            none. Schedules come round by themselves, or they do not.
 
     Raises:
         UsageError: a value that is not finite, a zoom that is not above 0. For schedules: when read.
@@ -64,9 +64,9 @@ class Camera:
         *,
         over_time: Mapping[str, Value] = MappingProxyType({}),
         seed: int = 0,
-        around: float | None = None,
+        loop_seconds: float | None = None,
     ) -> None:
-        self.wander_period, self.seed, self.around = settings.wander_period, seed, around
+        self.wander_period, self.seed, self.loop_seconds = settings.wander_period, seed, loop_seconds
         names = (*CENTRE, *(name for move in MOVES.values() for name in move.settings))
         self._values: dict[str, Value] = {name: over_time.get(name, getattr(settings, name)) for name in names}
         for name, value in self._values.items():
@@ -118,11 +118,11 @@ class Camera:
 
     def _drift(self, t: float) -> tuple[float, float]:
         """Return a point of the unit disc, the same a whole number of rounds later."""
-        if self.around is None:
+        if self.loop_seconds is None:
             return _wander(t / self.wander_period * _KNOTS, self.seed)
         # Three points make the shortest way round that is not there and back.
-        knots = max(3, round(self.around / self.wander_period * _KNOTS))
-        return _wander(t / self.around * knots, self.seed, around=knots)
+        knots = max(3, round(self.loop_seconds / self.wander_period * _KNOTS))
+        return _wander(t / self.loop_seconds * knots, self.seed, repeat=knots)
 
     def _generator(self, t: float, aspect: float) -> Matrix:
         x, y = self.centre(t)
@@ -191,17 +191,17 @@ def _exponential(stack: Matrix) -> Matrix:
     return total
 
 
-def _wander(place: float, seed: int, *, around: int | None = None) -> tuple[float, float]:
+def _wander(place: float, seed: int, *, repeat: int | None = None) -> tuple[float, float]:
     """Return a point of the unit disc that drifts with `place`: a cubic B-spline over random points, two bends smooth.
 
     A B-spline stays within the hull of its points, so the bound holds always; each point is drawn for itself, so
-    nothing repeats, unless the points come `around` again, and any moment can be had alone.
+    nothing repeats, unless the points repeat after `repeat` knots, and any moment can be had alone.
     """
     knot = math.floor(place)
     f = place - knot
     weights = ((1 - f) ** 3, 3 * f**3 - 6 * f**2 + 4, -3 * f**3 + 3 * f**2 + 3 * f + 1, f**3)
     knots = (knot - 1, knot, knot + 1, knot + 2)
-    points = [_point(seed, k if around is None else k % around) for k in knots]
+    points = [_point(seed, k if repeat is None else k % repeat) for k in knots]
     x = sum(weight * point[0] for weight, point in zip(weights, points, strict=True)) / 6
     y = sum(weight * point[1] for weight, point in zip(weights, points, strict=True)) / 6
     return x, y

@@ -22,7 +22,7 @@ _ONSET = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ring:
+class Loop:
     """The frames of a loop, and how its end turns into its beginning.
 
     Attributes:

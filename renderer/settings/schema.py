@@ -23,7 +23,7 @@ from pydantic.fields import FieldInfo
 
 from renderer.dreaming.settings import DreamSettings, GovernorSettings, NetworkSettings
 from renderer.errors import UsageError, nearest
-from renderer.motion.loops import Ring
+from renderer.motion.loops import Loop
 from renderer.motion.schedule import Schedule, parse
 from renderer.motion.settings import CameraSettings
 from renderer.render.settings import CarrySettings
@@ -79,7 +79,7 @@ class Settings(Group):
         """Length of the film, seconds."""
         return float(self.frame_count / self.rate)
 
-    def ring(self, *, from_noise: bool) -> Ring | None:
+    def loop(self, *, from_noise: bool) -> Loop | None:
         """Say how the film comes round; None for one that does not.
 
         Args:
@@ -90,7 +90,7 @@ class Settings(Group):
         chosen, count = self.film.run_up, self.frame_count
         run_up = (2.0 if from_noise else 0.0) if chosen is None else chosen
         seam = min(count // 2, max(1, round(self.film.seam * self.rate)))
-        return Ring(frames=count, seam=seam, run_up=round(run_up * self.rate), rate=self.rate)
+        return Loop(frames=count, seam=seam, run_up=round(run_up * self.rate), rate=self.rate)
 
     def schedule(self, key: str) -> Schedule:
         """Read a setting that may change over time, like `camera.zoom`, for this film's length and rate.
@@ -143,8 +143,8 @@ class Settings(Group):
 
     def _read(self, spec: Spec, span: Within) -> Schedule:
         schedule = parse(spec, seconds=self.duration, rate=self.rate, low=span.low, high=span.high, seed=self.seed)
-        ring = self.ring(from_noise=True)
-        return schedule if ring is None else ring.lead_back(schedule)
+        loop = self.loop(from_noise=True)
+        return schedule if loop is None else loop.lead_back(schedule)
 
     def value(self, key: str) -> Any:
         """Return the value of a setting by its dotted name."""

@@ -137,7 +137,7 @@ class Stretch:
     def perform(self, desk: Desk, *, tell: Tell, should_stop: Callable[[], bool]) -> Stretched:
         film, parts = desk.open(self.script)
         _check_maker(Maker.of(parts), self.maker)
-        from renderer.render.loop import render
+        from renderer.render.recurrence import render
 
         recorder = Recorder(desk.folder, size=film.settings.film.size, first=self.first, state=self.state)
         until = time.monotonic() + self.seconds

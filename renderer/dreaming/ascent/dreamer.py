@@ -74,7 +74,7 @@ class Dreamer:
         evaluator: makes the evaluator of the layers, see `Ascent`.
         rate: frames a second of the film; None for a picture, whose steps have their stated size.
         seed: keys the jitter, and which channels come to the fore.
-        around: seconds after which a film comes round; None for one that does not. See `ChannelWaves`.
+        loop_seconds: length of a loop; None for a film that is none. See `ChannelWaves`.
 
     Raises:
         UsageError: layers or channels that the network lacks, or an objective that lacks its guide.
@@ -90,12 +90,12 @@ class Dreamer:
         evaluator: EvaluatorFactory = Evaluator,
         rate: float | None = None,
         seed: int = 0,
-        around: float | None = None,
+        loop_seconds: float | None = None,
     ) -> None:
         self.settings, self.seed, self.rate, self.smallest = settings, seed, rate, network.spec.smallest
         self._now = Timed(settings, over_time)
         self.pyramid = Pyramid(settings)
-        mixes = mixes_of_octaves(network, settings, self._now, around=around)
+        mixes = mixes_of_octaves(network, settings, self._now, loop_seconds=loop_seconds)
         objectives = [parse_mix(mix, kind=settings.objective) for mix in mixes]
         check_pictures(objectives, pictures)
         self.objective = objectives[-1]
@@ -107,7 +107,7 @@ class Dreamer:
             for each in objectives
         ]
         self.channel_waves = ChannelWaves(
-            amount=self._now("variety"), period=settings.variety_period, seed=seed, around=around
+            amount=self._now("variety"), period=settings.variety_period, seed=seed, loop_seconds=loop_seconds
         )
         self.memory: int | None = getattr(evaluator, "memory", None)
         self._inputs = [

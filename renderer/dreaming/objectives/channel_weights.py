@@ -30,14 +30,14 @@ class ChannelWaves:
         amount: 0 weighs all channels alike; 1 lets a small part of them reign at a time. May change over time.
         period: seconds in which a channel comes and goes, roughly; each has its own, from once to twice this.
         seed: keys the waves.
-        around: seconds after which all of it repeats, for films that come round; None for never. A channel then comes
-            and goes a whole number of times, or stays as it is; on average as often as without.
+        loop_seconds: length of a loop, after which all of it repeats; None for a film that is none. A channel of a loop
+            comes and goes a whole number of times, or stays as it is; on average as often as without.
     """
 
     amount: Value = 0.0
     period: float = 8.0
     seed: int = 0
-    around: float | None = None
+    loop_seconds: float | None = None
 
     def weights(self, layer: str, channels: int, seconds: float) -> NDArray[np.float32]:
         """Return the weights `(channels,)` of a layer's channels at a time in seconds; their mean is 1."""
@@ -47,8 +47,8 @@ class ChannelWaves:
         rng = np.random.default_rng([self.seed, zlib.crc32(layer.encode())])
         phase, pace = rng.random(channels), rng.uniform(0.5, 1.0, channels)
         pace = pace / self.period
-        if self.around is not None:
-            pace = np.floor(pace * self.around + rng.random(channels)) / self.around
+        if self.loop_seconds is not None:
+            pace = np.floor(pace * self.loop_seconds + rng.random(channels)) / self.loop_seconds
         wave = np.sqrt(2) * np.sin(2 * np.pi * (phase + pace * seconds))
         weights = np.exp(amount * SPREAD * wave)
         return (weights / weights.mean()).astype(np.float32)

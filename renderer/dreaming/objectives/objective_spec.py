@@ -60,7 +60,7 @@ def added(mixes: Sequence[Mix]) -> dict[str, Value]:
 
 
 def mixes_of_octaves(
-    network: Network, settings: ObjectiveSettings, now: Callable[[str], Any], *, around: float | None = None
+    network: Network, settings: ObjectiveSettings, now: Callable[[str], Any], *, loop_seconds: float | None = None
 ) -> list[Mix]:
     """Put together what is dreamed on: one mix for each octave, coarse to fine, the last one for the rest.
 
@@ -68,7 +68,7 @@ def mixes_of_octaves(
         network: that gives its own mix where nothing else is asked for, and has the classes.
         settings: layers, classes, and layers that take turns.
         now: name of a setting -> its value, which may change over time.
-        around: length of a film that comes round, seconds; None for others.
+        loop_seconds: length of a loop; None for a film that is none.
 
     Raises:
         UsageError: settings that contradict each other, or a class that the network lacks.
@@ -81,26 +81,27 @@ def mixes_of_octaves(
     everywhere = [now("layers"), class_mix(network, now("classes"))]
     if settings.cycle:
         turns = mixes_of(settings.cycle)
-        everywhere.append(cycled(turns, seconds=settings.cycle_seconds, fade=settings.cycle_fade, around=around))
+        seconds, fade = settings.cycle_seconds, settings.cycle_fade
+        everywhere.append(cycled(turns, seconds=seconds, fade=fade, loop_seconds=loop_seconds))
     shared = added(everywhere)
     if settings.octave_layers:
         return [added([shared, mix]) for mix in mixes_of(settings.octave_layers)]
     return [shared or network.spec.mix]
 
 
-def cycled(mixes: Sequence[Mapping[str, float]], *, seconds: float, fade: float, around: float | None) -> Mix:
+def cycled(mixes: Sequence[Mapping[str, float]], *, seconds: float, fade: float, loop_seconds: float | None) -> Mix:
     """Let mixes take turns (DeepDreamVideo's layer cycling, there a frame each).
 
     Args:
         mixes: in their order; after the last comes the first.
         seconds: that each of them reigns.
         fade: part of that time, 0 to 1, in which it goes over into the next; 0 changes at once.
-        around: length of a film that comes round, seconds: then the turns get a little longer or shorter, so that a
-            whole number of rounds fits in; None for others.
+        loop_seconds: length of a loop, in which the turns get a little longer or shorter, so that a whole number of
+            rounds fits in; None for a film that is none.
     """
-    if around is not None:
-        rounds = max(1, round(around / (seconds * len(mixes))))
-        seconds = around / (rounds * len(mixes))
+    if loop_seconds is not None:
+        rounds = max(1, round(loop_seconds / (seconds * len(mixes))))
+        seconds = loop_seconds / (rounds * len(mixes))
 
     def share(turn: int) -> Value:
         def at(time: float) -> float:

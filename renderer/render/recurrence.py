@@ -1,7 +1,7 @@
 """The recurrence: the one place that knows about time.
 
 canvas[t] = scene.canvas(t, dream[t-1])
-dream[t]  = scene.settle(governor(dreamer(canvas[t], t)))
+dream[t]  = scene.finish(governor(dreamer(canvas[t], t)))
 store.append(dream[t])
 
 A film that comes round is dreamed for a while before its frame 0; those frames have numbers below 0 and are not kept.
@@ -32,7 +32,7 @@ COMMIT_SECONDS = 20.0
 """Work, in seconds, that a stop may cost at most."""
 
 
-class Keeper(Protocol):
+class FrameStore(Protocol):
     """What keeps the frames, as a store does."""
 
     @property
@@ -56,7 +56,7 @@ class Keeper(Protocol):
 def render(
     scene: Scene,
     dreamer: Dreamer,
-    store: Keeper,
+    store: FrameStore,
     *,
     governor: Governor,
     frames: int,
@@ -83,7 +83,7 @@ def render(
     """
     dream, start = _saved(store, scene, start)
     committed = time.monotonic()
-    run_up = scene.ring.run_up if scene.ring is not None and dream is None else 0
+    run_up = scene.loop.run_up if scene.loop is not None and dream is None else 0
     for index in range(store.next_frame - run_up, frames):
         began = time.monotonic()
         canvas = scene.canvas(index, dream)
@@ -92,7 +92,7 @@ def render(
                 store.commit(_state(dream, start, scene))
             break
         start = start or measure(canvas.picture)
-        number, age = (index, None) if scene.ring is None else (scene.ring.drawn(index), scene.ring.age(index))
+        number, age = (index, None) if scene.loop is None else (scene.loop.drawn(index), scene.loop.age(index))
         dream, strength = dreamer(
             canvas.picture,
             frame=number,
@@ -101,7 +101,7 @@ def render(
             where=canvas.where,
             source=canvas.source,
         )
-        dream = scene.settle(governor(dream, start, frame=number, age=age))
+        dream = scene.finish(governor(dream, start, frame=number, age=age))
         if index < 0:
             continue
         store.append(dream)
@@ -122,7 +122,7 @@ def _state(dream: Frame, start: Tone, scene: Scene) -> dict[str, Any]:
     return {"dream": dream, **asdict(start), **{f"{_SCENE}{name}": value for name, value in scene.state().items()}}
 
 
-def _saved(store: Keeper, scene: Scene, start: Tone | None) -> tuple[Frame | None, Tone | None]:
+def _saved(store: FrameStore, scene: Scene, start: Tone | None) -> tuple[Frame | None, Tone | None]:
     """Return the last dream and the tone of the first canvas as they were committed; the scene gets its part back.
 
     Raises:

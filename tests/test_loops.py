@@ -25,15 +25,14 @@ from renderer.frame import Size, to_8bit
 from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.ffmpeg.encode import encode
 from renderer.media.store.store import Store
-from renderer.motion.loops import Ring
-from renderer.render.loop import render
-from renderer.render.loop_scene import RingScene, inside
-from renderer.render.scenes import ZoomScene
+from renderer.motion.loops import Loop
+from renderer.render.recurrence import render
+from renderer.render.scenes import LoopScene, ZoomScene, inside
 from renderer.settings.presets import resolve
 from renderer.settings.schema import build
 
 RATE = Fraction(12)
-RING = Ring(frames=24, seam=10, run_up=8, rate=RATE)
+LOOP = Loop(frames=24, seam=10, run_up=8, rate=RATE)
 
 
 def settings(*sets):
@@ -44,32 +43,32 @@ def settings(*sets):
 
 
 def test_numbers_and_ages_come_round():
-    assert [RING.drawn(frame) for frame in (-8, -1, 0, 23, 24)] == [16, 23, 0, 23, 0]
-    assert RING.age(-8) == 0
-    assert RING.age(0) == RING.age(24) == pytest.approx(8 / 12)
-    assert max(RING.age(frame) for frame in range(24)) == RING.age(12)
+    assert [LOOP.drawn(frame) for frame in (-8, -1, 0, 23, 24)] == [16, 23, 0, 23, 0]
+    assert LOOP.age(-8) == 0
+    assert LOOP.age(0) == LOOP.age(24) == pytest.approx(8 / 12)
+    assert max(LOOP.age(frame) for frame in range(24)) == LOOP.age(12)
 
 
 def test_the_pull_begins_with_the_seam_and_is_whole_after_the_last_frame():
-    assert all(RING.pull(frame) == 0 for frame in range(-8, 15))
-    pulls = [RING.pull(frame) for frame in range(15, 25)]
+    assert all(LOOP.pull(frame) == 0 for frame in range(-8, 15))
+    pulls = [LOOP.pull(frame) for frame in range(15, 25)]
     assert pulls[0] > 0
     assert pulls == sorted(pulls)
     assert pulls[-1] == 1
 
 
 def test_at_any_rate_the_same_part_of_the_way_is_gone_at_the_same_time():
-    def left(ring, frames):
-        return np.prod([1 - ring.pull(frame) for frame in range(frames)])
+    def left(loop, frames):
+        return np.prod([1 - loop.pull(frame) for frame in range(frames)])
 
-    twice = dataclasses.replace(RING, frames=48, seam=20, run_up=16, rate=2 * RATE)
+    twice = dataclasses.replace(LOOP, frames=48, seam=20, run_up=16, rate=2 * RATE)
     for frame in range(15, 24):
-        assert left(twice, 2 * frame + 1) == pytest.approx(left(RING, frame + 1))
+        assert left(twice, 2 * frame + 1) == pytest.approx(left(LOOP, frame + 1))
 
 
 def test_places_join_in_one_after_another():
     late = np.linspace(0, 1, 5, dtype=np.float32)
-    begin, middle, end = (RING.onset(frame, late) for frame in (14, 19, 24))
+    begin, middle, end = (LOOP.onset(frame, late) for frame in (14, 19, 24))
     assert not begin.any()
     assert (end == 1).all()
     assert (np.diff(middle) <= 0).all()
@@ -113,7 +112,7 @@ def test_the_journey_is_the_same_at_any_rate():
 
 
 def test_the_camera_wanders_back_to_where_it_began():
-    camera = moving_camera(zoom=1.5, rotate=10.0, wander=0.3, wander_period=3.0, seed=4, around=2.0)
+    camera = moving_camera(zoom=1.5, rotate=10.0, wander=0.3, wander_period=3.0, seed=4, loop_seconds=2.0)
     centres = np.array([camera.centre(t) for t in np.arange(0, 2, 0.05)])
     assert np.ptp(centres, axis=0).min() > 0.05
     assert np.abs(centres - 0.5).max() <= 0.3
@@ -126,20 +125,20 @@ def test_the_camera_wanders_back_to_where_it_began():
 
 
 def test_channels_come_and_go_whole_times_and_as_often_as_without():
-    around, free = (
-        ChannelWaves(amount=1.0, period=2.0, seed=1, around=5.0),
+    looped, free = (
+        ChannelWaves(amount=1.0, period=2.0, seed=1, loop_seconds=5.0),
         ChannelWaves(amount=1.0, period=2.0, seed=1),
     )
     for t in (0.0, 1.3, 4.0):
-        np.testing.assert_allclose(around.weights("a", 64, t), around.weights("a", 64, t + 5), rtol=1e-4)
-    assert not np.allclose(around.weights("a", 64, 0), around.weights("a", 64, 2.5))
-    np.testing.assert_array_equal(around.weights("a", 64, 0), free.weights("a", 64, 0))
+        np.testing.assert_allclose(looped.weights("a", 64, t), looped.weights("a", 64, t + 5), rtol=1e-4)
+    assert not np.allclose(looped.weights("a", 64, 0), looped.weights("a", 64, 2.5))
+    np.testing.assert_array_equal(looped.weights("a", 64, 0), free.weights("a", 64, 0))
 
     def restless(drift):
         logs = np.log([drift.weights("a", 64, t) for t in np.arange(0, 5, 0.05)])
         return np.abs(np.diff(logs, axis=0)).mean()
 
-    assert restless(around) == pytest.approx(restless(free), rel=0.15)
+    assert restless(looped) == pytest.approx(restless(free), rel=0.15)
 
 
 def test_a_pictures_own_tone_comes_back(picture):
@@ -169,12 +168,12 @@ def test_a_camera_that_turns_sees_it_at_the_side():
     assert not share[:, :40].any()
 
 
-def scene(picture, ring=RING, **camera):
+def scene(picture, loop=LOOP, **camera):
     moves = {"zoom": 1.5, "wander": 0.1, "seed": 2, **camera}
     zoom = ZoomScene(
-        start=picture, camera=moving_camera(**moves, around=ring.seconds), edges="mirror", rate=float(ring.rate)
+        start=picture, camera=moving_camera(**moves, loop_seconds=loop.seconds), edges="mirror", rate=float(loop.rate)
     )
-    return RingScene(zoom, ring, seed=2)
+    return LoopScene(zoom, loop, seed=2)
 
 
 class Kept:
@@ -205,7 +204,7 @@ def dream(scene, tiny_network, store, *, frames, stop_after=10**9):
         first_steps=4,
         rate=12.0,
         variety=0.5,
-        around=RING.seconds,
+        loop_seconds=LOOP.seconds,
         step_size=0.03,
     )
     governor = governor_of(Tone(0.45, 0.2, 0.4, 0.05), rate=12.0)
@@ -237,7 +236,7 @@ def test_the_last_frame_leads_into_the_first(tiny_network, picture, moves):
     assert apart(after, frames[0]) <= 1.5 * usual
     # Without the seam it does not, so the test can tell.
     plain = Kept()
-    dream(scene(picture, dataclasses.replace(RING, seam=0), **moves), tiny_network, plain, frames=24)
+    dream(scene(picture, dataclasses.replace(LOOP, seam=0), **moves), tiny_network, plain, frames=24)
     np.testing.assert_array_equal(plain.frames[:14], frames[:14])
     assert apart(plain.frames[-1], plain.frames[0]) > 1.5 * usual
 
@@ -267,7 +266,7 @@ def test_what_leaves_the_frame_before_the_film_comes_round_is_left_alone(picture
     first, here = picture, np.zeros_like(picture)
     journey = scene(picture, zoom=4.0, wander=0.0)
     journey.canvas(0, None)
-    journey.settle(first)
+    journey.finish(first)
     led = journey.canvas(18, here).picture  # half a second before the end: the beginning is half as large as the frame
     assert not led[:4].any() and not led[-4:].any() and not led[:, :6].any()
     assert led[12:20, 18:30].max() > 0.1
@@ -330,16 +329,16 @@ def test_a_loop_is_made_stopped_and_made_again_with_the_same_bytes(tmp_path):
 
 
 def test_a_loop_from_a_picture_begins_with_it_and_one_from_noise_in_full_swing():
-    assert settings().ring(from_noise=False).run_up == 0
-    assert settings().ring(from_noise=True).run_up == 24
-    assert settings("film.run_up=1").ring(from_noise=False).run_up == 12
-    assert settings("film.loop=false").ring(from_noise=True) is None
+    assert settings().loop(from_noise=False).run_up == 0
+    assert settings().loop(from_noise=True).run_up == 24
+    assert settings("film.run_up=1").loop(from_noise=False).run_up == 12
+    assert settings("film.loop=false").loop(from_noise=True) is None
 
 
 def test_the_seam_takes_half_a_short_loop_at_most():
-    assert settings("film.seconds=10").ring(from_noise=True).seam == 24
-    assert settings().ring(from_noise=True).seam == 12
-    assert settings("film.frames=1").ring(from_noise=True).seam == 0
+    assert settings("film.seconds=10").loop(from_noise=True).seam == 24
+    assert settings().loop(from_noise=True).seam == 12
+    assert settings("film.frames=1").loop(from_noise=True).seam == 0
     assert settings("film.frames=1", "camera.zoom=1 + t").schedule("camera.zoom")(0) == 1
 
 
@@ -400,4 +399,5 @@ def test_animated_pictures_play_for_ever(tmp_path, ending, forever):
 
 def test_all_that_varies_in_a_loop_comes_round(tmp_path):
     parts = Film(settings=settings(*SMALL), out=tmp_path / "a.mp4").parts({})
-    assert parts.scene.ring.seconds == parts.scene.zoom.camera.around == parts.dreamer.channel_waves.around == 0.5
+    scene = parts.scene
+    assert scene.loop.seconds == scene.zoom.camera.loop_seconds == parts.dreamer.channel_waves.loop_seconds == 0.5

@@ -9,7 +9,7 @@ from dreamers import dreamer_of, governor_of, moving_camera
 from renderer.dreaming.governor import Tone
 from renderer.frame import Size
 from renderer.media.store.store import Store
-from renderer.render.loop import render
+from renderer.render.recurrence import render
 from renderer.render.scenes import StillScene, ZoomScene
 
 RATE = Fraction(12)

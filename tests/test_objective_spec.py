@@ -59,7 +59,7 @@ def test_mixes_add_up():
 
 
 def test_layers_take_turns_and_fade_into_each_other():
-    mix = cycled([{"a": 2.0}, {"b": 1.0}, {"a": 1.0, "c": 1.0}], seconds=2.0, fade=0.5, around=None)
+    mix = cycled([{"a": 2.0}, {"b": 1.0}, {"a": 1.0, "c": 1.0}], seconds=2.0, fade=0.5, loop_seconds=None)
 
     def at(seconds):
         return [round(value_at(mix[name], seconds), 6) for name in "abc"]
@@ -69,12 +69,12 @@ def test_layers_take_turns_and_fade_into_each_other():
     assert at(0.0) == at(6.0) == [1.5, 0, 0.5]
     for seconds in np.linspace(0, 12, 97):
         assert value_at(mix["a"], seconds) >= 0
-    hard = cycled([{"a": 1.0}, {"b": 1.0}], seconds=2.0, fade=0.0, around=None)
+    hard = cycled([{"a": 1.0}, {"b": 1.0}], seconds=2.0, fade=0.0, loop_seconds=None)
     assert [value_at(hard["a"], t) for t in (0.0, 1.9, 2.0, 3.9, 4.0)] == [1, 1, 0, 0, 1]
 
 
 def test_a_film_that_comes_round_has_whole_rounds_of_turns():
-    mix = cycled([{"a": 1.0}, {"b": 1.0}], seconds=3.0, fade=0.5, around=14.0)  # two rounds, of 7 s each
+    mix = cycled([{"a": 1.0}, {"b": 1.0}], seconds=3.0, fade=0.5, loop_seconds=14.0)  # two rounds, of 7 s each
     for seconds in (0.0, 0.7, 2.9):
         assert value_at(mix["a"], seconds) == pytest.approx(value_at(mix["a"], seconds + 14.0))
         assert value_at(mix["a"], seconds) == pytest.approx(value_at(mix["a"], seconds + 7.0))

@@ -1,4 +1,4 @@
-"""The source of a video scene: frames with masks and motion, made ready by a thread that is a little ahead.
+"""The source of a video: frames with masks and motion, made ready by a thread that is a little ahead.
 
 The thread decodes and finds the motion while the network is at work, so that it never waits for a file. What it gives
 depends on nothing but the source: not on time, nor on where reading began.
@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ _POLL = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shot:
+class SourceFrame:
     """One frame of the source, ready to be dreamed on.
 
     Attributes:
@@ -38,7 +38,7 @@ class Shot:
         previous: the frame before it; itself at a cut.
         motion: how pixels came here from there; None at a cut, or where nobody asked.
         where: `(H, W)`, how strongly to dream, 1 as usual; None for 1 everywhere.
-        cut: whether a shot begins with it.
+        cut: whether it begins a new shot.
     """
 
     index: int
@@ -80,102 +80,82 @@ class Footage:
         self._read, self._cuts, self._motion = read, cuts, motion
         self._length = AHEAD if size is None else min(AHEAD, AHEAD_PIXELS // (size.width * size.height))
         self._next = 0
-        self._ahead: Ahead[Shot] | Here[Shot] | None = None
+        self._frames: Iterator[SourceFrame] | None = None
 
-    def shot(self, index: int) -> Shot | None:
+    def frame(self, index: int) -> SourceFrame | None:
         """Return a frame; None if the source has ended before it. Cheap where it is the one after the last."""
-        if self._ahead is None or index != self._next:
+        if self._frames is None or index != self._next:
             self.close()
-            shots = self._shots(index)
-            self._ahead = Ahead(shots, length=self._length) if self._length else Here(shots)
+            frames = self._frames_from(index)
+            self._frames = prefetched(frames, length=self._length) if self._length else frames
         self._next = index + 1
-        return self._ahead.take()
+        return next(self._frames, None)
 
     def close(self) -> None:
         """Stop reading."""
-        if self._ahead is not None:
-            self._ahead.close()
-            self._ahead = None
+        if self._frames is not None:
+            _close(self._frames)
+            self._frames = None
 
-    def _shots(self, start: int) -> Iterator[Shot]:
+    def _frames_from(self, start: int) -> Iterator[SourceFrame]:
         before: Frame | None = None
         for index, (source, where) in enumerate(self._read(max(0, start - 1)), max(0, start - 1)):
             if index >= start:
-                yield self._shot(index, source, where, before)
+                yield self._source_frame(index, source, where, before)
             before = source
 
-    def _shot(self, index: int, source: Frame, where: Plane | None, before: Frame | None) -> Shot:
+    def _source_frame(self, index: int, source: Frame, where: Plane | None, before: Frame | None) -> SourceFrame:
         cut = before is None or index in self._cuts
         motion = None
         if not cut and self._motion is not None:
             assert before is not None
             motion = self._motion(index, source, before)
         previous = source if before is None or cut else before
-        return Shot(index=index, source=source, previous=previous, motion=motion, where=where, cut=cut)
+        return SourceFrame(index=index, source=source, previous=previous, motion=motion, where=where, cut=cut)
 
 
-class Here(Generic[T]):
-    """Takes items from an iterator as they are wanted."""
+def prefetched(items: Iterator[T], *, length: int) -> Iterator[T]:
+    """Take items from an iterator in a thread of its own, a few ahead of whoever wants them.
 
-    def __init__(self, items: Iterator[T]) -> None:
-        self._items = items
-
-    def take(self) -> T | None:
-        """Return the next item, None at the end."""
-        return next(self._items, None)
-
-    def close(self) -> None:
-        """Stop the iterator, wherever it is."""
-        _close(self._items)
-
-
-class Ahead(Generic[T]):
-    """Takes items from an iterator in a thread of its own, a few ahead of whoever wants them.
+    The thread ends when this is closed; what the iterator raises is raised here.
 
     Args:
         items: used by the thread alone, and closed by it if they can be.
         length: how many items wait at most.
     """
+    waiting: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(length)
+    closed = threading.Event()
 
-    def __init__(self, items: Iterator[T], *, length: int) -> None:
-        self._queue: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(length)
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(items,), name="footage", daemon=True)
-        self._thread.start()
-        self._ended = False
-
-    def take(self) -> T | None:
-        """Return the next item, None at the end; what the iterator raises is raised here."""
-        if self._ended:
-            return None
-        item, error = self._queue.get()
-        self._ended = item is None
-        if error is not None:
-            raise error
-        return item
-
-    def close(self) -> None:
-        """Stop the thread, wherever it is."""
-        self._closed.set()
-        self._ended = True
-        self._thread.join()
-
-    def _work(self, items: Iterator[T]) -> None:
-        try:
-            for item in items:
-                if not self._offer((item, None)):
-                    break
-            _close(items)
-            self._offer((None, None))
-        except BaseException as error:
-            self._offer((None, error))
-
-    def _offer(self, entry: tuple[T | None, BaseException | None]) -> bool:
-        while not self._closed.is_set():
+    def offer(item: T | None, error: BaseException | None = None) -> bool:
+        while not closed.is_set():
             with contextlib.suppress(queue.Full):
-                self._queue.put(entry, timeout=_POLL)
+                waiting.put((item, error), timeout=_POLL)
                 return True
         return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not offer(item):
+                    break
+            _close(items)
+            offer(None)
+        except BaseException as error:
+            offer(None, error)
+
+    thread = threading.Thread(target=work, name="footage", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
+    finally:
+        closed.set()
+        thread.join()
 
 
 def _close(items: object) -> None:
