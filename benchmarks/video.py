@@ -227,7 +227,7 @@ def _scene(film: VideoFilm, count: int, *, ready: bool) -> tuple[Scene, Dreamer]
 
 def sound(options: argparse.Namespace) -> Iterator[Figure]:
     """Send clips with sound through the real command, and compare when it is heard."""
-    from renderer.measure.lipsync import times_of
+    from renderer.measure.against_source import packet_times
     from renderer.measure.metrics import measure_film
 
     cases: dict[str, dict[str, Any]] = {"variable rate": {"variable": True}, "24000/1001": {}}
@@ -239,14 +239,13 @@ def sound(options: argparse.Namespace) -> Iterator[Figure]:
             with Command("video", str(clip), "-o", str(out), "--overwrite", "-q", *_NOTHING) as command:
                 command.finish()
             report = measure_film(out, source=clip, names=["lip_sync"])
-            found, frame = report.metrics["lip_sync"], 1 / float(report.subject.rate)
+            found, frame = report.metrics["lip_sync"], 1 / float(report.film.rate)
             late = max(abs(found["start"]), abs(found["end"] if found["end"] is not None else 9.0))
             text = f"{1000 * found['start']:+.1f} and {1000 * (found['end'] or 0):+.1f} ms"
             yield Figure(f"sound, {name}: offset at start and end", f"under {1000 * frame:.0f} ms", text, late < frame)
-            made, given = times_of(out), times_of(clip)
-            same = (
-                made is not None and given is not None and [p.crc for p in made.sound] == [p.crc for p in given.sound]
-            )
+            made, given = packet_times(out), packet_times(clip)
+            checksums = [times and [checksum for _, checksum in times.sound] for times in (made, given)]
+            same = made is not None and checksums[0] == checksums[1]
             yield Figure(f"sound, {name}: the track, bit for bit", "the same", "the same" if same else "another", same)
 
 

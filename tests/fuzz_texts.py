@@ -22,7 +22,7 @@ from renderer.batch.batch_plan import Records, open_jobs, plan_batch
 from renderer.films.film import Film
 from renderer.films.make import check
 from renderer.inspect.preset_files import check_preset, new_preset
-from renderer.measure.curves import curves
+from renderer.measure.plot import curves
 from renderer.media.ffmpeg.clips import Clip, open_clip
 from renderer.media.ffmpeg.cuts import read_cuts
 from renderer.settings import defaults

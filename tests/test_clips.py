@@ -127,8 +127,8 @@ def test_a_film_that_was_cut_off_is_called_damaged(tmp_path: Path) -> None:
     whole.write_bytes(data)
     # ffmpeg repairs what it can: what matters is that nothing hangs, and what is missing is said.
     report = measure_film(whole)
-    assert report.subject.frames <= 24
-    assert bool(report.notes) == (report.subject.frames < probe(whole).frames)
+    assert report.film.frames <= 24
+    assert bool(report.notes) == (report.film.frames < probe(whole).frames)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from renderer.cli.main import app
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.films.film import Film
-from renderer.measure.curves import MOST_POINTS, curves, draw_curves
+from renderer.measure.plot import MOST_POINTS, curves, draw_curves
 from renderer.settings.schema import build
 
 

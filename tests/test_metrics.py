@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import weakref
 from collections.abc import Iterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from dreamers import moving_camera
 
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Pixels, Size
-from renderer.measure.measuring import Look, Subject
-from renderer.measure.metrics import METRICS, Clipped, HueChange, Tone, measure_film
-from renderer.measure.similarity import SelfSimilarity, ssim, unzoom
+from renderer.measure.measured import MeasuredFilm, MeasuredFrame, measure
+from renderer.measure.metrics import METRICS, measure_film
+from renderer.measure.similarity import ssim, unzoom
 from renderer.media.ffmpeg.encode import encode
 from renderer.media.ffmpeg.pipes import file_url
 from renderer.media.ffmpeg.pipes import run as ffmpeg
@@ -28,8 +29,12 @@ SIZE = Size(64, 48)
 RATE = Fraction(4)
 
 
-def subject(frames: int, **more: object) -> Subject:
-    return Subject(**{"size": SIZE, "rate": RATE, "frames": frames, **more})  # type: ignore[arg-type]
+def measured(name: str, film: list[Pixels], source: list[Pixels] | None = None, **more: object) -> dict:
+    """What a metric finds of a film of these frames."""
+    about = MeasuredFilm(**{"size": SIZE, "rate": RATE, "frames": len(film), **more})  # type: ignore[arg-type]
+    behind = [None] * len(film) if source is None else source
+    frames = [MeasuredFrame(k, pixels, source=behind[k]) for k, pixels in enumerate(film)]
+    return measure({name: METRICS[name].measure}, about, frames)[name]
 
 
 def grain(seed: int, size: Size = SIZE, scale: int = 4) -> np.ndarray:
@@ -40,12 +45,6 @@ def grain(seed: int, size: Size = SIZE, scale: int = 4) -> np.ndarray:
 
 def grey(plane: np.ndarray) -> Pixels:
     return np.repeat(np.round(plane * 255).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def run(metric: object, frames: Iterator[Pixels] | list[Pixels]) -> dict:
-    for index, pixels in enumerate(frames):
-        metric.add(Look(index, pixels))  # type: ignore[attr-defined]
-    return metric.result()  # type: ignore[attr-defined]
 
 
 # --- structural similarity -------------------------------------------------------------------------------------------
@@ -134,37 +133,43 @@ def test_a_film_that_only_zooms_is_similar_and_one_that_changes_is_not() -> None
     camera = moving_camera(zoom=1.15)
     world = grain(6, Size(512, 384), scale=48)
     frames = 24
-    still = run(
-        SelfSimilarity(subject(frames, camera=camera)),
-        [grey(zoom_into(world, camera, index / 4)) for index in range(frames)],
-    )
-    changing = run(SelfSimilarity(subject(frames, camera=camera)), [grey(grain(index)) for index in range(frames)])
+    shown = [grey(zoom_into(world, camera, index / 4)) for index in range(frames)]
+    still = measured("self_similarity", shown, camera=camera)
+    changing = measured("self_similarity", [grey(grain(index)) for index in range(frames)], camera=camera)
     assert still["gap_seconds"] == 3.0 and still["unzoomed"] and len(still["pairs"]) == 6
     assert still["median"] > 0.9 > 0.3 > changing["largest"]
 
 
 def test_frames_that_share_too_little_are_not_compared() -> None:
-    found = run(
-        SelfSimilarity(subject(16, camera=moving_camera(zoom=20.0))), [grey(grain(index)) for index in range(16)]
-    )
+    frames = [grey(grain(index)) for index in range(16)]
+    found = measured("self_similarity", frames, camera=moving_camera(zoom=20.0))
     assert found["median"] is None and found["pairs"]
-    assert "share too little" in SelfSimilarity.lines(found)[0]
+    assert "share too little" in METRICS["self_similarity"].text(found)[0]
 
 
 def test_only_a_few_frames_are_kept() -> None:
-    metric = SelfSimilarity(subject(400))
-    held = 0
-    for index in range(200):
-        metric.add(Look(index, grey(grain(index % 3))))
-        held = max(held, len(metric._held))
-    assert held <= 9
+    alive: list[weakref.ref] = []
+    most = 0
+
+    def frames() -> Iterator[MeasuredFrame]:
+        nonlocal most
+        for index in range(200):
+            frame = MeasuredFrame(index, grey(grain(index % 3)), source=grey(grain(index % 3)))
+            alive.append(weakref.ref(frame))
+            yield frame
+            del frame
+            most = max(most, sum(ref() is not None for ref in alive))
+
+    about = MeasuredFilm(size=SIZE, rate=RATE, frames=400, path=Path(__file__), source=Path(__file__))
+    measure({name: metric.measure for name, metric in METRICS.items()}, about, frames())
+    assert 1 < most <= 12
 
 
 # --- tone, clipping, hue ---------------------------------------------------------------------------------------------
 
 
 def test_a_constant_film_has_no_contrast_no_sharpness_and_no_drift() -> None:
-    found = run(Tone(subject(40)), [np.full((48, 64, 3), (128, 64, 64), np.uint8)] * 40)
+    found = measured("tone", [np.full((48, 64, 3), (128, 64, 64), np.uint8)] * 40)
     assert found["median"]["contrast"] == found["median"]["sharpness"] == pytest.approx(0, abs=1e-12)
     assert found["median"]["saturation"] == pytest.approx(0.5)
     assert found["median"]["luma"] == pytest.approx((0.2126 * 128 + 0.7874 * 64) / 255, abs=1e-5)
@@ -174,7 +179,7 @@ def test_a_constant_film_has_no_contrast_no_sharpness_and_no_drift() -> None:
 def test_sharpness_and_contrast_are_those_of_the_definition() -> None:
     stripes = np.zeros((48, 64), np.float32)
     stripes[:, ::2] = 1
-    found = run(Tone(subject(1)), [grey(stripes)])["median"]
+    found = measured("tone", [grey(stripes)])["median"]
     assert found["contrast"] == pytest.approx(0.5, abs=1e-4)
     assert found["sharpness"] == pytest.approx(4.0, abs=1e-3)  # the Laplacian is +2 and -2 in turn
 
@@ -182,8 +187,8 @@ def test_sharpness_and_contrast_are_those_of_the_definition() -> None:
 def test_drifting_brightness_is_found_and_what_happens_while_settling_is_not_held_against_a_film() -> None:
     plane = grain(1) * 0.5
     frames = 40  # ten seconds, two of them for settling
-    drifting = run(Tone(subject(frames)), [grey(plane * (1 + index / frames)) for index in range(frames)])
-    settling = run(Tone(subject(frames)), [grey(plane * (2 if index < 8 else 1)) for index in range(frames)])
+    drifting = measured("tone", [grey(plane * (1 + index / frames)) for index in range(frames)])
+    settling = measured("tone", [grey(plane * (2 if index < 8 else 1)) for index in range(frames)])
     assert drifting["settling_seconds"] == 2.0
     assert len(drifting["per_second"]["luma"]) == 10
     assert 0.25 < drifting["deviation"]["luma"] < 0.4
@@ -191,7 +196,7 @@ def test_drifting_brightness_is_found_and_what_happens_while_settling_is_not_hel
 
 
 def test_a_short_last_piece_belongs_to_the_second_before() -> None:
-    found = run(Tone(subject(9)), [grey(grain(1))] * 9)
+    found = measured("tone", [grey(grain(1))] * 9)
     assert len(found["per_second"]["luma"]) == 2
 
 
@@ -201,7 +206,7 @@ def test_the_share_of_clipped_pixels_is_exact() -> None:
     pixels[1, :4, 2] = 0
     pixels[1, 0, 0] = 255  # the same pixel twice is one pixel
     clean = np.full((48, 64, 3), (1, 254, 100), np.uint8)
-    found = run(Clipped(subject(2)), [pixels, clean])
+    found = measured("clipped", [pixels, clean])
     assert found["largest"] == pytest.approx(5 / (48 * 64))
     assert found["mean"] == pytest.approx(2.5 / (48 * 64))
 
@@ -211,23 +216,19 @@ def test_turning_hues_are_told_from_constant_ones() -> None:
         hsv = np.full((48, 64, 3), (degrees / 2, 200, 200), np.uint8)
         return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
-    constant = run(HueChange(subject(40)), [hue(90)] * 40)
-    turning = run(HueChange(subject(40)), [hue(9 * index) for index in range(40)])
+    constant = measured("hue_change", [hue(90)] * 40)
+    turning = measured("hue_change", [hue(9 * index) for index in range(40)])
     assert constant["mean"] == 0.0
     assert turning["smallest"] > 0.9
 
 
-@pytest.mark.parametrize("name", METRICS)
-@pytest.mark.parametrize("frames", [1, 2, 5])
-def test_every_metric_takes_the_shortest_films_and_gives_json_and_lines(name: str, frames: int) -> None:
-    # Every file there is, none of them a film: what reads files must bear that as well.
-    metric = METRICS[name](replace(subject(frames), path=Path(__file__), source=Path(__file__)))
-    for index in range(frames):
-        pixels = grey(grain(index))
-        metric.add(Look(index, pixels, source=pixels))
-    result = json.loads(json.dumps(metric.result(), allow_nan=False))
-    lines = METRICS[name].lines(result)
-    assert lines and all(isinstance(line, str) for line in lines)
+def test_every_metric_takes_the_shortest_films_and_gives_json_and_lines() -> None:
+    for name, frames in itertools.product(METRICS, (1, 2, 5)):
+        pixels = [grey(grain(index)) for index in range(frames)]
+        # Every file there is, none of them a film: what reads files must bear that as well.
+        found = measured(name, pixels, pixels, path=Path(__file__), source=Path(__file__))
+        lines = METRICS[name].text(json.loads(json.dumps(found, allow_nan=False)))
+        assert lines and all(isinstance(line, str) for line in lines), (name, frames)
 
 
 # --- whole films -----------------------------------------------------------------------------------------------------
@@ -299,36 +300,31 @@ def moving(count: int, *, flicker: float = 0.0, seed: int = 0) -> list[Pixels]:
     return shown
 
 
-def against(name: str, film: list[Pixels], source: list[Pixels], **more: object) -> dict:
-    metric = METRICS[name](replace(subject(len(film)), **more))
-    for index, (pixels, behind) in enumerate(zip(film, source, strict=True)):
-        metric.add(Look(index, pixels, source=behind))
-    return metric.result()
-
-
 def test_a_film_that_moves_with_its_source_is_as_steady_and_one_that_flickers_is_not() -> None:
     source = moving(12)
-    same = against("steadiness", source, source)
+    same = measured("steadiness", source, source)
     assert same["gap_1"]["ratio"] == pytest.approx(1.0)
     assert same["gap_1"]["source"] < 2e-4
     assert len(same["pairs"]) == 11
-    flickering = against("steadiness", moving(12, flicker=0.1), source)
+    flickering = measured("steadiness", moving(12, flicker=0.1), source)
     assert flickering["gap_1"]["ratio"] > 20
-    painted = against("steadiness", moving(12, seed=4)[::-1], source)
+    painted = measured("steadiness", moving(12, seed=4)[::-1], source)
     assert painted["gap_1"]["film"] > 20 * same["gap_1"]["film"]
 
 
 def test_pairs_across_a_cut_do_not_count() -> None:
     source = moving(6) + moving(6, seed=9)
-    with_cut = against("steadiness", source, source, cuts=frozenset({6}))
+    with_cut = measured("steadiness", source, source, cuts=frozenset({6}))
     assert len(with_cut["pairs"]) == 10
     assert with_cut["gap_1"]["source"] < 2e-4
-    assert against("flicker", source, source, cuts=frozenset({6}))["film"] < against("flicker", source, source)["film"]
+    assert (
+        measured("flicker", source, source, cuts=frozenset({6}))["film"] < measured("flicker", source, source)["film"]
+    )
 
 
 def test_flicker_is_told_in_parts_of_the_range() -> None:
     flat = [np.full((48, 64, 3), 100 + 10 * (index % 2), np.uint8) for index in range(8)]
-    found = against("flicker", flat, [flat[0]] * 8)
+    found = measured("flicker", flat, [flat[0]] * 8)
     assert found["film"] == pytest.approx(10 / 255, abs=1e-4)
     assert found["source"] == 0.0
 

@@ -31,7 +31,7 @@ from renderer.files import file_sha256
 from renderer.films.recipe import parse_recipe, write_recipe
 from renderer.films.render_setup import camera_of
 from renderer.frame import Size
-from renderer.measure.figures import measure_briefly
+from renderer.measure.metrics import measure_briefly
 from renderer.media.ffmpeg.encode import encode
 from renderer.media.images import write_image
 from renderer.media.recipe import read_recipe

@@ -19,7 +19,7 @@ from renderer.errors import BadInput, UsageError
 from renderer.files import is_own_folder, read_own
 from renderer.films.recipe import Recipe, parse_recipe
 from renderer.frame import Pixels, Size, to_8bit
-from renderer.measure.figures import Figures, measure_briefly
+from renderer.measure.metrics import Figures, measure_briefly
 from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.files import replacing, writing
 from renderer.media.frame_sequence import fitted

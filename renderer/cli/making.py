@@ -51,7 +51,7 @@ def make_or_plan(film: Film, planning: Planning, *, terminal: Terminal) -> None:
     if planning.plot is not None:
         if not planning.dry_run:
             raise UsageError("--plot draws what a film would be; give it together with --dry-run.")
-        from renderer.measure.curves import draw_curves
+        from renderer.measure.plot import draw_curves
 
         draw_curves(film, planning.plot)
         terminal.note(f"{planning.plot}: what changes over the film.")

@@ -1,17 +1,25 @@
-"""How much of itself a film repeats: structural similarity of frames some seconds apart, seen from the same place."""
+"""Frames compared with earlier ones, the motion between them taken out: does a film repeat itself, is it restless?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from renderer.frame import Size
-from renderer.measure.measuring import Look, Plane, Subject
+from renderer.frame import Pixels, Size, from_8bit
+from renderer.measure.measured import Line, MeasuredFilm, MeasuredFrame, Measurement, Plane
 from renderer.motion.camera import Camera
+from renderer.motion.flow import consistent, estimator, grey, inside, read_at, steep
+
+Flow = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+PAIRS = 120
+"""Neighbours that `unrest` compares, spread over the film; all where it has fewer."""
 
 WINDOW = 11
 """Side of the window of the structural similarity, pixels."""
@@ -50,7 +58,7 @@ def ssim_map(first: Plane, second: Plane) -> Plane:
     return np.asarray(alike / ((mean_a**2 + mean_b**2 + _C1) * (spread_a + spread_b + _C2)), np.float32)
 
 
-def ssim(first: Plane, second: Plane, *, mask: NDArray[np.bool_] | None = None) -> float | None:
+def ssim(first: Plane, second: Plane, *, mask: Mask | None = None) -> float | None:
     """Compute the mean structural similarity of two planes.
 
     Args:
@@ -71,7 +79,7 @@ def ssim(first: Plane, second: Plane, *, mask: NDArray[np.bool_] | None = None) 
     return float(found[whole].mean()) if whole.sum() >= _FEWEST else None
 
 
-def unzoom(later: Plane, camera: Camera, *, earlier_at: float, later_at: float) -> tuple[Plane, NDArray[np.bool_]]:
+def unzoom(later: Plane, camera: Camera, *, earlier_at: float, later_at: float) -> tuple[Plane, Mask]:
     """Show a later frame as the camera saw the place earlier.
 
     Args:
@@ -117,52 +125,131 @@ def _shrink(later: Plane, way: NDArray[np.float64]) -> tuple[Plane, NDArray[np.f
     return np.asarray(cv2.resize(later, small, interpolation=cv2.INTER_AREA), np.float32), to_smaller
 
 
-class SelfSimilarity:
-    """Structural similarity of frames a gap apart, the later one un-zoomed onto the earlier where the camera is known.
+def self_similarity(film: MeasuredFilm) -> Measurement:
+    """Compare frames a gap apart by structural similarity, the later one un-zoomed onto the earlier if it can be.
 
-    Low means that the film keeps changing; near 1, that it only moves what it once drew. Two pairs are taken a second.
+    It can where the camera is known. Low means that the film keeps changing; near 1, that it only moves what it once
+    drew. Two pairs are taken a second.
     """
-
-    def __init__(self, subject: Subject) -> None:
-        self.subject = subject
-        self._every = max(1, round(subject.rate / _PAIRS_A_SECOND))
-        self._held: dict[int, NDArray[np.float16]] = {}
-        self._found: list[tuple[int, float | None]] = []
-
-    def add(self, look: Look) -> None:
-        earlier = self._held.pop(look.index - self.subject.gap, None)
+    rate = float(film.rate)
+    every = max(1, round(film.rate / _PAIRS_A_SECOND))
+    waiting: dict[int, NDArray[np.float16]] = {}
+    pairs: list[list[float | None]] = []
+    while (frame := (yield)) is not None:
+        earlier = waiting.pop(frame.index - film.gap, None)
         if earlier is not None:
-            self._found.append((look.index, self._compare(earlier.astype(np.float32), look)))
-        if look.index % self._every == 0:
-            self._held[look.index] = look.luma.astype(np.float16)
+            later, mask = frame.luma, None
+            if film.camera is not None:
+                before = (frame.index - film.gap) / rate
+                later, mask = unzoom(later, film.camera, earlier_at=before, later_at=frame.index / rate)
+            pairs.append([float(frame.index / film.rate), ssim(earlier.astype(np.float32), later, mask=mask)])
+        if frame.index % every == 0:
+            waiting[frame.index] = frame.luma.astype(np.float16)
+    values = [value for _, value in pairs if value is not None]
+    return {
+        "gap_seconds": float(film.gap / film.rate),
+        "unzoomed": film.camera is not None,
+        "median": float(np.median(values)) if values else None,
+        "largest": max(values) if values else None,
+        "pairs": pairs,
+    }
 
-    def _compare(self, earlier: Plane, look: Look) -> float | None:
-        if self.subject.camera is None:
-            return ssim(earlier, look.luma)
-        rate = float(self.subject.rate)
-        seen, mask = unzoom(
-            look.luma,
-            self.subject.camera,
-            earlier_at=(look.index - self.subject.gap) / rate,
-            later_at=look.index / rate,
-        )
-        return ssim(earlier, seen, mask=mask)
 
-    def result(self) -> dict[str, Any]:
-        values = [value for _, value in self._found if value is not None]
-        return {
-            "gap_seconds": float(self.subject.gap / self.subject.rate),
-            "unzoomed": self.subject.camera is not None,
-            "median": float(np.median(values)) if values else None,
-            "largest": max(values) if values else None,
-            "pairs": [[float(index / self.subject.rate), value] for index, value in self._found],
-        }
+def self_similarity_text(result: Mapping[str, Any]) -> list[str]:
+    """Write what `self_similarity` found."""
+    how = "the later one un-zoomed" if result["unzoomed"] else "as they are: no camera is known"
+    apart = f"SSIM of frames {result['gap_seconds']:.3g} s apart, {how}"
+    if result["median"] is None:
+        why = "no such pair" if not result["pairs"] else "such pairs share too little"
+        return [f"self-similarity  -  {why} ({apart})"]
+    return [f"self-similarity  {result['median']:.3f} median, {result['largest']:.3f} largest ({apart})"]
 
-    @staticmethod
-    def lines(result: Mapping[str, Any]) -> list[str]:
-        how = "the later one un-zoomed" if result["unzoomed"] else "as they are: no camera is known"
-        apart = f"SSIM of frames {result['gap_seconds']:.3g} s apart, {how}"
-        if result["median"] is None:
-            why = "no such pair" if not result["pairs"] else "such pairs share too little"
-            return [f"self-similarity  -  {why} ({apart})"]
-        return [f"self-similarity  {result['median']:.3f} median, {result['largest']:.3f} largest ({apart})"]
+
+def self_similarity_plot(result: Mapping[str, Any], _rate: float) -> list[Line]:
+    """Draw the pairs that could be compared."""
+    pairs = [pair for pair in result["pairs"] if pair[1] is not None]
+    return [("similarity", [pair[0] for pair in pairs], [pair[1] for pair in pairs])]
+
+
+def warping_error(earlier: Pixels, later: Pixels, flow: Flow, mask: Mask) -> float | None:
+    """Compute the mean square difference of a frame and a later one, brought back by the motion between them.
+
+    Args:
+        earlier: uint8 `(H, W, 3)`.
+        later: the same.
+        flow: `(H, W, 2)` from the earlier to the later one, of the source.
+        mask: `(H, W)`, where it counts.
+
+    Returns:
+        Per pixel and channel, of values in [0, 1]; None if nothing counts.
+
+    Source: Lai et al. 2018, "Learning blind video temporal consistency", equation 6.
+    """
+    counted = int(np.count_nonzero(mask))
+    if not counted:
+        return None
+    difference = read_at(from_8bit(later), flow) - from_8bit(earlier)
+    return float(np.square(difference[mask], dtype=np.float64).sum() / (3 * counted))
+
+
+def flow_finder() -> Callable[[Pixels, Pixels], tuple[Flow, Mask]]:
+    """Return what finds the flow from a frame to a later one, `(H, W, 2)`, and where it can be trusted, `(H, W)`.
+
+    It is found by another setting than films are rendered with by default.
+    """
+    flow_of = estimator("judge")
+
+    def find(earlier: Pixels, later: Pixels) -> tuple[Flow, Mask]:
+        before, after = grey(from_8bit(earlier)), grey(from_8bit(later))
+        there, back = flow_of(before, after), flow_of(after, before)
+        return there, consistent(there, back) & ~steep(there)
+
+    return find
+
+
+def by_camera(film: MeasuredFilm, camera: Camera) -> Callable[[MeasuredFrame], tuple[Flow, Mask]]:
+    """Return what gives the flow to a frame from the one before, `(H, W, 2)`, and where it counts, `(H, W)`."""
+    size, rate = film.size, float(film.rate)
+    columns, rows = np.meshgrid(np.arange(size.width, dtype=np.float64), np.arange(size.height, dtype=np.float64))
+    places = np.stack([columns, rows, np.ones_like(rows)])
+
+    def find(frame: MeasuredFrame) -> tuple[Flow, Mask]:
+        way = camera.matrix(frame.index / rate, (frame.index - 1) / rate, size=size)
+        x, y, w = np.einsum("ij,jhw->ihw", way, places)
+        w = np.where(w > 0, w, np.nan)
+        flow = np.nan_to_num(np.dstack([x / w - columns, y / w - rows]), nan=1e6).astype(np.float32)
+        return flow, inside(flow)
+
+    return find
+
+
+def unrest(film: MeasuredFilm) -> Measurement:
+    """Measure how far a pixel differs from the one that the motion brings there in the next frame.
+
+    Where the camera of a film is known, its motion is taken in place of the optical flow of the source; there is
+    nothing to say of a film of which neither is known. Pairs across cuts do not count.
+
+    It gives the root mean square difference of the film and of its source, levels of 255; None where nothing counts.
+    """
+    every = max(1, math.ceil((film.frames - 1) / PAIRS))
+    from_camera = None if film.camera is None else by_camera(film, film.camera)
+    from_source = flow_finder()
+    before: MeasuredFrame | None = None
+    errors = []
+    while (frame := (yield)) is not None:
+        if before is not None and frame.index % every == 0 and frame.index not in film.cuts:
+            if from_camera is not None:
+                error = warping_error(before.pixels, frame.pixels, *from_camera(frame))
+                if error is not None:
+                    errors.append((error, error))
+            elif before.source is not None and frame.source is not None:
+                flow = from_source(before.source.pixels, frame.source.pixels)
+                error = warping_error(before.pixels, frame.pixels, *flow)
+                of_source = warping_error(before.source.pixels, frame.source.pixels, *flow)
+                if error is not None and of_source is not None:
+                    errors.append((error, of_source))
+        before = frame
+    if not errors:
+        return {"unrest": None, "source_unrest": None}
+    of_film, of_source = (255 * math.sqrt(mean) for mean in np.mean(errors, axis=0))
+    return {"unrest": of_film, "source_unrest": None if from_camera else of_source}

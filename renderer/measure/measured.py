@@ -1,13 +1,13 @@
-"""What a metric of a film is given, and what it must do: see each frame once, in order, and keep little."""
+"""A film that is measured, its frames, and what a metric is: a function that sees each frame once, in order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from renderer.settings.schema import Settings
 
 Plane = NDArray[np.float32]
 
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 """Weights of R, G, B in luma (BT.709), over sRGB-encoded values."""
 
 GAP_SECONDS = 4.0
@@ -30,7 +30,7 @@ SETTLING_SECONDS = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class MeasuredFilm:
     """The film that is measured.
 
     Attributes:
@@ -80,7 +80,7 @@ class Subject:
         return min(int(index / self.rate), last)
 
 
-class Look:
+class MeasuredFrame:
     """One frame, and what several metrics want of it, computed once.
 
     Args:
@@ -90,15 +90,22 @@ class Look:
     """
 
     def __init__(self, index: int, pixels: Pixels, *, source: Pixels | None = None) -> None:
-        self.index, self.pixels, self.source = index, pixels, source
+        self.index, self.pixels = index, pixels
+        self.source = None if source is None else MeasuredFrame(index, source)
 
     @cached_property
     def luma(self) -> Plane:
         """Luma `(H, W)`, 0 to 1."""
-        values = np.float32(1 / 255) * LUMA[None]
+        values = np.float32(1 / 255) * LUMA
         return np.asarray(cv2.transform(self.pixels.astype(np.float32), values), np.float32).reshape(
             self.pixels.shape[:2]
         )
+
+    @cached_property
+    def sharpness(self) -> float:
+        """Variance of the Laplacian (4 neighbours) of luma."""
+        _, deviation = cv2.meanStdDev(cv2.Laplacian(self.luma, cv2.CV_32F))
+        return float(deviation[0, 0] ** 2)
 
     @cached_property
     def high(self) -> NDArray[np.uint8]:
@@ -113,20 +120,63 @@ class Look:
         return np.asarray(cv2.min(cv2.min(red, green), blue), np.uint8)
 
 
-class Metric(Protocol):
-    """Measures a film frame by frame. Made with a `Subject`; keeps numbers and a few frames, never all of them.
+Measurement = Generator[None, MeasuredFrame | None, dict[str, Any]]
+"""A metric at work: it is sent each frame, in order, then None, and returns what it found, as JSON values.
 
-    One that sets `needs_source` is left out where the source of a film is not known.
+It keeps numbers and a few frames, never all of them.
+"""
+
+Line = tuple[str, Sequence[float], Sequence[float]]
+"""Of a plot: what it is, seconds, values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """What can be measured of a film.
+
+    Attributes:
+        measure: begins to measure a film.
+        text: writes a result for people: a few lines of 80 characters.
+        needs_source: whether it is left out where the source of a film is not known.
+        title: of its panel in a plot; "" for none.
+        plot: what is drawn there, of a result and frames a second.
     """
 
-    def __init__(self, subject: Subject) -> None: ...
+    measure: Callable[[MeasuredFilm], Measurement]
+    text: Callable[[Mapping[str, Any]], list[str]]
+    needs_source: bool = False
+    title: str = ""
+    plot: Callable[[Mapping[str, Any], float], list[Line]] = lambda _result, _rate: []
 
-    def add(self, look: Look) -> None:
-        """See the next frame."""
 
-    def result(self) -> dict[str, Any]:
-        """Return what was found, as JSON values."""
+def measure(
+    functions: Mapping[str, Callable[[MeasuredFilm], Measurement]],
+    film: MeasuredFilm,
+    frames: Iterable[MeasuredFrame],
+) -> dict[str, dict[str, Any]]:
+    """Show every frame to several metrics.
 
-    @staticmethod
-    def lines(result: Mapping[str, Any]) -> list[str]:
-        """Write a result for people: a few lines of 80 characters."""
+    Args:
+        functions: by any name, `Metric.measure`.
+        film: that they are of.
+        frames: at least one.
+
+    Returns:
+        What each found, by the same names.
+    """
+    measurements = {name: begin(film) for name, begin in functions.items()}
+    for measurement in measurements.values():
+        next(measurement)
+    for frame in frames:
+        for measurement in measurements.values():
+            measurement.send(frame)
+    return {name: _result(measurement) for name, measurement in measurements.items()}
+
+
+def _result(measurement: Measurement) -> dict[str, Any]:
+    try:
+        measurement.send(None)
+    except StopIteration as end:
+        found: dict[str, Any] = end.value
+        return found
+    raise AssertionError("A metric ends when it is sent None.")
