@@ -45,12 +45,12 @@ def frame_cost(settings: Settings, *, rounds: int = 5, block: int = 6) -> Cost:
     often as a frame calls them, at its octaves' sizes: no jitter, no normalisation, no resizing. Frames come in blocks,
     so that the encoder of the store, a process beside us, has to keep up; before bare steps it is left to finish.
     """
+    from renderer.films.film import ZoomFilm
     from renderer.films.first_frame import first_canvas
-    from renderer.films.render_setup import assemble
     from renderer.media.store.store import Store
 
     start = first_canvas(settings, None)
-    parts = assemble(settings, start)
+    parts = ZoomFilm(settings=settings, out=Path("film.mp4")).parts({})
     bare = bare_steps(parts.dreamer, start, settings)
     times: dict[str, list[float]] = defaultdict(list)
     steps: dict[Size, list[float]] = defaultdict(list)
@@ -175,10 +175,10 @@ KINDS = ("bfloat16", "float32")
 
 
 def _one_step(settings: Settings) -> Callable[[], Any]:
+    from renderer.films.film import ZoomFilm
     from renderer.films.first_frame import first_canvas
-    from renderer.films.render_setup import assemble
 
     canvas = first_canvas(settings, None)
-    ascent = assemble(settings, canvas).dreamer.ascents[-1]
+    ascent = ZoomFilm(settings=settings, out=Path("film.mp4")).parts({}).dreamer.ascents[-1]
     shifts, sizes = np.array([[3, 5]], np.int32), np.array([0.01], np.float32)
     return lambda: ascent.ascend(canvas, shifts=shifts, sizes=sizes)

@@ -48,14 +48,14 @@ class Kept:
 
 def loop(camera: str, options: argparse.Namespace) -> Iterator[Figure]:
     """Make a loop and a frame more, and measure how it comes round."""
-    from renderer.films.film import Film
+    from renderer.films.film import ZoomFilm
     from renderer.render.recurrence import render
     from renderer.settings.presets import resolve
 
     sets = [f"film.size={options.size}", f"film.fps={options.fps}", f"film.seconds={options.seconds}", *options.set]
     presets = [options.preset] if options.preset else []
     settings = resolve(presets=presets, sets=[*sets, *CAMERAS[camera], "film.loop=true"]).settings
-    parts = Film(settings=settings, out=Path("loop.mp4"), picture=options.image).parts({})
+    parts = ZoomFilm(settings=settings, out=Path("loop.mp4"), picture=options.image).parts({})
     loop = parts.scene.loop
     assert loop is not None
     tell(f"{camera}: {loop.frames} frames, the last {loop.seam} led into the first, {loop.run_up} before it")

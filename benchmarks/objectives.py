@@ -18,7 +18,6 @@ import numpy as np
 from benchmarks.tools import INCEPTION_WEIGHTS, Benchmark, Figure, comma_separated, tell, told
 from renderer import runtime
 from renderer.films.first_frame import first_canvas, fit
-from renderer.films.guides import Guides, OnePicture, Reference
 from renderer.films.render_setup import open_dreamer
 from renderer.frame import Frame, Size, from_8bit, to_8bit
 from renderer.media.images import read_image, write_image
@@ -52,9 +51,9 @@ def settings_for(network: str, shared: Path, *sets: str, presets: Sequence[str] 
     return resolve(presets=presets, sets=[f"film.size={SIZE}", *network_sets(network, shared), *sets]).settings
 
 
-def leading(**pictures: Frame) -> Guides:
+def leading(**pictures: Frame) -> dict[str, Callable[[float], Frame]]:
     """Let pictures lead, as if they came from files."""
-    return Guides(**{name: Reference(OnePicture(picture), mix=None, rate=24.0) for name, picture in pictures.items()})
+    return {name: lambda _, picture=picture: picture for name, picture in pictures.items()}  # type: ignore[misc]
 
 
 def dream(dreamer: Dreamer, canvas: Frame) -> Frame:
@@ -78,7 +77,7 @@ def classes(options: argparse.Namespace) -> Iterator[Figure]:
         settings = settings_for(
             "squeezenet", options.shared, "film.size=227x227", f"dream.classes={{{number}=1}}", presets=["apparition"]
         )
-        network, dreamer = open_dreamer(settings, still=True)
+        network, dreamer = open_dreamer(settings, kind="still")
         pictures.append(dream(dreamer, first_canvas(settings, None)))
         scores = network.activations((network.head,))(pictures[-1][None])[network.head].numpy()[0]
         right += (found := int(scores.argmax())) == number
@@ -103,7 +102,7 @@ def guided(options: argparse.Namespace) -> Iterator[Figure]:
         for pair in range(options.pairs):
             source, guide = photos(options.shared, [25 * pair + 7, 977 - 31 * pair])
             settings = settings_for(network, options.shared, f"dream.layers={layer}", presets=["kinship"])
-            opened, dreamer = open_dreamer(settings, still=True, guides=leading(guide=guide))
+            opened, dreamer = open_dreamer(settings, kind="still", pictures=leading(guide=guide))
             dreamed = dream(dreamer, source)
             before, after = (cosine(opened, layer, one, guide) for one in (source, dreamed))
             rises.append((before, after))
@@ -131,7 +130,7 @@ def styled(options: argparse.Namespace) -> Iterator[Figure]:
         for pair in range(options.styles):
             source, style = photos(options.shared, [40 * pair + 3, 971 - 77 * pair])
             settings = settings_for(network, options.shared, f"dream.layers={layers}", presets=["brushwork"])
-            opened, dreamer = open_dreamer(settings, still=True, guides=leading(style=style))
+            opened, dreamer = open_dreamer(settings, kind="still", pictures=leading(style=style))
             dreamed = dream(dreamer, source)
             before, after = (gram_distance(opened, layers.split(","), one, style) for one in (source, dreamed))
             falls.append(before / after)
@@ -193,9 +192,9 @@ def one_step(settings: Settings, kind: str, canvas: Frame, other: Frame) -> Call
 
     name = OBJECTIVES[kind].compares_with
     led = {name: other} if name in ("guide", "style") else {}
-    _, dreamer = open_dreamer(settings, still=True, guides=leading(**led))
+    pictures = leading(**led)
+    _, dreamer = open_dreamer(settings, kind="still", pictures=pictures)
     ascent = dreamer.ascents[-1]
-    pictures = dict.fromkeys(led, lambda _: other)
     inputs = InputsBuilder(ascent.objective, ascent.evaluator, pictures=pictures)(canvas)
     shifts, sizes = np.array([[3, 5]], np.int32), np.array([0.01], np.float32)
     return lambda: ascent.ascend(canvas, shifts=shifts, sizes=sizes, inputs=inputs)

@@ -7,6 +7,7 @@ import statistics
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,11 +55,10 @@ class Watch:
 
 def activations(settings: Settings, *, every: Fraction) -> dict[Fraction, float]:
     """Render a film from noise and return its activation at equal times."""
-    from renderer.films.first_frame import first_canvas
-    from renderer.films.render_setup import assemble
+    from renderer.films.film import ZoomFilm
     from renderer.render.recurrence import render
 
-    parts = assemble(settings, first_canvas(settings, None), from_noise=True)
+    parts = ZoomFilm(settings=settings, out=Path("film.mp4")).parts({})
     watch = Watch(parts.dreamer, settings.rate, every=every)
     render(
         parts.scene,

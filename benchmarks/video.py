@@ -296,13 +296,13 @@ def _long_clip(clip: Path, out: Path, *, frames: int) -> Path:
 
 
 def _settings(network: str, options: argparse.Namespace, size: Size, **more: Any) -> Settings:
-    from renderer.settings import defaults
+    from renderer.settings.kinds import KINDS
     from renderer.settings.schema import build
 
     flags = list(network_flags(network, options.shared))
     keys = {"--network": "network.name", "--weights": "network.weights", "--layers": "dream.layers"}
     given = {keys[flag]: value for flag, value in zip(flags[::2], flags[1::2], strict=True)}
-    return build({**defaults.VIDEO, "film.size": str(size), "film.fps": 24, **given, **more})
+    return build({**KINDS["video"].defaults, "film.size": str(size), "film.fps": 24, **given, **more})
 
 
 def _rendered(settings: Settings, frames: list[Frame], motions: list[Motion] | None = None) -> list[Frame]:

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 
 from renderer.events import FrameDone, JobStarted, Note, RenderingStarted, Stage
-from renderer.films.film import Film
-from renderer.films.video import video_film
+from renderer.films.film import Film, ZoomFilm
+from renderer.films.new_film import new_film
 from renderer.media.ffmpeg.pipes import file_url, run
-from renderer.settings import defaults
+from renderer.settings.kinds import KINDS
 from renderer.settings.presets import resolve
 
 RATE = 12
@@ -49,7 +49,7 @@ def make_clip(path: Path) -> Path:
 
 def zoom(network: Path, out: Path, *sets: str, frames: int = 4, **options) -> Film:
     chosen = [*SETS, f"network.weights={network}", f"film.frames={frames}", "film.size=64x48", *sets]
-    return Film(settings=resolve(sets=chosen).settings, out=out, **options)
+    return ZoomFilm(settings=resolve(sets=chosen).settings, out=out, **options)
 
 
 def led(network: Path, clip: Path, out: Path, *sets: str, frames: int = 4, **options) -> Film:
@@ -61,9 +61,8 @@ def led(network: Path, clip: Path, out: Path, *sets: str, frames: int = 4, **opt
 def video(network: Path, clip: Path, out: Path, *sets: str, **options) -> Film:
     """A film over a clip whose tone is held, so that it depends on the film's first frame throughout."""
     chosen = [*SETS, f"network.weights={network}", "governor.amount=1", "film.size=64x48", *sets]
-    return video_film(
-        resolve(sets=chosen, defaults=defaults.VIDEO), clip, out, cuts=clip.with_suffix(".txt"), **options
-    )
+    resolved = resolve(sets=chosen, defaults=KINDS["video"].defaults)
+    return new_film("video", resolved, out, {"clip": clip, "cuts": clip.with_suffix(".txt")}, **options)
 
 
 def make_references(folder: str) -> None:

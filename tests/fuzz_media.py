@@ -201,8 +201,7 @@ def _guide(path: Path) -> None:
     settings = resolve(sets=[*SMALL, "dream.objective=guide", f"guide.picture={path}"]).settings
     check_guides(settings)
     with contextlib.closing(open_guides(settings)) as guides:
-        assert guides.guide is not None
-        guides.guide(0.25)
+        guides.pictures["guide"](0.25)
 
 
 def _folder(path: Path, folder: Path) -> None:

@@ -31,7 +31,7 @@ from renderer.batch.status import read_state
 from renderer.events import ignore
 from renderer.files import file_sha256
 from renderer.films import work
-from renderer.films.film import Film
+from renderer.films.film import ZoomFilm
 from renderer.films.make import check
 from renderer.films.recipe import parse_recipe, write_recipe
 from renderer.films.replay import Encoding, encode_again, film_from_recipe
@@ -40,7 +40,7 @@ from renderer.inspect.preset_files import look_of
 from renderer.measure.metrics import measure_film
 from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.store.store import Store
-from renderer.settings import defaults
+from renderer.settings import kinds
 from renderer.settings.presets import resolve
 
 KEY = "0123456789abcdef" * 4
@@ -55,7 +55,7 @@ def recipe_of(kind: str, *looks: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lay_out(folder)
-        settings = resolve(presets=looks, sets=SMALL, defaults=defaults.of_command(kind)).settings
+        settings = resolve(presets=looks, sets=SMALL, defaults=kinds.KINDS[kind].defaults).settings
         picture_hash = file_sha256(folder / "flower.jpg")
         inputs = {"picture": (Path("flower.jpg"), picture_hash)}
         if kind == "video":
@@ -187,11 +187,10 @@ def _recipe(case: Case, folder: Path) -> Sequence[Reading]:
 
     def replayed() -> None:
         film, recipe = film_from_recipe(path, folder / "again.mp4", encoding=Encoding())
-        if isinstance(film, Film):
-            facts = film.facts({"facts": recipe.facts} if recipe.facts else {}, ignore)
-            film.beginnings(facts)
-            check(film)
-            _ = film.key
+        facts = film.facts({"facts": recipe.facts} if recipe.facts else {}, ignore)
+        film.beginnings(facts)
+        check(film)
+        _ = film.key
 
     def look() -> None:
         resolve(presets=[look_of(path)])
@@ -332,7 +331,7 @@ def _journal(case: Case, folder: Path) -> Sequence[Reading]:
             pass
 
     def gone_on() -> None:
-        film = Film(settings=parse_recipe(recipes()[0], source=place).settings, out=folder / "film.mp4")
+        film = ZoomFilm(settings=parse_recipe(recipes()[0], source=place).settings, out=folder / "film.mp4")
         work.check_unfinished(film, KEY[::-1])
         work.known(film, KEY[::-1])
         batch_journal.held(place)

@@ -19,13 +19,13 @@ from PIL import Image
 
 from renderer.batch import batch_journal as batch_journal
 from renderer.batch.batch_plan import Records, open_jobs, plan_batch
-from renderer.films.film import Film
+from renderer.films.film import ZoomFilm
 from renderer.films.make import check
 from renderer.inspect.preset_files import check_preset, new_preset
 from renderer.measure.plot import curves
 from renderer.media.ffmpeg.clips import Clip, open_clip
 from renderer.media.ffmpeg.cuts import read_cuts
-from renderer.settings import defaults
+from renderer.settings import kinds
 from renderer.settings.document import read_toml
 from renderer.settings.presets import builtin_folder, resolve
 from renderer.settings.schema import fields
@@ -125,17 +125,17 @@ def _preset(case: Case, folder: Path) -> Sequence[Reading]:
     command = rng.choice(("zoom", "video", "still"))
 
     def resolved() -> None:
-        found = resolve(presets=[str(path)], defaults=defaults.of_command(command), command=command)
+        found = resolve(presets=[str(path)], defaults=kinds.KINDS[command].defaults, command=command)
         new_preset("again", found, about=rng.choice(TEXTS), folder=folder / "own")
         problems = check_preset(str(folder / "own" / "again.toml")).problems
         if problems:
             raise Wrong(f"a preset that was written is not accepted: {problems[0]}")
 
     def planned() -> None:
-        found = resolve(presets=[str(path)], defaults=defaults.of_command(command), command=command)
+        found = resolve(presets=[str(path)], defaults=kinds.KINDS[command].defaults, command=command)
         for _ in curves(found.settings):
             pass
-        check(Film(settings=found.settings, out=folder / "film.mp4"))
+        check(ZoomFilm(settings=found.settings, out=folder / "film.mp4"))
 
     more: Reading = ("plan", planned) if rng.random() < 0.7 else ("presets new", resolved)
     return [("presets check", lambda: check_preset(str(path))), more]

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from renderer.dreaming.objectives.objective_terms import kinds_that_compare_with
-from renderer.films.film import Film
+from renderer.films.film import ZoomFilm
 from renderer.films.video import VideoFilm
 from renderer.frame import Frame, Size
 from renderer.media.images import write_image
 from renderer.media.noise import noise
 from renderer.render.recurrence import render
-from renderer.settings.defaults import of_command
+from renderer.settings.kinds import KINDS
 from renderer.settings.presets import builtin_folder, load_preset, resolve
 
 NUMBERS = Path(__file__).with_name("looks.json")
@@ -92,13 +92,15 @@ def render_look(path: Path, *, precision: str = "float32") -> Frame:
         leader = draw_clip(Path(folder, "clip")) / "000.png"
         objective = preset.values.get("dream.objective")
         given = {"style": "guide.style", "guide": "guide.picture"}
-        small += [f"{key}={leader}" for name, key in given.items() if objective in kinds_that_compare_with(name)]
-        settings = resolve(presets=[preset], sets=small, defaults=of_command(command)).settings
+        small += [
+            f"{given[name]}={leader}" for name in ("guide", "style") if objective in kinds_that_compare_with(name)
+        ]
+        settings = resolve(presets=[preset], sets=small, defaults=KINDS[command].defaults).settings
         out = Path(folder, "look.mp4")
         if command == "video":
             parts = VideoFilm(settings=settings, out=out, clip=leader.parent).parts({"cuts": []})
         else:
-            parts = Film(settings=settings, out=out).parts({})
+            parts = ZoomFilm(settings=settings, out=out).parts({})
         kept = Kept()
         render(
             parts.scene,

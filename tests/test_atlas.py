@@ -8,7 +8,7 @@ from renderer.dreaming.networks.network import Network
 from renderer.dreaming.networks.registry import NetworkSpec
 from renderer.errors import UsageError
 from renderer.inspect import atlas as module
-from renderer.inspect.atlas import AtlasProgress, atlas, shown, soft_noise, spaced, strongest
+from renderer.inspect.atlas import atlas, shown, soft_noise, spaced, strongest
 from renderer.media.sheets import Section
 
 
@@ -40,15 +40,16 @@ def captions(monkeypatch) -> list[tuple[str, list[str]]]:
 
 
 def test_each_layer_is_drawn_whole_and_by_its_channels(network, captions):
-    reports: list[AtlasProgress] = []
-    sheet = atlas(network, channels_per_layer=3, size=32, steps=2, report=reports.append)
+    reports: list[tuple[int, int]] = []
+    report = lambda done, total: reports.append((done, total))  # noqa: E731
+    sheet = atlas(network, channels_per_layer=3, size=32, steps=2, report=report)
     assert sheet.dtype == np.uint8
     assert [heading for heading, _ in captions] == ["low", "high"]
     for layer, names in captions:
         assert names[0] == layer
         assert len(set(names)) == 4
         assert all(name.startswith(f"{layer}:") for name in names[1:])
-    assert [(r.done, r.total) for r in reports] == [(i, 8) for i in range(1, 9)]
+    assert reports == [(i, 8) for i in range(1, 9)]
 
 
 def test_channels_of_ones_own_choice_are_drawn(network, captions):

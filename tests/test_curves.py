@@ -9,13 +9,15 @@ from typer.testing import CliRunner
 
 from renderer.cli.main import app
 from renderer.errors import EnvironmentProblem, UsageError
-from renderer.films.film import Film
+from renderer.films.film import ZoomFilm
 from renderer.measure.plot import MOST_POINTS, curves, draw_curves
 from renderer.settings.schema import build
 
 
 def film(out, **values):
-    return Film(settings=build({"film.seconds": 2, **{k.replace("__", "."): v for k, v in values.items()}}), out=out)
+    return ZoomFilm(
+        settings=build({"film.seconds": 2, **{k.replace("__", "."): v for k, v in values.items()}}), out=out
+    )
 
 
 def test_every_setting_that_changes_has_a_curve_of_its_own_and_no_other_has():

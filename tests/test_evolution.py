@@ -7,7 +7,7 @@ import pytest
 
 from renderer.errors import UsageError
 from renderer.events import ignore
-from renderer.films.still import Recorder, Shot, Still, draw_evolution, dream_here
+from renderer.films.still import Snapshot, StepRecorder, StillFilm, draw_evolution, dream_here
 from renderer.frame import Size
 from renderer.media.sheets import BRIGHT_LINE, FAINT_LINE, chart
 from renderer.settings.presets import resolve
@@ -16,7 +16,7 @@ from renderer.settings.presets import resolve
 def dream(tmp_path, monkeypatch, network, *sets, evolution=True):
     monkeypatch.setattr("renderer.dreaming.networks.network.shared_network", lambda *_, **__: network)
     sets = ["film.size=48x32", "dream.octaves=2", "dream.octave_ratio=1.4", "dream.layers=deep", *sets]
-    still = Still(
+    still = StillFilm(
         settings=resolve(sets=sets).settings,
         out=tmp_path / "a.png",
         evolution=tmp_path / "b.png" if evolution else None,
@@ -31,36 +31,36 @@ def test_watching_changes_no_pixel_and_shows_every_octave(tmp_path, monkeypatch,
     unseen = dream(tmp_path, monkeypatch, tiny_network, *sets, evolution=False)
     np.testing.assert_array_equal(seen.picture, unseen.picture)
     assert [len(run) for run in seen.values] == [8, 8]
-    assert [(shot.octave, shot.step) for shot in seen.shots] == [(o, s) for o in (0, 1) for s in (2, 4, 5, 6, 7, 8)]
-    assert [shot.value for shot in seen.shots[:6]] == [seen.values[0][step - 1] for step in (2, 4, 5, 6, 7, 8)]
-    np.testing.assert_array_equal(seen.shots[-1].picture, seen.picture)
-    assert unseen.shots == ()
-    assert draw_evolution(seen.shots, seen.values, title="deep").shape[2] == 3
+    assert [(shot.octave, shot.step) for shot in seen.snapshots] == [(o, s) for o in (0, 1) for s in (2, 4, 5, 6, 7, 8)]
+    assert [shot.value for shot in seen.snapshots[:6]] == [seen.values[0][step - 1] for step in (2, 4, 5, 6, 7, 8)]
+    np.testing.assert_array_equal(seen.snapshots[-1].picture, seen.picture)
+    assert unseen.snapshots == ()
+    assert draw_evolution(seen.snapshots, seen.values, title="deep").shape[2] == 3
 
 
 def test_a_dream_without_steps_has_nothing_to_show(tmp_path, monkeypatch, tiny_network):
     still = dream(tmp_path, monkeypatch, tiny_network, "dream.first_steps=0")
     with pytest.raises(UsageError, match="--steps"):
-        draw_evolution(still.shots, still.values, title="deep")
+        draw_evolution(still.snapshots, still.values, title="deep")
 
 
 def test_fewer_steps_than_pictures_in_a_row_are_all_shown():
-    recorder = Recorder(columns=6)
+    recorder = StepRecorder(columns=6)
     from renderer.dreaming.ascent.dreamer import StepReport
 
     for step in (1, 2, 3):
         recorder(StepReport(octave=1, step=step, steps=3, picture=np.zeros((4, 4, 3), np.float32), value=step))
-    assert [shot.step for shot in recorder.shots] == [1, 2, 3]
+    assert [shot.step for shot in recorder.snapshots] == [1, 2, 3]
     assert recorder.values == [[], [1, 2, 3]]
 
 
 def test_the_sheet_has_a_line_for_every_octave():
-    shots = [
-        Shot(octave=o, step=s, value=float(s), picture=np.full((90, 120, 3), 0.2, np.float32))
+    snapshots = [
+        Snapshot(octave=o, step=s, value=float(s), picture=np.full((90, 120, 3), 0.2, np.float32))
         for o in (0, 1)
         for s in (1, 2)
     ]
-    sheet = draw_evolution(shots, [[1.0, 2.0], [2.0, 1.0]], title="x")
+    sheet = draw_evolution(snapshots, [[1.0, 2.0], [2.0, 1.0]], title="x")
     bright = (np.abs(sheet.astype(int) - BRIGHT_LINE) < 30).all(-1)
     rows = np.flatnonzero(bright.any(1))
     assert (np.diff(rows) > 30).sum() == 1

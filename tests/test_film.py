@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
+import re
 import time
 from collections import Counter
 
 import pytest
-from films import Listening
+from films import Listening, make_clip
+from typer.testing import CliRunner
 
 from renderer import runtime
+from renderer.cli.main import app
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
-from renderer.films.film import Film
+from renderer.films.film import ZoomFilm
 from renderer.films.make import make_film
+from renderer.films.new_film import new_film
 from renderer.films.recipe import parse_recipe
 from renderer.films.replay import Encoding, encode_again, film_from_recipe
 from renderer.frame import Size
@@ -27,7 +32,7 @@ FRAMES = 4
 
 def film(out, *sets, **options):
     values = [f"film.frames={FRAMES}", "film.size=64x48", "dream.octaves=2", "dream.first_steps=2", "dream.steps=1"]
-    return Film(settings=resolve(sets=[*values, *sets]).settings, out=out, **options)
+    return ZoomFilm(settings=resolve(sets=[*values, *sets]).settings, out=out, **options)
 
 
 def make(made, *, stop_after=10**9):
@@ -155,6 +160,40 @@ def test_replay_gives_the_same_bytes(tmp_path, whole):
     assert sha256(again.out) == sha256(whole)
 
 
+def printed(*args):
+    """What a command prints for people, without times and names of films; and its last line as JSON, without them."""
+    texts, found = [], {}
+    for more in ([], ["--json", "--overwrite"]):
+        done = CliRunner().invoke(app, [*map(str, args), *more])
+        assert done.exit_code == 0, done.output
+        texts.append(re.sub(r"\S+/[\w-]+\.(mp4|png)|made in [^\n]*", "", done.stdout))
+        found = json.loads(done.stdout.splitlines()[-1]) if more else {}
+    return texts[0], {name: value for name, value in found.items() if name not in ("path", "took")}
+
+
+def test_replay_of_anything_prints_what_the_first_run_printed(tmp_path, picture):
+    write_image(picture, tmp_path / "start.png")
+    clip = make_clip(tmp_path / "clip.mp4")
+    small = ["--octaves", "1", "--layers", "parts"]
+    for kind, ending, args in (
+        ("zoom", "mp4", ["--size", "48x32", "--frames", "2", "--first-steps", "1"]),
+        ("video", "mp4", [clip, "--size", "48x32", "--set", "video.end=0.2", "--first-steps", "1"]),
+        ("still", "png", [tmp_path / "start.png", "--steps", "1"]),
+    ):
+        first = printed(kind, *args, *small, "-o", tmp_path / f"{kind}.{ending}")
+        assert first[1]["event"] == ("still" if kind == "still" else "film")
+        assert printed("replay", tmp_path / f"{kind}.{ending}", "-o", tmp_path / f"again-{kind}.{ending}") == first
+
+
+def test_a_still_is_planned_like_any_film(tmp_path):
+    args = ["still", "-o", tmp_path / "x.png", "--size", "64x48", "--octaves", "1", "--steps", "1"]
+    planned = CliRunner().invoke(app, list(map(str, ["plan", *args, "--json"])))
+    dry = CliRunner().invoke(app, list(map(str, [*args, "--dry-run", "--json"])))
+    plans = [json.loads(done.stdout) for done in (planned, dry)]
+    assert [(plan["event"], plan["frames"], plan["size"]) for plan in plans] == 2 * [("plan", 1, "64x48")]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_replay_refuses_weights_that_are_not_those_of_the_film(tmp_path, whole):
     again, _ = film_from_recipe(whole, tmp_path / "again.mp4", encoding=Encoding())
     with pytest.raises(EnvironmentProblem, match="not those that the film was made with"):
@@ -189,16 +228,16 @@ def test_a_stop_while_encoding_leaves_no_film_and_renders_nothing_twice(tmp_path
 
 
 def test_a_still_is_dreamed_and_shows_how_it_came_about(tmp_path, picture):
-    from renderer.films.still import Still, make_still
-    from renderer.media.images import read_image, write_image
+    from renderer.media.images import read_image
 
     image = tmp_path / "start.png"
     write_image(picture, image)
-    settings = resolve(sets=["dream.octaves=2", "dream.first_steps=3"]).settings
-    plain = Still(settings=settings, out=tmp_path / "plain.png", picture=image)
+    resolved = resolve(sets=["dream.octaves=2", "dream.first_steps=3"])
+    plain = new_film("still", resolved, tmp_path / "plain.png", {"picture": image})
     shown = dataclasses.replace(plain, out=tmp_path / "shown.png", evolution=tmp_path / "sheet.png")
     for still in (plain, shown):
-        make_still(still, listener=Listening())
+        result, _ = make(still)
+        assert (result.size, result.frames) == (Size.of(picture), 1)
     assert (read_image(plain.out) == read_image(shown.out)).all()
     assert abs(read_image(plain.out) - picture).max() > 0.02
     assert read_image(shown.evolution).shape[1] > 2 * 48

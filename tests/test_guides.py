@@ -22,7 +22,7 @@ from renderer.batch.jobfile import read_jobs
 from renderer.cli.main import app
 from renderer.errors import BadInput, UsageError
 from renderer.films import guides as guides_module
-from renderer.films.guides import Moving, OnePicture, Reference, check_guides, open_guides
+from renderer.films.guides import GuideVideo, check_guides, crossfade, open_guides
 from renderer.films.local_renderer import Maker
 from renderer.films.make import make_film
 from renderer.films.recipe import SAY_WHERE
@@ -126,7 +126,7 @@ def test_a_guide_video_gives_the_same_picture_at_a_time_in_whatever_order_it_is_
     path = film_guide(tmp_path / "guide.mp4", seconds=2, options=("-g", keys, "-bf", "2"))
     expected = list(open_clip(path))
     assert len(expected) == 2 * RATE
-    moving = Moving(open_clip(path))
+    moving = GuideVideo(open_clip(path))
     order = [*range(2 * RATE + 3), *np.random.default_rng(1).integers(0, 100, 12), 5, 5, 4, 23, 0]
     for number in order:
         np.testing.assert_array_equal(moving.at(int(number)), expected[int(number) % len(expected)])
@@ -138,7 +138,7 @@ def test_a_guide_video_is_read_as_a_stream_and_begins_anew_only_where_it_must(gu
     clip, begun = open_clip(guide), []
     real = type(clip).frames
     monkeypatch.setattr(type(clip), "frames", lambda self, start=0: begun.append(start) or real(self, start))
-    moving = Moving(clip)
+    moving = GuideVideo(clip)
     for number in (0, 1, 2, 2, 4, 5, 6, 7):
         moving.at(number)
     assert begun == [0, 0]
@@ -160,19 +160,19 @@ class Short:
 
 
 def test_a_clip_with_fewer_frames_than_it_told_shows_its_last_one_longer_wherever_reading_begins():
-    in_order = Moving(Short(4))
+    in_order = GuideVideo(Short(4))
     shown = [in_order.at(number)[0, 0, 0] for number in range(8)]
     assert shown == [0, 1, 2, 3, 3, 3, 0, 1]
-    assert [Moving(Short(4)).at(number)[0, 0, 0] for number in range(8)] == shown
-    assert Moving(Short(1)).at(5)[0, 0, 0] == 0
+    assert [GuideVideo(Short(4)).at(number)[0, 0, 0] for number in range(8)] == shown
+    assert GuideVideo(Short(1)).at(5)[0, 0, 0] == 0
     with pytest.raises(BadInput, match=r"short\.mp4 holds no frame"):
-        Moving(Short(0)).at(2)
+        GuideVideo(Short(0)).at(2)
 
 
 def test_a_guide_goes_over_into_the_second_as_the_mix_says():
     first, second = np.zeros((48, 64, 3), np.float32), np.ones((60, 60, 3), np.float32)
     mix = parse("t/T", seconds=2.0, rate=Fraction(10), low=0, high=1)
-    fading = Reference(OnePicture(first), second=OnePicture(second), mix=mix, rate=10.0)
+    fading = crossfade(lambda _: first, lambda _: second, mix)
     assert fading(0.0) is first
     assert fading(2.0) is second
     np.testing.assert_allclose(fading(0.5), 0.25)
@@ -195,19 +195,21 @@ def test_a_film_finds_its_guides_at_its_own_times_and_at_the_size_that_was_chose
         }
     )
     opened = open_guides(settings)
-    assert opened.style(0.0).shape == opened.style(9.0).shape == (40, 60, 3)
-    assert opened.guide(0.0).shape == (40, 60, 3)
+    assert opened.pictures["style"](0.0).shape == opened.pictures["style"](9.0).shape == (40, 60, 3)
+    assert opened.pictures["guide"](0.0).shape == (40, 60, 3)
     source = list(open_clip(guide, size=Size(60, 40), rate=Fraction(6)))
-    np.testing.assert_array_equal(opened.guide(0.0), source[0])
-    half = 0.5 * source[0] + 0.5 * opened.style(0.0)  # 0.5 s is frame 3 of a clip of 3 frames, which begins again.
-    np.testing.assert_allclose(opened.guide(0.5), half, atol=1e-6)
+    np.testing.assert_array_equal(opened.pictures["guide"](0.0), source[0])
+    half = 0.5 * source[0] + 0.5 * opened.pictures["style"](
+        0.0
+    )  # 0.5 s is frame 3 of a clip of 3 frames, which begins again.
+    np.testing.assert_allclose(opened.pictures["guide"](0.5), half, atol=1e-6)
     opened.close()
-    assert open_guides(build({})).guide is None
+    assert not open_guides(build({})).pictures
 
 
 def test_a_small_guide_keeps_its_size(tmp_path):
     path = draw(tmp_path / "guide.png", size=(70, 50))
-    assert open_guides(build({"guide.picture": str(path)})).guide(0.0).shape == (50, 70, 3)
+    assert open_guides(build({"guide.picture": str(path)})).pictures["guide"](0.0).shape == (50, 70, 3)
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".gif", ".webp", ".bmp"])
@@ -216,14 +218,14 @@ def test_pictures_of_any_kind_are_pictures_and_animations_are_videos(tmp_path, e
 
     frames = [Image.fromarray(np.full((64, 96, 3), grey, np.uint8)) for grey in (40, 120, 200)]
     frames[0].save(tmp_path / f"one{ending}")
-    one = open_guides(build({"guide.picture": str(tmp_path / f"one{ending}")})).guide
+    one = open_guides(build({"guide.picture": str(tmp_path / f"one{ending}")})).pictures["guide"]
     assert abs(one(0.0) * 255 - 40).max() < 3
     assert one(0.0) is one(1.0)
     if ending in (".gif", ".webp"):
         path = tmp_path / f"many{ending}"
         frames[0].save(path, save_all=True, append_images=frames[1:], duration=500, loop=0)
-        many = open_guides(build({"guide.picture": str(path), "film.fps": 2})).guide
-        means = [float(many(seconds).mean()) * 255 for seconds in (0.0, 0.5, 1.0, 1.5)]
+        many = open_guides(build({"guide.picture": str(path), "film.fps": 2}))
+        means = [float(many.pictures["guide"](seconds).mean()) * 255 for seconds in (0.0, 0.5, 1.0, 1.5)]
         np.testing.assert_allclose(means, [40, 120, 200, 40], atol=3)
         many.close()
 

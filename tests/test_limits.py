@@ -14,6 +14,7 @@ from renderer.films import render_setup as parts
 from renderer.inspect.preset_files import check_preset, new_preset
 from renderer.settings import document as toml
 from renderer.settings import presets
+from renderer.settings.kinds import KINDS
 from renderer.settings.presets import load_preset, resolve
 from renderer.settings.schema import build
 
@@ -143,7 +144,7 @@ def test_pictures_larger_than_memory_are_refused_before_anything_is_loaded(monke
         with pytest.raises(EnvironmentProblem) as refusal:
             parts.check_memory(build(values), kind="zoom")
         assert words in str(refusal.value)
-    for kind in parts.PICTURES:
+    for kind in KINDS:
         parts.check_memory(build({"film.size": "3840x2160"}), kind=kind)
 
 

@@ -89,16 +89,16 @@ def test_classes_have_names_where_there_are_imagenets_thousand(folder):
 
 
 def test_the_pictures_most_alike_come_first_and_the_one_asked_for_is_left_out(network, folder):
-    search = similar(network, folder / "pictures" / "green-1.png", folder / "pictures", layer="colours", top=4)
-    assert {found.path.name for found in search.found[:2]} == {"green-0.png", "green-2.png"}
-    assert len(search.found) == 4
-    assert search.found[0].similarity > 0.95 > 0.5 > search.found[2].similarity
+    found, _ = similar(network, folder / "pictures" / "green-1.png", folder / "pictures", layer="colours", top=4)
+    assert {one.path.name for one in found[:2]} == {"green-0.png", "green-2.png"}
+    assert len(found) == 4
+    assert found[0].similarity > 0.95 > 0.5 > found[2].similarity
 
 
 def test_files_that_are_no_pictures_are_named_and_passed_over(network, folder):
-    search = similar(network, folder / "pictures" / "red-0.png", folder / "pictures")
-    assert [(path.name, "not a picture" in why) for path, why in search.passed_over] == [("broken.jpg", True)]
-    assert len(search.found) == 8
+    found, passed_over = similar(network, folder / "pictures" / "red-0.png", folder / "pictures")
+    assert [(path.name, "not a picture" in why) for path, why in passed_over] == [("broken.jpg", True)]
+    assert len(found) == 8
 
 
 def test_a_picture_is_like_itself_and_a_channel_that_is_always_high_says_nothing():

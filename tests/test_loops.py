@@ -16,11 +16,11 @@ from renderer.dreaming.governor import Tone, measure
 from renderer.dreaming.objectives.channel_weights import ChannelWaves
 from renderer.errors import Interrupted, UsageError
 from renderer.events import FrameDone, Note
-from renderer.films.film import Film
+from renderer.films.film import ZoomFilm
 from renderer.films.make import make_film
+from renderer.films.new_film import new_film
 from renderer.films.render_setup import camera_of
 from renderer.films.replay import Encoding, film_from_recipe
-from renderer.films.video import video_film
 from renderer.frame import Size, to_8bit
 from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.ffmpeg.encode import encode
@@ -315,7 +315,7 @@ def sha256(path):
 
 
 def test_a_loop_is_made_stopped_and_made_again_with_the_same_bytes(tmp_path):
-    film = Film(settings=settings(*SMALL), out=tmp_path / "a.mp4")
+    film = ZoomFilm(settings=settings(*SMALL), out=tmp_path / "a.mp4")
     assert any("2 that are not kept" in note for note in make(film).notes)
     parts = dataclasses.replace(film, out=tmp_path / "b.mp4")
     with pytest.raises(Interrupted):
@@ -379,7 +379,7 @@ def test_the_flag_makes_a_loop(tmp_path, monkeypatch):
 def test_a_video_cannot_come_round(tmp_path):
     resolved = resolve(sets=["film.loop=true"])
     with pytest.raises(UsageError, match=r"film\.loop is true"):
-        video_film(resolved, tmp_path / "clip.mp4", tmp_path / "out.mp4")
+        new_film("video", resolved, tmp_path / "out.mp4", {"clip": tmp_path / "clip.mp4"})
 
 
 @pytest.mark.parametrize(
@@ -398,6 +398,6 @@ def test_animated_pictures_play_for_ever(tmp_path, ending, forever):
 
 
 def test_all_that_varies_in_a_loop_comes_round(tmp_path):
-    parts = Film(settings=settings(*SMALL), out=tmp_path / "a.mp4").parts({})
+    parts = ZoomFilm(settings=settings(*SMALL), out=tmp_path / "a.mp4").parts({})
     scene = parts.scene
     assert scene.loop.seconds == scene.zoom.camera.loop_seconds == parts.dreamer.channel_waves.loop_seconds == 0.5

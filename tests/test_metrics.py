@@ -29,10 +29,10 @@ SIZE = Size(64, 48)
 RATE = Fraction(4)
 
 
-def measured(name: str, film: list[Pixels], source: list[Pixels] | None = None, **more: object) -> dict:
+def measured(name: str, film: list[Pixels], sources: list[Pixels] | None = None, **more: object) -> dict:
     """What a metric finds of a film of these frames."""
     about = MeasuredFilm(**{"size": SIZE, "rate": RATE, "frames": len(film), **more})  # type: ignore[arg-type]
-    behind = [None] * len(film) if source is None else source
+    behind = [None] * len(film) if sources is None else sources
     frames = [MeasuredFrame(k, pixels, source=behind[k]) for k, pixels in enumerate(film)]
     return measure({name: METRICS[name].measure}, about, frames)[name]
 

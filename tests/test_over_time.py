@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from dreamers import carry_of, dreamer_of, governor_of
@@ -11,7 +13,9 @@ from renderer.dreaming.governor import Tone, measure
 from renderer.dreaming.objectives.channel_weights import ChannelWaves
 from renderer.dreaming.objectives.objective_spec import parse_mix
 from renderer.errors import UsageError
-from renderer.films.render_setup import assemble
+from renderer.films.film import ZoomFilm
+from renderer.films.first_frame import first_canvas
+from renderer.media.images import write_image
 from renderer.motion.flow import Motion
 from renderer.render.footage import SourceFrame
 from renderer.settings.schema import build
@@ -114,13 +118,13 @@ def test_a_carried_dream_is_held_to_the_level_of_its_time(picture):
 
 
 def test_a_mix_of_nothing_is_refused_however_it_is_written():
-    canvas = np.full((48, 64, 3), 0.5, np.float32)
     for nothing in (0, "0", "1 - 1"):
+        settings = build({"film.size": "64x48", "dream.layers": {"parts": nothing}})
         with pytest.raises(UsageError, match="all its weights are 0"):
-            assemble(build({"film.size": "64x48", "dream.layers": {"parts": nothing}}), canvas)
+            ZoomFilm(settings=settings, out=Path("film.mp4")).parts({})
 
 
-def test_a_film_reads_every_value_over_time_from_its_settings():
+def test_a_film_reads_every_value_over_time_from_its_settings(tmp_path, picture):
     settings = build(
         {
             "film.size": "64x48",
@@ -134,12 +138,12 @@ def test_a_film_reads_every_value_over_time_from_its_settings():
             "governor.noise": {"50%": 0.1, "100%": 0.3},
         }
     )
-    canvas = np.random.default_rng(0).uniform(0.2, 0.9, (48, 64, 3)).astype(np.float32)
-    parts = assemble(settings, canvas)
+    write_image(picture, tmp_path / "start.png")
+    parts = ZoomFilm(settings=settings, out=tmp_path / "film.mp4", picture=tmp_path / "start.png").parts({})
     np.testing.assert_allclose(parts.dreamer.objective.weights(1.5), [0.25, 3.0])
     assert settings.over_time_in("dream")["step_size"](1.5) == pytest.approx(0.015)
     assert parts.dreamer.channel_waves.amount(1.0) == 0.5
-    start = measure(canvas)
+    start = measure(first_canvas(settings, tmp_path / "start.png"))
     wanted = parts.governor.wanted(start, 1.0)
     held = settings.over_time_in("governor")
     assert (wanted.contrast, held["amount"](1.0), held["noise"](1.5)) == (start.contrast, 0.5, 0.2)

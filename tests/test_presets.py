@@ -9,14 +9,15 @@ from typer.testing import CliRunner
 from renderer.cli.main import app
 from renderer.errors import BadInput, DreamreelError, UsageError
 from renderer.events import ignore
-from renderer.films.film import Film
-from renderer.films.still import Still, make_still
+from renderer.films.make import make_film
+from renderer.films.new_film import new_film
 from renderer.films.video import VideoFilm
 from renderer.frame import Size
 from renderer.inspect.preset_files import check_preset, describe, look_of, new_preset
 from renderer.media.ffmpeg.encode import encode
-from renderer.settings import defaults, presets
 from renderer.settings import document as toml
+from renderer.settings import presets
+from renderer.settings.kinds import KINDS
 from renderer.settings.presets import COMMANDS, builtin_folder, load_preset, preset_files, resolve
 
 
@@ -250,7 +251,7 @@ def test_show_begins_from_the_defaults_of_the_command_that_a_preset_is_for(user_
     def shown(*args):
         return json.loads(CliRunner().invoke(app, ["presets", "show", "--json", *args]).stdout)
 
-    assert shown("river")["settings"]["camera.zoom"] == defaults.VIDEO["camera.zoom"]
+    assert shown("river")["settings"]["camera.zoom"] == KINDS["video"].defaults["camera.zoom"]
     assert shown("river", "--for", "zoom")["settings"]["camera.zoom"] == 1.5
     told = shown("river")
     assert (told["origins"]["dream.strength"], told["origins"]["seed"]) == ("preset 'river'", "default")
@@ -263,7 +264,7 @@ def film_made_with(folder: Path, kind: str, *sets: str) -> tuple[Path, presets.R
 
     from renderer.films.recipe import write_recipe
 
-    made = resolve(sets=["film.size=32x16", *sets], defaults=defaults.of_command(kind))
+    made = resolve(sets=["film.size=32x16", *sets], defaults=KINDS[kind].defaults)
     inputs = {"clip": (folder / "clip.mp4", "0" * 64)} if kind == VideoFilm.kind else {}
     recipe = write_recipe(
         made.settings,
@@ -283,11 +284,11 @@ def film_made_with(folder: Path, kind: str, *sets: str) -> tuple[Path, presets.R
 
 def test_a_preset_from_a_zoom_gives_its_settings_back(tmp_path):
     film, made = film_made_with(
-        tmp_path, Film.kind, "camera.zoom=1+t/T", 'dream.layers={parts="t", objects=0.5}', "seed=3"
+        tmp_path, "zoom", "camera.zoom=1+t/T", 'dream.layers={parts="t", objects=0.5}', "seed=3"
     )
     new_preset("again", resolve(presets=[look_of(film)]), about="As it was.")
     assert (load_preset("again").commands, load_preset("again").about) == (("zoom",), "As it was.")
-    assert resolve(presets=["again"], defaults=defaults.of_command("zoom")).settings == made.settings
+    assert resolve(presets=["again"], defaults=KINDS["zoom"].defaults).settings == made.settings
 
 
 def test_a_preset_from_a_video_leaves_out_what_the_clip_decides(tmp_path):
@@ -315,7 +316,7 @@ def test_a_preset_from_a_file_without_a_recipe_is_refused(tmp_path):
 
 def test_a_preset_from_a_picture_dreams_it_again(tmp_path):
     made = resolve(sets=["film.size=32x32", "dream.octaves=1", "dream.first_steps=1", "start.noise=pink"])
-    make_still(Still(settings=made.settings, out=tmp_path / "x.png"), listener=ignore)
+    make_film(new_film("still", made, tmp_path / "x.png", {}), listener=ignore)
     look = look_of(tmp_path / "x.png")
     assert dict(look.values) == {"dream.octaves": 1, "dream.first_steps": 1, "start.noise": "pink"}
     assert look.commands == ("still",)

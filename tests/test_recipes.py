@@ -46,7 +46,7 @@ def dreamer_of(monkeypatch, network):
 
     def make(preset, mix, *sets):
         wanted = [f"dream.first_steps={STEPS}", f"dream.layers={mix}", *sets]
-        return open_dreamer(resolve(presets=[preset], sets=wanted).settings, still=True)[1]
+        return open_dreamer(resolve(presets=[preset], sets=wanted).settings, kind="still")[1]
 
     return make
 

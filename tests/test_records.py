@@ -11,6 +11,7 @@ import random
 import zipfile
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ from renderer.batch.report import write_report
 from renderer.batch.status import FilmStatus, read_state
 from renderer.cli.main import app
 from renderer.errors import BadInput, DreamreelError, UsageError
-from renderer.films.film import Film
+from renderer.films.film import ZoomFilm
 from renderer.films.make import check
 from renderer.films.recipe import find_input, parse_recipe, write_recipe
 from renderer.films.replay import Encoding, film_from_recipe
-from renderer.films.work import check_unfinished, known, open_done
+from renderer.films.work import Work
 from renderer.frame import Size
 from renderer.media.images import write_image
 from renderer.media.recipe import from_text, read_recipe, to_text
@@ -198,8 +199,8 @@ def begun(folder: Path, meta: dict[str, Any] | None = None) -> Path:
     return folder
 
 
-def zoom(tmp_path: Path) -> Film:
-    return Film(settings=resolve(sets=[f"film.size={SIZE}", "film.frames=4"]).settings, out=tmp_path / "film.mp4")
+def zoom(tmp_path: Path) -> ZoomFilm:
+    return ZoomFilm(settings=resolve(sets=[f"film.size={SIZE}", "film.frames=4"]).settings, out=tmp_path / "film.mp4")
 
 
 def sealed(film: Any) -> str:
@@ -219,8 +220,10 @@ def test_a_work_folder_with_anything_wrong_in_its_records_is_a_sentence_or_done_
             continue
         (folder / work_folder.JOURNAL).write_bytes(seal_line(entry))
         held(folder)
-        for call in (check_unfinished, known, open_done):
-            ends_well(lambda call=call: call(film, "f"))
+        work = Work(film)
+        work.key = "f"
+        for call in (work.check, partial(getattr, work, "known"), work.reopen_done):
+            ends_well(call)
         ends_well(lambda: Store.existing(folder).count)
 
 

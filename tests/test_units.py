@@ -20,7 +20,7 @@ from films import SHOT, Batch, Listening, sha256
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, Interrupted, UsageError
 from renderer.films.local_renderer import Maker
 from renderer.films.make import make_film
-from renderer.films.still import Dreamt, Still, make_still
+from renderer.films.still import DreamedPicture, StillFilm
 from renderer.frame import Size
 from renderer.media.ffmpeg.pipes import FfmpegFailed
 from renderer.media.images import write_image
@@ -262,7 +262,7 @@ def test_a_picture_dreamed_by_a_worker_is_the_same_and_shows_how_it_came_about(n
     image = tmp_path / "start.png"
     write_image(picture, image)
     here, there = (
-        Still(
+        StillFilm(
             settings=films.zoom(network, tmp_path / "x").settings,
             out=tmp_path / name / "still.png",
             picture=image,
@@ -272,7 +272,7 @@ def test_a_picture_dreamed_by_a_worker_is_the_same_and_shows_how_it_came_about(n
     )
     for still in (here, there):
         still.out.parent.mkdir()
-    make_still(here, listener=Listening())
+    make_film(here, listener=Listening())
     outcomes, _ = make(Neighbours(tmp_path), there)
     assert outcomes["still.png"].error is None
     assert sha256(here.out) == sha256(there.out)
@@ -400,10 +400,10 @@ def test_workers_of_whom_none_says_anything_of_use_are_named_in_the_sentence_tha
     image = tmp_path / "start.png"
     write_image(np.full((32, 48, 3), 0.5, np.float32), image)
     film = films.zoom(network, tmp_path / "film.mp4")
-    still = Still(settings=film.settings, out=tmp_path / "still.png", picture=image)
+    still = StillFilm(settings=film.settings, out=tmp_path / "still.png", picture=image)
 
     def says(unit, answer):
-        if isinstance(answer, Dreamt):
+        if isinstance(answer, DreamedPicture):
             return pack(dataclasses.replace(answer, picture=answer.picture[1:]))
         return pack(answer) if isinstance(unit, Opening) else b""
 

@@ -16,16 +16,17 @@ from renderer.errors import BadInput, Interrupted, UsageError
 from renderer.films.first_frame import shrunk
 from renderer.films.make import make_film
 from renderer.films.masks import Masks
+from renderer.films.new_film import new_film
 from renderer.films.recipe import parse_recipe
 from renderer.films.replay import Encoding, film_from_recipe
-from renderer.films.video import VideoFilm, pictures, video_film
+from renderer.films.video import VideoFilm, pictures
 from renderer.frame import Size
 from renderer.media.ffmpeg import process
 from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.ffmpeg.encode import read_recipe
 from renderer.media.ffmpeg.pipes import FfmpegFailed, ffmpeg_exe, file_url, run
 from renderer.media.images import write_image
-from renderer.settings import defaults
+from renderer.settings.kinds import KINDS
 from renderer.settings.presets import resolve
 
 FRAMES = 6
@@ -48,8 +49,8 @@ def clip(tmp_path_factory):
 
 
 def film(clip, out, *sets, mask=None, cuts=None, **options):
-    resolved = resolve(sets=[*SETS, *sets], defaults=defaults.VIDEO)
-    return video_film(resolved, clip, out, mask=mask, cuts=cuts, **options)
+    resolved = resolve(sets=[*SETS, *sets], defaults=KINDS["video"].defaults)
+    return new_film("video", resolved, out, {"clip": clip, "mask": mask, "cuts": cuts}, **options)
 
 
 def make(made, *, stop_after=10**9):

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from renderer.batch.batch_journal import TOLD, Records
 from renderer.batch.conflicts import check_apart
@@ -19,21 +18,12 @@ from renderer.batch.jobfile import JobsFile, JobSpec, read_jobs
 from renderer.batch.patterns import plain
 from renderer.batch.status import FilmStatus
 from renderer.batch.up_to_date import Existing, look_for
-from renderer.dreaming.networks.registry import network_spec
-from renderer.errors import BadInput, DreamreelError, EnvironmentProblem, UsageError, bug, known_error, nearest
+from renderer.errors import BadInput, DreamreelError, UsageError, bug, known_error, nearest
 from renderer.films.film import Film
-from renderer.films.first_frame import own_size
-from renderer.films.guides import check_guides
-from renderer.films.outputs import check_not_input
-from renderer.films.recipe import film_key
-from renderer.films.render_setup import check_memory
-from renderer.films.still import Still
-from renderer.films.video import video_film
-from renderer.films.work import check_folder
-from renderer.media.ffmpeg.encode import check_encode
-from renderer.media.files import check_output
-from renderer.media.images import image_size, image_suffix
-from renderer.settings.schema import build, encode_key, flatten
+from renderer.films.make import check
+from renderer.films.new_film import new_film
+from renderer.settings.kinds import KINDS
+from renderer.settings.schema import encode_key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +64,7 @@ class PlannedJob:
 
     status: FilmStatus
     priority: int = 0
-    film: Film | Still | None = None
+    film: Film | None = None
     film_key: str = ""
     encode_key: str = ""
     known: bool = False
@@ -170,13 +160,13 @@ def plan_one(spec: JobSpec, records: Records, *, options: BatchOptions) -> Plann
     try:
         if spec.error is not None or spec.output is None:
             raise spec.error or BadInput(f"{spec.where}: its output cannot be named.")
-        film = KINDS[spec.kind](spec, spec.output, options)
+        film = _film(spec, spec.output, options)
         planned = replace(planned, film=film, status=_described(status, film))
         check_film(film)
         film_key, encoding = keys_of(film)
         planned = replace(planned, film_key=film_key, encode_key=encoding)
         found = look_for(film, (film_key, encoding), records, may_replace=options.overwrite or spec.overwrite)
-        if isinstance(film, Film) and found.done is None:
+        if found.done is None:
             planned = replace(planned, notes=(*planned.notes, *film.warnings()))
         return replace(planned, film=found.film, known=bool(found.done), status=_found(planned.status, found))
     except Exception as error:
@@ -186,7 +176,7 @@ def plan_one(spec: JobSpec, records: Records, *, options: BatchOptions) -> Plann
 
 def _found(status: FilmStatus, found: Existing) -> FilmStatus:
     """Show what was found of a film."""
-    work = found.film.folder if isinstance(found.film, Film) else None
+    work = found.film.folder if found.film.has_store else None
     if found.done is None:
         return replace(status, work=work, state="stopped" if found.kept else "waiting", frames_done=found.kept)
     told = {name: found.done[name] for name in TOLD if name in found.done}
@@ -194,56 +184,36 @@ def _found(status: FilmStatus, found: Existing) -> FilmStatus:
     return replace(status, frames_done=status.frames)
 
 
-def _zoom(spec: JobSpec, out: Path, options: BatchOptions) -> Film:
+def _film(spec: JobSpec, out: Path, options: BatchOptions) -> Film:
+    """Put the film of a job together."""
     assert spec.resolved is not None
-    return Film(settings=spec.resolved.settings, picture=spec.input, **_common(spec, out, options))
-
-
-def _video(spec: JobSpec, out: Path, options: BatchOptions) -> Film:
-    if spec.input is None:
-        raise UsageError(f"{spec.where}: input is missing: a film of kind video is dreamed over a clip.")
-    assert spec.resolved is not None
-    common = _common(spec, out, options)
-    return video_film(spec.resolved, spec.input, common.pop("out"), mask=spec.mask, cuts=spec.cuts, **common)
-
-
-def _still(spec: JobSpec, out: Path, options: BatchOptions) -> Still:
-    del options
-    assert spec.resolved is not None
-    settings = spec.resolved.settings
-    if spec.input is not None:
-        # The size is settled here, so that its key is known without reading the picture.
-        size = settings.film.size if "film.size" in spec.values else own_size(image_size(spec.input), settings)
-        settings = build({**flatten(settings), "film.size": str(size), "film.frames": 1})
-    return Still(settings=settings, out=out, picture=spec.input, mask=spec.mask, own_size=False)
-
-
-KINDS: dict[str, Callable[[JobSpec, Path, BatchOptions], Film | Still]] = {
-    "zoom": _zoom,
-    "video": _video,
-    "still": _still,
-}
-"""Kind of film -> what puts it together. `jobfile.KINDS` names the same."""
-
-
-def _common(spec: JobSpec, out: Path, options: BatchOptions) -> dict[str, Any]:
     work_dir = None
     if options.work_dir is not None:
         place = hashlib.sha256(os.fsencode(out.absolute())).hexdigest()[:8]
         work_dir = options.work_dir / f".{plain(spec.name)}-{place}.dreamreel"
-    return {
-        "out": out,
-        "keep_store": options.keep_store or spec.keep_store,
-        "work_dir": work_dir,
-        "restart": options.restart,
-        "allow_env_change": options.allow_env_change,
-    }
+    kind = KINDS[spec.kind]
+    if spec.input is None and kind.needs:
+        raise UsageError(
+            f"{spec.where}: input is missing: a film of kind {spec.kind} is dreamed over a {kind.needs[0]}."
+        )
+    files = {kind.inputs[0]: spec.input, "mask": spec.mask, "cuts": spec.cuts}
+    return new_film(
+        spec.kind,
+        spec.resolved,
+        out,
+        files,
+        sized="film.size" in spec.values,
+        keep_store=options.keep_store or spec.keep_store,
+        work_dir=work_dir,
+        restart=options.restart,
+        allow_env_change=options.allow_env_change,
+    )
 
 
-def _described(status: FilmStatus, film: Film | Still) -> FilmStatus:
+def _described(status: FilmStatus, film: Film) -> FilmStatus:
     settings = film.settings
     described = replace(status, network=settings.network.name, seed=settings.seed)
-    if isinstance(film, Still):
+    if film.kind == "still":
         return replace(described, size=str(settings.film.size), frames=1)
     return replace(
         described,
@@ -255,40 +225,18 @@ def _described(status: FilmStatus, film: Film | Still) -> FilmStatus:
     )
 
 
-def check_film(film: Film | Still) -> None:
-    """Refuse what cannot end well, as far as it shows without loading anything heavy; nothing is written.
-
-    Raises:
-        UsageError, BadInput, EnvironmentProblem, DiskProblem: its output, its input, its network.
-    """
-    settings = film.settings
-    network_spec(settings.network.name)
-    weights = settings.network.weights
-    if weights is not None and not weights.is_file():
-        raise EnvironmentProblem(f"The weights file {weights} does not exist.")
-    inputs = film.inputs
-    check_guides(settings)
-    check_memory(settings, kind=film.kind if isinstance(film, Film) else "still")
-    check_not_input(film.out, *inputs.values(), weights)
-    if "picture" in inputs:
-        image_size(inputs["picture"])
+def check_film(film: Film) -> None:
+    """Refuse what cannot end well, as far as it shows by now; see `make.check`."""
     # Its folder is made when its turn comes; whether it can be, the folder above it tells.
     above = next(folder for folder in film.out.absolute().parents if folder.exists())
     place = film.out if film.out.parent.is_dir() else above / film.out.name
-    if isinstance(film, Still):
-        image_suffix(film.out)
-        check_output(place, overwrite=True)
-    else:
-        check_folder(film.folder)
-        chosen = settings.encode
-        check_encode(place, size=film.encoded_size, codec=chosen.codec, quality=chosen.quality, overwrite=True)
+    check(replace(film, out=place, work_dir=film.folder, overwrite=True), room=False)
 
 
-def keys_of(film: Film | Still) -> tuple[str, str]:
+def keys_of(film: Film) -> tuple[str, str]:
     """Name what decides a film's pixels, apart from the machine, and what decides its file besides.
 
     Raises:
         BadInput: an input cannot be read.
     """
-    key = film_key(film.settings, kind=film.kind, inputs=film.inputs)
-    return key, encode_key(film.settings, pixels="", suffix=film.out.suffix.lower())
+    return film.key, encode_key(film.settings, pixels="", suffix=film.out.suffix.lower())

@@ -10,11 +10,10 @@ from renderer.batch.batch_plan import PlannedJob
 from renderer.batch.status import FilmStatus
 from renderer.errors import DreamreelError
 from renderer.events import Listener, Note, Stage
-from renderer.films.film import Film
+from renderer.films.film import Film, ZoomFilm
 from renderer.films.make import STORE_BYTES_A_PIXEL
 from renderer.films.outputs import size_text, span
 from renderer.films.plan import FILE_BYTES_A_PIXEL, measure_frame
-from renderer.films.still import Still
 from renderer.settings.schema import Settings
 
 MOST_MEASURED = 4
@@ -62,7 +61,7 @@ def estimate(planned: Sequence[PlannedJob], *, listener: Listener) -> Estimate:
     films = [(one.film, _frames(one.film, one.status)) for one in left if one.film is not None]
     known = _measured([film for film, _ in films], listener)
     seconds = [_seconds(film, frames, known) for film, frames in films]
-    kept = [isinstance(film, Film) and film.keep_store for film, _ in films]
+    kept = [film.keep_store and film.has_store for film, _ in films]
     stores = [_pixels(film) * STORE_BYTES_A_PIXEL for film, _ in films]
     total = sum(_pixels(film) * FILE_BYTES_A_PIXEL for film, _ in films)
     total += sum(size for size, stays in zip(stores, kept, strict=True) if stays)
@@ -78,10 +77,10 @@ def estimate(planned: Sequence[PlannedJob], *, listener: Listener) -> Estimate:
     )
 
 
-def _frames(film: Film | Still, status: FilmStatus) -> int:
+def _frames(film: Film, status: FilmStatus) -> int:
     """Count the frames that are still to be dreamed, those of a run-up included, which nobody keeps."""
     loop = None
-    if type(film) is Film and not status.frames_done:
+    if isinstance(film, ZoomFilm) and not status.frames_done:
         loop = film.settings.loop(from_noise=film.picture is None)
     return max(0, status.frames - status.frames_done) + (0 if loop is None else loop.run_up)
 
@@ -97,14 +96,14 @@ class _Measured:
     loading: float
 
 
-def _measured(films: Sequence[Film | Still], listener: Listener) -> list[_Measured]:
+def _measured(films: Sequence[Film], listener: Listener) -> list[_Measured]:
     """Measure a frame of the films that differ most in what a frame takes: each network, kind and size once."""
-    groups: dict[tuple[object, ...], tuple[Film | Still, float]] = {}
+    groups: dict[tuple[object, ...], tuple[Film, float]] = {}
     for film in films:
         chosen = film.settings
         group = (type(film), chosen.network.name, chosen.film.size, chosen.dream.octaves, chosen.dream.steps)
         first, work = groups.get(group, (film, 0.0))
-        groups[group] = (first, work + _work(chosen) * chosen.frame_count)
+        groups[group] = (first, work + _work(chosen) * film.frames)
     order = sorted(groups.items(), key=lambda item: -item[1][1])
     firsts = {group[:2]: group for group, _ in reversed(order)}.values()
     order.sort(key=lambda item: item[0] not in firsts)  # one of each kind and network before a second of any
@@ -118,17 +117,16 @@ def _measured(films: Sequence[Film | Still], listener: Listener) -> list[_Measur
     return found
 
 
-def _measure(film: Film | Still) -> _Measured:
+def _measure(film: Film) -> _Measured:
     began = time.monotonic()
-    as_film = film if isinstance(film, Film) else Film(settings=film.settings, out=film.out, picture=film.picture)
-    seconds, loading = measure_frame(as_film.parts({"cuts": []}), began)
+    seconds, loading = measure_frame(film.parts({"cuts": []}), began)
     settings = film.settings
     return _Measured(
         kind=type(film), network=settings.network.name, seconds=seconds, work=_work(settings), loading=loading
     )
 
 
-def _seconds(film: Film | Still, frames: int, known: Sequence[_Measured]) -> float | None:
+def _seconds(film: Film, frames: int, known: Sequence[_Measured]) -> float | None:
     """Scale what was measured on the most similar film."""
     dream, work = film.settings.dream, _work(film.settings)
     alike = [one for one in known if one.network == film.settings.network.name]
@@ -137,7 +135,7 @@ def _seconds(film: Film | Still, frames: int, known: Sequence[_Measured]) -> flo
     best = min(alike, key=lambda one: (one.kind is not type(film), abs(one.work - work)))
     a_frame = best.seconds * work / best.work
     first = a_frame * dream.first_steps / max(1, dream.steps)
-    return best.loading + (first if isinstance(film, Still) else first + a_frame * max(0, frames - 1))
+    return best.loading + first + a_frame * max(0, frames - 1)
 
 
 def _work(settings: Settings) -> float:
@@ -147,6 +145,6 @@ def _work(settings: Settings) -> float:
     return size.width * size.height * sum(scales) * max(1, settings.dream.steps)
 
 
-def _pixels(film: Film | Still) -> int:
+def _pixels(film: Film) -> int:
     size = film.settings.film.size
-    return size.width * size.height * (1 if isinstance(film, Still) else film.settings.frame_count)
+    return size.width * size.height * film.frames

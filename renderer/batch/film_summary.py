@@ -27,8 +27,8 @@ from renderer.media.images import read_image, to_jpeg
 from renderer.media.recipe import read_recipe
 from renderer.media.store.work_folder import lock_of
 from renderer.records import Text, read_json
-from renderer.settings import defaults
 from renderer.settings.document import to_value
+from renderer.settings.kinds import KINDS
 from renderer.settings.schema import build, flatten
 
 LONGEST_SIDE = 448
@@ -184,7 +184,7 @@ def _small(size: Size) -> Size:
 
 
 def _written(recipe: Recipe) -> str:
-    usual = flatten(build(defaults.of_command(recipe.kind)))
+    usual = flatten(build(KINDS[recipe.kind].defaults))
     chosen = {name: value for name, value in flatten(recipe.settings).items() if value != usual.get(name)}
     return "\n".join(f"{name} = {to_value(value)}" for name, value in chosen.items() if value is not None)
 

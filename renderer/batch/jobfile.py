@@ -34,8 +34,8 @@ from renderer.batch.patterns import FoundInput, InputSearch, fill, places_of, pl
 from renderer.dreaming.networks.registry import is_model_file
 from renderer.errors import BadInput, DreamreelError, UsageError, nearest
 from renderer.files import expanded
-from renderer.settings import defaults
 from renderer.settings.document import Document
+from renderer.settings.kinds import KINDS
 from renderer.settings.messages import short
 from renderer.settings.presets import EITHER, Resolved, flat_settings, load_preset, resolve
 from renderer.settings.schema import FILES, flatten, keys
@@ -205,10 +205,11 @@ class _Reader:
             raise UsageError(f'{where}: output is missing: say where its film goes, like "{{name}}.mp4".')
         self._check_pattern(head, "output", table.output)
         self._check_pattern(head, "name", table.name or "")
-        if (table.mask and table.kind == "zoom") or (table.cuts and table.kind != "video"):
-            only = "a mask belongs to films of kind video and still"
-            belongs = only if table.mask and table.kind == "zoom" else "cuts belong to films of kind video"
-            raise UsageError(f"{where}: {belongs}, and this one is a {table.kind}.")
+        for name, path, belongs in (("mask", table.mask, "a mask belongs"), ("cuts", table.cuts, "cuts belong")):
+            kinds = [kind for kind, one in KINDS.items() if name in one.inputs]
+            if path and table.kind not in kinds:
+                wanted = " and ".join(kinds)
+                raise UsageError(f"{where}: {belongs} to films of kind {wanted}, and this one is a {table.kind}.")
         axes = self._axes(head, table) if isinstance(table, SweepTable) else {}
         origins = {**origins, **{key: self._where(head, f"over.{key}") for key in axes}}
         inputs = self._search.find(table.input, self._folder)
@@ -241,7 +242,7 @@ class _Reader:
     def _resolved(self, spec: JobSpec, origins: Mapping[str, str]) -> JobSpec:
         """Stack its presets and values into settings, or note why that cannot be."""
         flags = {key: (origins[key], value) for key, value in spec.values.items()}
-        base = defaults.of_command(spec.kind)
+        base = KINDS[spec.kind].defaults
         try:
             presets = [self._load(name) for name in spec.presets]
             return replace(spec, resolved=resolve(presets=presets, flags=flags, defaults=base, command=spec.kind))

@@ -17,7 +17,6 @@ from renderer.batch.status import FilmStatus
 from renderer.errors import BadInput, DreamreelError, Interrupted
 from renderer.events import BatchListener, Event, FrameDone, JobStarted, Note
 from renderer.files import file_sha256
-from renderer.films.film import Film, Result
 from renderer.films.outputs import path_size
 from renderer.media.store.store import Store
 from renderer.workers.jobs import Executor, Job, Outcome
@@ -166,7 +165,7 @@ class _Run(Iterator[Job]):
         status, result = begun.planned.status, outcome.result
         assert result is not None and status.out is not None
         told: dict[str, Any] = {"size": str(result.size), "took": round(result.took, 3), "at": now()}
-        if isinstance(result, Result):
+        if result.strength is None:
             told |= {"frames": result.frames, "rendered": max(0, result.frames - result.resumed_at)}
             told["strength"] = _finite(begun.strength / begun.frames) if begun.frames else None
             told["dreaming"] = round(begun.dreaming, 3)
@@ -177,7 +176,7 @@ class _Run(Iterator[Job]):
     def _adopt(self, one: PlannedJob) -> FilmStatus:
         """Note a film that is made although the journal did not know it, and clear its work away."""
         film = one.film
-        if isinstance(film, Film) and not film.keep_store:
+        if film is not None and film.has_store and not film.keep_store:
             with contextlib.suppress(DreamreelError):
                 old = Store.existing(film.folder)
                 Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=old.pixel_key, meta=old.meta).remove()
@@ -186,7 +185,7 @@ class _Run(Iterator[Job]):
     def _note_done(self, one: PlannedJob, told: dict[str, Any]) -> FilmStatus:
         assert one.status.out is not None and one.film is not None
         told |= {"bytes": path_size(one.status.out), "sha256": file_sha256(one.status.out)}
-        work = one.film.folder if isinstance(one.film, Film) and one.film.keep_store else None
+        work = one.film.folder if one.film.has_store and one.film.keep_store else None
         place = self._journal.records.place
         self._journal.append({"kind": "done", **self._name(one), **told, "work": place(work)})
         known = {name: told[name] for name in TOLD if name in told}

@@ -18,7 +18,6 @@ from renderer.errors import BadInput, DreamreelError, UsageError
 from renderer.files import file_sha256
 from renderer.films.film import Film
 from renderer.films.recipe import Recipe, parse_recipe
-from renderer.films.still import Still
 from renderer.frame import Size
 from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.images import read_image
@@ -35,12 +34,12 @@ class Existing:
         kept: frames of it that are in its work folder.
     """
 
-    film: Film | Still
+    film: Film
     done: Mapping[str, Any] | None = None
     kept: int = 0
 
 
-def look_for(film: Film | Still, keys: tuple[str, str], records: Records, *, may_replace: bool) -> Existing:
+def look_for(film: Film, keys: tuple[str, str], records: Records, *, may_replace: bool) -> Existing:
     """Find out whether a film is made, begun, or still to be made.
 
     Args:
@@ -68,7 +67,7 @@ def look_for(film: Film | Still, keys: tuple[str, str], records: Records, *, may
             ours = ours or (record.begun is not None and recipe.film_key == record.begun[0])
         if not ours:
             raise UsageError(_in_the_way(film, changed=noted is not None))
-    if isinstance(film, Still):
+    if not film.has_store:
         return Existing(film=replace(film, overwrite=ours))
     film = _with_kept_frames(film, keys[0], records)
     work = held(film.folder)
@@ -85,26 +84,26 @@ def _recipe(path: Path) -> Recipe | None:
         return None
 
 
-def _is_this(recipe: Recipe, film: Film | Still, film_key: str) -> bool:
+def _is_this(recipe: Recipe, film: Film, film_key: str) -> bool:
     """Say whether a recipe is that of this film, encoded like this."""
     return recipe.film_key == film_key and recipe.settings.encode == film.settings.encode
 
 
-def _is_whole(film: Film | Still) -> bool:
+def _is_whole(film: Film) -> bool:
     """Say whether a finished file can be read from its first frame to its last."""
     try:
-        if isinstance(film, Still):
+        if film.kind == "still":
             return Size.of(read_image(film.out)) == film.settings.film.size
         clip = open_clip(film.out)
         count = sum(1 for _ in clip.pixels())
     except DreamreelError:
         return False
     # A GIF of more than 50 frames a second is thinned out.
-    enough = count == film.settings.frame_count or (film.out.suffix.lower() == ".gif" and count > 0)
+    enough = count == film.frames or (film.out.suffix.lower() == ".gif" and count > 0)
     return enough and not clip.degraded
 
 
-def _in_the_way(film: Film | Still, *, changed: bool) -> str:
+def _in_the_way(film: Film, *, changed: bool) -> str:
     found = "it was changed since this batch made it" if changed else "this batch did not make it"
     return (
         f"{film.out} exists already, and {found}; move it away, choose another output, or allow it to be replaced "

@@ -79,7 +79,6 @@ def replay(
     chosen = given.resolve().settings.encode
     from renderer.films.make import make_film
     from renderer.films.replay import Encoding, film_from_recipe
-    from renderer.films.still import Still, make_still
 
     again, recipe = film_from_recipe(
         film,
@@ -97,10 +96,6 @@ def replay(
         encoding=Encoding(codec=chosen.codec, quality=chosen.quality, sound=False if no_sound else None),
         **making.options(),
     )
-    if isinstance(again, Still):
-        done = make_still(again, listener=terminal)
-        terminal.result(f"{done.path}: {done.size}", event="still", path=str(done.path))
-        return
     result = make_film(again, listener=terminal, should_stop=terminal.stopper)
     from renderer.runtime import differences
 

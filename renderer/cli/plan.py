@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from renderer.cli import video, zoom
+from renderer.cli import still, video, zoom
 
 
 def add(app: typer.Typer) -> None:
@@ -16,4 +16,5 @@ def add(app: typer.Typer) -> None:
     )
     zoom.add(group, planned=True)
     video.add(group, planned=True)
+    still.add(group, planned=True)
     app.add_typer(group, name="plan")

@@ -63,14 +63,14 @@ def show(
     ] = None,
 ) -> None:
     """Show every setting that presets lead to, and where each value comes from."""
-    from renderer.settings.defaults import of_command
+    from renderer.settings.kinds import KINDS
     from renderer.settings.presets import check_command, load_preset, resolve
     from renderer.settings.schema import flatten
 
     presets = [load_preset(name) for name in names]
     meant = [preset.commands[0] for preset in presets if preset.commands]
     wanted = check_command(for_) if for_ else meant[-1] if meant else "zoom"
-    resolved = resolve(presets=presets, defaults=of_command(wanted), command=wanted)
+    resolved = resolve(presets=presets, defaults=KINDS[wanted].defaults, command=wanted)
     for note in resolved.notes:
         terminal.note(note)
     flat, origins, places = flatten(resolved.settings), resolved.origins, resolved.places

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
-from renderer.cli.options import STILL_FLAGS, Given, KeepColour, Mask, Out, Overwrite, command
+from renderer.cli.making import Planning, make_or_plan
+from renderer.cli.options import STILL_FLAGS, DryRun, Given, KeepColour, Mask, Out, Overwrite, command
 from renderer.cli.show.terminal import Terminal
 
 
-def add(app: typer.Typer) -> None:
-    """Register the command."""
+def add(app: typer.Typer, *, planned: bool = False) -> None:
+    """Register the command; `planned` as `options.command` has it."""
 
-    @command(app, flags=STILL_FLAGS, settings=True)
+    @command(app, flags=STILL_FLAGS, settings=True, planned=planned)
     def still(
         terminal: Terminal,
         given: Given,
@@ -41,6 +42,7 @@ def add(app: typer.Typer) -> None:
         mask: Mask = None,
         keep_colour: KeepColour = False,
         overwrite: Overwrite = False,
+        dry_run: DryRun = False,
     ) -> None:
         """Dream on one picture, IMAGE or noise, and write it as png, jpg, webp or tiff."""
         extra = {
@@ -49,27 +51,9 @@ def add(app: typer.Typer) -> None:
             "area.keep_colour": ("--keep-colour", keep_colour or None),
         }
         resolved = given.resolve(extra)
-        from renderer.films.still import Still, make_still
+        from renderer.films.new_film import new_film
 
-        job = Still(
-            settings=resolved.settings,
-            out=out,
-            picture=image,
-            mask=mask,
-            own_size=image is not None and resolved.origins["film.size"] not in ("--size", "--set"),
-            evolution=evolution,
-            overwrite=overwrite,
-        )
-        from renderer.films.outputs import span
-
-        done = make_still(job, listener=terminal)
-        terminal.result(
-            f"{done.path}: {done.size}, dream strength {done.strength:.3g}, made in {span(done.took)}",
-            event="still",
-            path=str(done.path),
-            width=done.size.width,
-            height=done.size.height,
-            strength=done.strength,
-            evolution=None if evolution is None else str(evolution),
-            took=round(done.took, 3),
-        )
+        sized = resolved.origins["film.size"] in ("--size", "--set")
+        inputs = {"picture": image, "mask": mask}
+        film = new_film("still", resolved, out, inputs, sized=sized, evolution=evolution, overwrite=overwrite)
+        make_or_plan(film, Planning(dry_run=dry_run), terminal=terminal)

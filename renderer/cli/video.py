@@ -10,13 +10,13 @@ import typer
 from renderer.cli.making import Making, Planning, make_or_plan
 from renderer.cli.options import VIDEO_FLAGS, Given, KeepColour, Mask, NoSound, Out, command
 from renderer.cli.show.terminal import Terminal
-from renderer.settings import defaults
+from renderer.settings.kinds import KINDS
 
 
 def add(app: typer.Typer, *, planned: bool = False) -> None:
     """Register the command; `planned` as `options.command` has it."""
 
-    @command(app, flags=VIDEO_FLAGS, settings=True, defaults=defaults.VIDEO, planned=planned)
+    @command(app, flags=VIDEO_FLAGS, settings=True, defaults=KINDS["video"].defaults, planned=planned)
     def video(
         terminal: Terminal,
         given: Given,
@@ -57,7 +57,7 @@ def add(app: typer.Typer, *, planned: bool = False) -> None:
             "encode.sound": ("--no-sound", False if no_sound else None),
         }
         resolved = given.resolve(extra)
-        from renderer.films.video import video_film
+        from renderer.films.new_film import new_film
 
-        film = video_film(resolved, clip, out, mask=mask, cuts=cuts, **making.options())
+        film = new_film("video", resolved, out, {"clip": clip, "mask": mask, "cuts": cuts}, **making.options())
         make_or_plan(film, planning, terminal=terminal)

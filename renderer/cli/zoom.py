@@ -10,13 +10,13 @@ import typer
 from renderer.cli.making import Making, Planning, make_or_plan
 from renderer.cli.options import ZOOM_FLAGS, Given, Out, command
 from renderer.cli.show.terminal import Terminal
-from renderer.settings import defaults
+from renderer.settings.kinds import KINDS
 
 
 def add(app: typer.Typer, *, planned: bool = False) -> None:
     """Register the command; `planned` as `options.command` has it."""
 
-    @command(app, flags=ZOOM_FLAGS, settings=True, defaults=defaults.ZOOM, planned=planned)
+    @command(app, flags=ZOOM_FLAGS, settings=True, defaults=KINDS["zoom"].defaults, planned=planned)
     def zoom(
         terminal: Terminal,
         given: Given,
@@ -33,8 +33,8 @@ def add(app: typer.Typer, *, planned: bool = False) -> None:
 
         Stop it whenever you like: the same command goes on where it stopped.
         """
-        settings = given.resolve({"film.loop": ("--loop", loop or None)}).settings
-        from renderer.films.film import Film
+        resolved = given.resolve({"film.loop": ("--loop", loop or None)})
+        from renderer.films.new_film import new_film
 
-        film = Film(settings=settings, out=out, picture=image, **making.options())
+        film = new_film("zoom", resolved, out, {"picture": image}, **making.options())
         make_or_plan(film, planning, terminal=terminal)

@@ -1,4 +1,4 @@
-"""A film to make: an infinite zoom. `make` makes it."""
+"""A film to make: what all kinds have in common, and infinite zooms. `make` makes it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any, ClassVar
 
 from renderer.events import Listener
 from renderer.films.first_frame import first_canvas
-from renderer.films.guides import guide_files
+from renderer.films.guides import guide_files, open_guides
 from renderer.films.outputs import work_folder
 from renderer.films.recipe import film_key
-from renderer.films.render_setup import Parts, assemble
+from renderer.films.render_setup import Parts, camera_of, governor_of, open_dreamer
 from renderer.frame import Size
 from renderer.media.ffmpeg.clips import Clip
 from renderer.media.ffmpeg.encode import Sound
+from renderer.settings.kinds import KINDS
+from renderer.settings.presets import Resolved
 from renderer.settings.schema import Settings
 
 
@@ -30,31 +32,49 @@ class Extras:
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
-    """One film to make: an infinite zoom. Other kinds of film derive from it.
+    """One film to make; zooms, videos and stills derive from it.
 
     Attributes:
         settings: all of them.
         out: the finished file, or a folder for pictures.
-        picture: what it begins with; None for noise.
         overwrite: whether `out` may be replaced.
         keep_store: whether the lossless frames stay after the film is done.
         work_dir: where they lie; beside `out` if None.
         restart: throw away unfinished work of a film with other settings.
         allow_env_change: go on with work that another version or machine began; then the bytes may differ.
         weights_sha256: what the network's weights must hash to; None for any.
+
+    The files of `KINDS[kind].inputs` are attributes of the same names; None where there is none.
     """
 
-    kind: ClassVar[str] = "zoom"
+    kind: ClassVar[str]
+    has_store: ClassVar[bool] = True
+    """Whether its frames are kept in a work folder until they are encoded."""
 
     settings: Settings
     out: Path
-    picture: Path | None = None
     overwrite: bool = False
     keep_store: bool = False
     work_dir: Path | None = None
     restart: bool = False
     allow_env_change: bool = False
     weights_sha256: str | None = None
+
+    @classmethod
+    def settings_for(cls, resolved: Resolved, *, sized: bool, inputs: Mapping[str, Path]) -> Settings:
+        """Return settings in which size, rate and length are those of the inputs where nobody chose them.
+
+        Args:
+            resolved: settings, and where each came from.
+            sized: whether the user chose the size, and not a preset.
+            inputs: name in `KINDS[kind].inputs` -> file.
+
+        Raises:
+            BadInput: an input cannot be read.
+            UsageError: the settings do not fit it, or this kind of film.
+        """
+        del sized, inputs
+        return resolved.settings
 
     @property
     def folder(self) -> Path:
@@ -69,7 +89,13 @@ class Film:
     @property
     def inputs(self) -> dict[str, Path]:
         """The files that its pixels are made from, by what they are to it."""
-        return ({} if self.picture is None else {"picture": self.picture}) | guide_files(self.settings)
+        own = {name: getattr(self, name) for name in KINDS[self.kind].inputs}
+        return {name: path for name, path in own.items() if path is not None} | guide_files(self.settings)
+
+    @property
+    def frames(self) -> int:
+        """How many frames it has."""
+        return self.settings.frame_count
 
     @property
     def encoded_size(self) -> Size:
@@ -101,9 +127,7 @@ class Film:
             BadInput: an input cannot be read.
             UsageError, EnvironmentProblem: the network, its layers or its weights.
         """
-        del facts
-        start = first_canvas(self.settings, self.picture)
-        return assemble(self.settings, start, from_noise=self.picture is None)
+        raise NotImplementedError
 
     def extras(self) -> Extras:
         """Return what the finished file has beside its frames."""
@@ -119,9 +143,52 @@ class Film:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """A finished film: where, its frames and bytes, how many frames were there already, and the seconds it took."""
+class ZoomFilm(Film):
+    """An infinite zoom; `picture` is what it begins with, None for noise."""
 
+    kind: ClassVar[str] = "zoom"
+
+    picture: Path | None = None
+
+    def parts(self, facts: Mapping[str, Any]) -> Parts:
+        """Build what renders it."""
+        del facts
+        settings, from_noise = self.settings, self.picture is None
+        start = first_canvas(settings, self.picture)
+        loop, guides = settings.loop(from_noise=from_noise), open_guides(settings)
+        seconds = None if loop is None else loop.seconds
+        network, dreamer = open_dreamer(settings, kind=self.kind, pictures=guides.pictures, loop_seconds=seconds)
+        from renderer.render.scenes import LoopScene, ZoomScene
+
+        rate = float(settings.rate)
+        zoom = ZoomScene(start=start, camera=camera_of(settings), edges=settings.camera.edges, rate=rate)
+        return Parts(
+            network=network,
+            scene=zoom if loop is None else LoopScene(zoom, loop, seed=settings.seed),
+            dreamer=dreamer,
+            governor=governor_of(settings, start, from_noise=from_noise),
+            guides=guides,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A finished film or picture.
+
+    Attributes:
+        kind: of film, in `KINDS`.
+        path: the file, or the folder of pictures.
+        size: of its frames, pixels.
+        rate: frames a second.
+        frames: how many it has.
+        resumed_at: how many of them were there already.
+        bytes: that it takes on the disk.
+        took: seconds.
+        strength: the objective at the end of a still; None for films.
+        evolution: the sheet of a still's steps; None where there is none.
+    """
+
+    kind: str
     path: Path
     size: Size
     rate: Fraction
@@ -129,6 +196,8 @@ class Result:
     resumed_at: int
     bytes: int
     took: float
+    strength: float | None = None
+    evolution: Path | None = None
 
     @property
     def duration(self) -> float:

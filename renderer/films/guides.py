@@ -5,10 +5,9 @@ What an objective does with them is its own matter; here they come from files, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -20,9 +19,11 @@ from renderer.films.first_frame import fit, shrunk
 from renderer.frame import Frame, Size
 from renderer.media.ffmpeg.clips import Clip, open_clip
 from renderer.media.images import image_size, is_picture, read_image
-from renderer.motion.schedule import Schedule
 from renderer.setting_types import mixes_of
 from renderer.settings.schema import FILES, Settings, files_of
+
+PictureAt = Callable[[float], Frame]
+"""Seconds since the start of the film -> a picture `(H, W, 3)`, RGB in [0, 1]."""
 
 ROLES = ("guide", "second guide", "style")
 """What a file can be to the dream, of `settings.FILES`."""
@@ -36,36 +37,7 @@ def guide_files(settings: Settings) -> dict[str, Path]:
     return {name: path for name, path in files_of(settings).items() if name in ROLES}
 
 
-class Pictures(Protocol):
-    """Pictures over time, which may be asked for in any order."""
-
-    def at(self, frame: int) -> Frame:
-        """Return the picture `(H, W, 3)` at a frame of the film, from 0.
-
-        Raises:
-            BadInput: it cannot be read.
-        """
-
-    def close(self) -> None:
-        """Let go of files; `at` opens them again."""
-
-
-@dataclass(frozen=True)
-class OnePicture:
-    """A picture `(H, W, 3)` that stays."""
-
-    picture: Frame
-
-    def at(self, frame: int) -> Frame:
-        """Return it."""
-        del frame
-        return self.picture
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-class Moving:
+class GuideVideo:
     """A clip, read as a stream, that begins again when it has ended.
 
     What it gives at a frame depends on the clip alone, not on where reading began: a film that was stopped goes on to
@@ -81,7 +53,11 @@ class Moving:
         self._at, self._shown = -1, np.zeros((0, 0, 3), np.float32)
 
     def at(self, frame: int) -> Frame:
-        """Return the picture `(H, W, 3)` at a frame of the film."""
+        """Return the picture `(H, W, 3)` at a frame of the film, from 0; frames may be asked for in any order.
+
+        Raises:
+            BadInput: it cannot be read.
+        """
         wanted = frame % max(1, self._clip.count)
         if self._frames is None or not 0 <= wanted - self._at <= _SKIP:
             self._open(wanted)
@@ -104,76 +80,23 @@ class Moving:
         raise BadInput(f"{self._clip.path} holds no frame that can be read.")
 
     def close(self) -> None:
-        """Stop reading."""
+        """Let go of the file; `at` opens it again."""
         frames, self._frames, self._at = self._frames, None, -1
         if frames is not None:
             frames.close()  # type: ignore[attr-defined]
 
 
-class Reference:
-    """What an objective is given at each moment: a picture, or one on its way into another.
-
-    Args:
-        first: pictures.
-        second: what the film goes over to; None for nothing.
-        mix: how far it has gone over, 0 to 1.
-        rate: frames a second of the film.
-    """
-
-    def __init__(self, first: Pictures, *, second: Pictures | None = None, mix: Schedule | None, rate: float) -> None:
-        self._first, self._second, self._mix, self._rate = first, second, mix, rate
-        self._blend: tuple[Frame, Frame, float, Frame] | None = None
-
-    def __call__(self, seconds: float) -> Frame:
-        """Return the picture `(H, W, 3)`, RGB in [0, 1], at a time of the film.
-
-        On the way, the second lies over the first, cut to its shape. The pictures are blended and not their features:
-        an objective is given one picture, and may look at it in any network.
-
-        Raises:
-            BadInput: it cannot be read.
-        """
-        frame = round(seconds * self._rate)
-        share = 0.0 if self._second is None or self._mix is None else self._mix(seconds)
-        if self._second is None or share <= 0:
-            return self._first.at(frame)
-        if share >= 1:
-            return self._second.at(frame)
-        return self._blended(self._first.at(frame), self._second.at(frame), share)
-
-    def _blended(self, first: Frame, second: Frame, share: float) -> Frame:
-        """Lay the second over the first; the same again is the same array, by which objectives know it."""
-        held = self._blend
-        if held is None or held[0] is not first or held[1] is not second or held[2] != share:
-            over = fit(second, Size.of(first), how="cover")
-            made = np.asarray(first + np.float32(share) * (over - first), np.float32)
-            held = self._blend = first, second, share, made
-        return held[3]
-
-    def close(self) -> None:
-        """Let go of files."""
-        self._first.close()
-        if self._second is not None:
-            self._second.close()
-
-
 @dataclass(frozen=True)
 class Guides:
-    """What leads a dream: functions of the film's seconds that give a picture; None where there is none."""
+    """What leads a dream: `pictures` as functions of the film's seconds, by name, and the `videos` that they read."""
 
-    guide: Reference | None = None
-    style: Reference | None = None
-
-    @property
-    def pictures(self) -> dict[str, Reference]:
-        """Those that there are, by name."""
-        named = {"guide": self.guide, "style": self.style}
-        return {name: reference for name, reference in named.items() if reference is not None}
+    pictures: Mapping[str, PictureAt] = field(default_factory=dict)
+    videos: Sequence[GuideVideo] = ()
 
     def close(self) -> None:
         """Let go of files."""
-        for reference in self.pictures.values():
-            reference.close()
+        for video in self.videos:
+            video.close()
 
 
 def open_guides(settings: Settings) -> Guides:
@@ -183,14 +106,57 @@ def open_guides(settings: Settings) -> Guides:
         BadInput: it cannot be read.
     """
     chosen, rate = settings.guide, float(settings.rate)
-    guide = style = None
+    videos: list[GuideVideo] = []
+
+    def opened(path: Path) -> PictureAt:
+        if is_picture(path):
+            picture = read_image(path)
+            shown = fit(picture, shrunk(Size.of(picture), chosen.side), how="stretch")
+            return lambda _seconds: shown
+        clip = open_clip(path, rate=settings.rate)
+        video = GuideVideo(clip.scaled(shrunk(clip.size, chosen.side)))
+        videos.append(video)
+        return lambda seconds: video.at(round(seconds * rate))
+
+    pictures: dict[str, PictureAt] = {}
     if chosen.picture is not None:
-        second = None if chosen.second is None else _open(chosen.second, settings)
-        mix = settings.schedule("guide.mix")
-        guide = Reference(_open(chosen.picture, settings), second=second, mix=mix, rate=rate)
+        pictures["guide"] = opened(chosen.picture)
+        if chosen.second is not None:
+            pictures["guide"] = crossfade(pictures["guide"], opened(chosen.second), settings.schedule("guide.mix"))
     if chosen.style is not None:
-        style = Reference(_open(chosen.style, settings), mix=None, rate=rate)
-    return Guides(guide=guide, style=style)
+        pictures["style"] = opened(chosen.style)
+    return Guides(pictures, videos)
+
+
+def crossfade(first: PictureAt, second: PictureAt, mix: Callable[[float], float]) -> PictureAt:
+    """Return what goes over from the first pictures into the second.
+
+    On the way, the second lies over the first, cut to its shape. The pictures are blended and not their features:
+    an objective is given one picture, and may look at it in any network.
+
+    Args:
+        first: what is shown at 0.
+        second: what is shown at 1.
+        mix: seconds -> how far it has gone over, 0 to 1.
+    """
+    key: tuple[Frame, Frame, float] | None = None
+    blended = np.zeros((0, 0, 3), np.float32)
+
+    def at(seconds: float) -> Frame:
+        nonlocal key, blended
+        share = mix(seconds)
+        if share <= 0:
+            return first(seconds)
+        if share >= 1:
+            return second(seconds)
+        one, other = first(seconds), second(seconds)
+        # The same again is the same array, by which objectives know it.
+        if key is None or key[0] is not one or key[1] is not other or key[2] != share:
+            over = fit(other, Size.of(one), how="cover")
+            key, blended = (one, other, share), np.asarray(one + np.float32(share) * (over - one), np.float32)
+        return blended
+
+    return at
 
 
 def check_guides(settings: Settings) -> None:
@@ -263,12 +229,3 @@ def _check_file(path: Path, name: str, settings: Settings) -> None:
             f"The {name} {path} is {found}{brought}: too small for the network {network!r}, which needs {needed} "
             "pixels on the shorter side."
         )
-
-
-def _open(path: Path, settings: Settings) -> Pictures:
-    side = settings.guide.side
-    if is_picture(path):
-        picture = read_image(path)
-        return OnePicture(fit(picture, shrunk(Size.of(picture), side), how="stretch"))
-    clip = open_clip(path, rate=settings.rate)
-    return Moving(clip.scaled(shrunk(clip.size, side)))

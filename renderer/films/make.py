@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,22 @@ import numpy as np
 
 from renderer import runtime
 from renderer.dreaming.networks.registry import network_spec
-from renderer.errors import BadInput, EnvironmentProblem, Interrupted
+from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
 from renderer.events import Listener, Note, Stage, StageProgress
 from renderer.films.film import Extras, Film, Result
+from renderer.films.first_frame import hashes_of
 from renderer.films.guides import check_guides
 from renderer.films.local_renderer import FilmRenderer, frames_there, render_here
 from renderer.films.outputs import check_not_input, check_room, path_size
 from renderer.films.render_setup import check_memory
-from renderer.films.work import (
-    check_folder,
-    check_unfinished,
-    known,
-    open_done,
-    open_store,
-    recipe_of,
-)
+from renderer.films.still import DreamedPicture, PictureDreamer, StillFilm, draw_evolution, dream_here
+from renderer.films.work import Work, WorkState, check_folder, recipe_of_film
 from renderer.frame import Pixels, Size
 from renderer.media.ffmpeg.clips import Clip
 from renderer.media.ffmpeg.encode import check_encode, encode, read_recipe
 from renderer.media.ffmpeg.pipes import FfmpegFailed
+from renderer.media.files import check_output
+from renderer.media.images import image_size, image_suffix, write_image
 from renderer.media.store.store import Store
 from renderer.settings.schema import Settings, encode_key, flatten
 
@@ -39,32 +37,53 @@ STORE_BYTES_A_PIXEL = 2.0
 """Bytes that a dreamed pixel takes in the store: dreams are rich in detail, lossless coding saves a third."""
 
 
-def check(film: Film) -> None:
-    """Refuse what cannot end well, before anything heavy is loaded.
+def check(film: Film, *, room: bool = True) -> None:
+    """Refuse what cannot end well, as far as it shows without loading anything heavy; nothing is written.
+
+    Args:
+        film: to be made.
+        room: whether there must be room for its frames by now.
 
     Raises:
-        UsageError, BadInput, DiskProblem: the output, the picture or the guides.
+        UsageError, BadInput, EnvironmentProblem, DiskProblem: its output, its inputs, its network.
     """
-    settings = film.settings
+    settings, inputs = film.settings, film.inputs
     network_spec(settings.network.name)
-    check_guides(settings)
-    check_not_input(film.out, *film.inputs.values(), settings.network.weights)
-    check_encode(
-        film.out,
-        size=film.encoded_size,
-        codec=settings.encode.codec,
-        quality=settings.encode.quality,
-        overwrite=film.overwrite,
-    )
-    size, count = settings.film.size, settings.frame_count
-    check_folder(film.folder)
-    if not os.path.lexists(film.folder):
-        needed = int(count * size.width * size.height * STORE_BYTES_A_PIXEL)
-        check_room(_there(film.folder), needed=needed, what="This film")
-    check_memory(settings, kind=film.kind)
     weights = settings.network.weights
     if weights is not None and not weights.is_file():
         raise EnvironmentProblem(f"The weights file {weights} does not exist.")
+    check_guides(settings)
+    check_not_input(film.out, *inputs.values(), weights)
+    if "picture" in inputs:
+        image_size(inputs["picture"])
+    if isinstance(film, StillFilm):
+        check_output_picture(film.out, overwrite=film.overwrite)
+        if film.evolution is not None:
+            check_not_input(film.evolution, *inputs.values(), weights)
+            check_output_picture(film.evolution, overwrite=film.overwrite)
+            if film.out.resolve() == film.evolution.resolve():
+                raise UsageError(f"The picture and its evolution cannot both be written to {film.out}.")
+    else:
+        check_folder(film.folder)
+        chosen = settings.encode
+        check_encode(
+            film.out, size=film.encoded_size, codec=chosen.codec, quality=chosen.quality, overwrite=film.overwrite
+        )
+        if room and not os.path.lexists(film.folder):
+            size = settings.film.size
+            needed = int(film.frames * size.width * size.height * STORE_BYTES_A_PIXEL)
+            check_room(_there(film.folder), needed=needed, what="This film")
+    check_memory(settings, kind=film.kind)
+
+
+def check_output_picture(path: Path, *, overwrite: bool) -> None:
+    """Refuse a picture to be written whose ending says no format, or whose name is taken.
+
+    Raises:
+        UsageError, DiskProblem: it cannot be written.
+    """
+    image_suffix(path)
+    check_output(path, overwrite=overwrite)
 
 
 def make_film(
@@ -73,6 +92,7 @@ def make_film(
     listener: Listener,
     should_stop: Callable[[], bool] = lambda: False,
     renderer: FilmRenderer = render_here,
+    dreamer: PictureDreamer = dream_here,
 ) -> Result:
     """Make a film, or go on with one that was stopped.
 
@@ -80,28 +100,33 @@ def make_film(
         film: what to make.
         listener: is told how it comes along.
         should_stop: asked after each frame; True commits what is there and ends with `Interrupted`.
-        renderer: who renders the frames.
+        renderer: who renders the frames of a film.
+        dreamer: who dreams a still.
 
     Raises:
         Interrupted: it was stopped; the same call goes on.
         DreamreelError: whatever else a user can mend.
     """
     began = time.monotonic()
-    if (finished := _already_finished(film)) is not None:
+    if isinstance(film, StillFilm):
+        check(film)
+        strength = _make_picture(film, dreamer(film, listener), listener)
+        return replace(_result(film, frames=1, resumed_at=0, began=began), strength=strength, evolution=film.evolution)
+    work = Work(film)
+    if (finished := _already_finished(work)) is not None:
         listener(Note(f"{film.out} was finished by an earlier run."))
         return finished
     check(film)
     told = film.warnings()
     for note in told:
         listener(Note(note))
-    key = film.key
-    store = open_done(film, key)
-    resumed_at = film.settings.frame_count
+    store = work.reopen_done()
+    resumed_at = film.frames
     if store is None:
-        check_unfinished(film, key)
-        facts = film.facts(known(film, key), listener)
+        work.check()
+        facts = film.facts(work.known, listener)
         rendering = renderer(film, facts, listener)
-        store = open_store(film, key, rendering.maker, facts, listener)
+        store = work.open(rendering.maker, facts, listener)
         resumed_at = frames_there(store)
     with store:
         if not store.done:
@@ -124,7 +149,18 @@ def make_film(
         frames = store.count
         if not film.keep_store:
             store.remove()
-    return _result(film, frames=frames, resumed_at=resumed_at, took=time.monotonic() - began)
+    return _result(film, frames=frames, resumed_at=resumed_at, began=began)
+
+
+def _make_picture(film: StillFilm, dream: DreamedPicture, listener: Listener) -> float:
+    """Write a dreamed picture, and its sheet where it has one; return the objective at the end."""
+    recipe = recipe_of_film(film, dream.maker, hashes_of(film.inputs), facts={}, film_key=film.key)
+    write_image(dream.picture, film.out, recipe=recipe, overwrite=film.overwrite)
+    if film.evolution is not None:
+        listener(Stage("drawing the sheet"))
+        sheet = draw_evolution(dream.snapshots, dream.values, title=f"{dream.maker.network}, {film.out.name}")
+        write_image(sheet, film.evolution, overwrite=film.overwrite)
+    return dream.strength
 
 
 def finish(
@@ -216,36 +252,33 @@ def finished_recipe(recipe: Mapping[str, Any], *, settings: Settings, out: Path)
     return {**recipe, "settings": {**recipe.get("settings", {}), **chosen}, "encode_key": key}
 
 
-def _already_finished(film: Film) -> Result | None:
+def _already_finished(work: Work) -> Result | None:
     """Notice a film that an earlier run finished and was killed before it could clean up."""
-    if film.overwrite or film.keep_store or not os.path.lexists(film.out):
-        return None
-    old = Store.find(film.folder)
-    held = None if old is None else recipe_of(old)
-    if old is None or held is None:
+    film, old = work.film, work.found
+    if film.overwrite or film.keep_store or not os.path.lexists(film.out) or old is None or work.recipe is None:
         return None
     try:
         recipe = read_recipe(film.out)
     except BadInput:
         return None
     expected = finished_recipe(old.meta, settings=film.settings, out=film.out)
-    same = recipe.get("encode_key") == expected["encode_key"] and held.film_key == film.key
-    if not (old.done and same):
+    if recipe.get("encode_key") != expected["encode_key"] or work.state is not WorkState.DONE:
         return None
-    with Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=old.pixel_key, meta=old.meta) as store:
+    with work.reopen() as store:
         store.remove()
-    return _result(film, frames=old.count, resumed_at=old.count, took=0.0)
+    return _result(film, frames=old.count, resumed_at=old.count, began=time.monotonic())
 
 
-def _result(film: Film, *, frames: int, resumed_at: int, took: float) -> Result:
+def _result(film: Film, *, frames: int, resumed_at: int, began: float) -> Result:
     return Result(
+        kind=film.kind,
         path=film.out,
         size=film.encoded_size,
         rate=film.settings.rate,
         frames=frames,
         resumed_at=resumed_at,
         bytes=path_size(film.out),
-        took=took,
+        took=time.monotonic() - began,
     )
 
 

@@ -31,6 +31,7 @@ class Plan:
     """What making a film would take.
 
     Attributes:
+        kind: of film, in `KINDS`.
         inputs: what it is made from: by what it is to the film, path and sha256.
         frames, size, rate: of the film.
         octaves: sizes of its pyramid, coarse to fine.
@@ -43,6 +44,7 @@ class Plan:
         seconds: for the whole command, loading included, encoding not.
     """
 
+    kind: str
     inputs: Mapping[str, tuple[Path, str]]
     frames: int
     size: Size
@@ -58,14 +60,14 @@ class Plan:
 
     def text(self) -> str:
         """Write the plan for people."""
-        length = float(self.frames / self.rate)
+        length = f"{self.frames} frames, {self.size}, {self.rate} a second, {float(self.frames / self.rate):.4g} s"
         memory = f"{size_text(self.memory)}" if self.memory else "unknown"
         available = runtime.memory_available()
         free = f" ({size_text(available)} are free)" if available else ""
         made_from = ", ".join(f"{name} {shown(str(path))}" for name, (path, _) in self.inputs.items())
         rows = {
             **({"from": made_from} if made_from else {}),
-            "film": f"{self.frames} frames, {self.size}, {self.rate} a second, {length:.4g} s",
+            **({"picture": str(self.size)} if self.kind == "still" else {"film": length}),
             "octaves": ", ".join(map(str, self.octaves)),
             "network": self.network,
             "device": self.device,
@@ -109,13 +111,15 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
     parts = film.parts(facts)
     listener(Stage("measuring"))
     frame_seconds, loading = measure_frame(parts, began)
-    size, count, dream = settings.film.size, settings.frame_count, settings.dream
+    size, count, dream = settings.film.size, film.frames, settings.dream
     first = frame_seconds * dream.first_steps / max(1, dream.steps)
     run_up = parts.scene.loop.run_up if parts.scene.loop else 0
-    bytes_a_pixel = STORE_BYTES_A_PIXEL + FILE_BYTES_A_PIXEL
+    # A picture is written as it is; a film is kept in its work folder until it is encoded.
+    a_pixel, beside = (3.0, 0) if film.kind == "still" else (STORE_BYTES_A_PIXEL + FILE_BYTES_A_PIXEL, 72)
     octaves = parts.dreamer.pyramid.sizes(size, smallest=parts.dreamer.smallest)
     environment = runtime.environment()
     return Plan(
+        kind=film.kind,
         inputs={name: (path, hashes[name]) for name, path in film.inputs.items()},
         frames=count,
         size=size,
@@ -124,7 +128,7 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
         network=f"{parts.network.name}, {parts.network.precision}",
         device=f"{environment['device']}, {environment['threads']} threads",
         memory=runtime.peak_memory(),
-        disk=int(count * size.width * size.height * bytes_a_pixel) + 72 * size.width * size.height,
+        disk=int(count * size.width * size.height * a_pixel) + beside * size.width * size.height,
         disk_free=free_bytes(next(p for p in (film.folder, *film.folder.absolute().parents) if p.is_dir())),
         frame_seconds=frame_seconds,
         seconds=loading + first + frame_seconds * (count - 1 + run_up),

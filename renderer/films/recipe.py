@@ -12,6 +12,7 @@ from renderer.errors import BadInput, UsageError
 from renderer.files import exists, file_sha256
 from renderer.films.first_frame import hashes_of
 from renderer.records import Count, Hash, PathText, Record, Text, Word, to_record
+from renderer.settings.kinds import KINDS
 from renderer.settings.schema import FILES, Settings, build, flatten, pixel_key
 
 VERSION = 1
@@ -29,14 +30,6 @@ SAY_WHERE = {
     "style": "--style",
 }
 """What a film is made from -> the flag of `replay` that says where it is now."""
-
-
-INPUTS: dict[str, tuple[str, ...]] = {
-    "zoom": ("picture",),
-    "video": ("clip", "mask", "cuts"),
-    "still": ("picture", "mask"),
-}
-"""Kind -> what a film of it may be made from, beside the files that its settings name."""
 
 
 class InputRecord(Record):
@@ -78,7 +71,7 @@ class Recipe(Record):
 
     Attributes:
         dreamreel: the version that wrote it.
-        kind: of film, a key of `INPUTS`.
+        kind: of film, a key of `KINDS`.
         settings: of the film.
         files: what it was made from, by what it is to it.
         facts: what was found out about the inputs before the first frame.
@@ -107,12 +100,13 @@ class Recipe(Record):
     @model_validator(mode="after")
     def _made_from(self) -> Self:
         """Refuse inputs that a film of its kind does not have: they are given on by their names."""
-        known = {*INPUTS[self.kind], *FILES} - {"weights"}
+        known = {*KINDS[self.kind].inputs, *FILES} - {"weights"}
         strange = [name for name in self.files if name not in known]
         if strange:
             raise ValueError(f"a {self.kind} is not made from {strange[0][:60]!r}")
-        if self.kind == "video" and "clip" not in self.files:
-            raise ValueError("a video is made from a clip, and none is named")
+        for needed in KINDS[self.kind].needs:
+            if needed not in self.files:
+                raise ValueError(f"a {self.kind} is made from a {needed}, and none is named")
         return self
 
     @property

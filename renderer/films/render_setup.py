@@ -14,6 +14,7 @@ from renderer.films.guides import Guides, open_guides
 from renderer.films.outputs import size_text
 from renderer.frame import Frame, Size
 from renderer.setting_types import bytes_of
+from renderer.settings.kinds import KINDS
 from renderer.settings.schema import Settings
 
 if TYPE_CHECKING:
@@ -21,17 +22,13 @@ if TYPE_CHECKING:
     from renderer.dreaming.ascent.dreamer import Dreamer
     from renderer.dreaming.governor import Governor, Tone
     from renderer.dreaming.networks.network import Network
-    from renderer.films.masks import Plane
+    from renderer.dreaming.objectives.references import Pictures
     from renderer.motion.camera import Camera
     from renderer.render.scenes import Scene
 
 
 BASE = 1_150_000_000
 """Bytes that Python, TensorFlow and a network take before the first frame."""
-
-PICTURES = {"still": 13, "zoom": 18, "video": 26}
-"""Pictures of the frame's size, in float32, that are held around the network, by the kind of film: a zoom governs and
-stores them, a video also finds motion and carries layers."""
 
 UNIT = 4_000_000_000
 """The machine's memory is counted in this many bytes, so that it comes out alike from day to day."""
@@ -62,31 +59,31 @@ class Parts:
 def open_dreamer(
     settings: Settings,
     *,
-    guides: Guides | None = None,
-    still: bool = False,
     kind: str = "video",
+    pictures: Pictures | None = None,
     loop_seconds: float | None = None,
 ) -> tuple[Network, Dreamer]:
     """Load TensorFlow, open the network and make the dreamer.
 
     Args:
         settings: of the film.
-        guides: what leads the dream; None to open what the settings name.
-        still: whether it dreams a picture, whose steps have their stated size.
-        kind: of another film, in `PICTURES`: how much memory it takes beside the network.
+        kind: of film, in `KINDS`: how much memory it takes beside the network. The steps of a still have their stated
+            size.
+        pictures: guide and style over time, by name; None to open what the settings name.
         loop_seconds: length of a loop; None for a film that is none.
 
     Raises:
         BadInput: a guide cannot be read.
         UsageError, EnvironmentProblem: the network, its layers or its weights.
     """
+    still = kind == "still"
     if settings.dream.parametrisation != "pixels" and not still:
         raise UsageError(
             f"dream.parametrisation {settings.dream.parametrisation} is for stills: what a film carries from frame to "
             "frame are pixels. Leave it out, or use `dreamreel still`."
         )
-    check_memory(settings, kind="still" if still else kind)
-    guides = open_guides(settings) if guides is None else guides
+    check_memory(settings, kind=kind)
+    pictures = open_guides(settings).pictures if pictures is None else pictures
     runtime.prepare()
     from renderer.dreaming.ascent.dreamer import Dreamer
 
@@ -95,8 +92,8 @@ def open_dreamer(
         network,
         settings.dream,
         over_time=settings.over_time_in("dream"),
-        pictures=guides.pictures,
-        evaluator=evaluator_for(settings, kind="still" if still else kind),
+        pictures=pictures,
+        evaluator=evaluator_for(settings, kind=kind),
         rate=None if still else float(settings.rate),
         seed=settings.seed,
         loop_seconds=loop_seconds,
@@ -115,40 +112,6 @@ def _open_network(settings: Settings) -> Network:
         head=bool(settings.dream.classes),
         preprocess=chosen.preprocess,
     )
-
-
-def assemble(
-    settings: Settings, start: Frame, *, still: bool = False, where: Plane | None = None, from_noise: bool = False
-) -> Parts:
-    """Build what renders a zoom or a still.
-
-    Args:
-        settings: of the film.
-        start: the first canvas `(H, W, 3)`.
-        still: a scene of one picture instead of a camera's journey.
-        where: `(H, W)`, how strongly to dream on a still; None for 1 everywhere.
-        from_noise: the first canvas has no tone worth keeping.
-
-    Raises:
-        UsageError, EnvironmentProblem: the network, its layers or its weights.
-    """
-    loop = None if still else settings.loop(from_noise=from_noise)
-    guides = open_guides(settings)
-    loop_seconds = None if loop is None else loop.seconds
-    network, dreamer = open_dreamer(settings, guides=guides, still=still, kind="zoom", loop_seconds=loop_seconds)
-    from renderer.render.scenes import LoopScene, StillScene, ZoomScene
-
-    scene: Scene
-    if still:
-        scene = StillScene(start, where=where, keep_colour=settings.area.keep_colour)
-    else:
-        scene = zoom = ZoomScene(
-            start=start, camera=camera_of(settings), edges=settings.camera.edges, rate=float(settings.rate)
-        )
-        if loop is not None:
-            scene = LoopScene(zoom, loop, seed=settings.seed)
-    governor = governor_of(settings, start, from_noise=from_noise)
-    return Parts(network=network, scene=scene, dreamer=dreamer, governor=governor, guides=guides)
 
 
 def camera_of(settings: Settings) -> Camera:
@@ -178,8 +141,8 @@ def governor_of(settings: Settings, start: Frame, *, from_noise: bool = False) -
 
 
 def beside(size: Size, *, kind: str) -> int:
-    """Return the bytes that a film, of a kind in `PICTURES`, takes beside activations and their gradients."""
-    return BASE + PICTURES[kind] * 12 * size.width * size.height
+    """Return the bytes that a film, of a kind in `KINDS`, takes beside activations and their gradients."""
+    return BASE + KINDS[kind].pictures * 12 * size.width * size.height
 
 
 def check_memory(settings: Settings, *, kind: str) -> None:
@@ -187,7 +150,7 @@ def check_memory(settings: Settings, *, kind: str) -> None:
 
     Args:
         settings: of the film.
-        kind: of the film, in `PICTURES`.
+        kind: of the film, in `KINDS`.
 
     Raises:
         EnvironmentProblem: with the setting that asks for the most.
@@ -200,9 +163,9 @@ def check_memory(settings: Settings, *, kind: str) -> None:
     finest, kept = max(scales), 12 * max(0, sum(scales) - 3 * scales[0])
     # What the optimiser remembers has the size of the scale at work.
     remembered = OPTIMISERS[dream.optimiser].remembered
-    needed = beside(size, kind=kind) + kept + 12 * finest * (PICTURES["still"] + remembered)
+    needed = beside(size, kind=kind) + kept + 12 * finest * (KINDS["still"].pictures + remembered)
     if finest == scales[0]:  # Those at the scale of the frame are counted among its own.
-        needed -= 12 * finest * PICTURES["still"]
+        needed -= 12 * finest * KINDS["still"].pictures
     if needed <= here:
         return
     if finest > scales[0]:

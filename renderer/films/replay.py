@@ -13,9 +13,9 @@ from renderer.errors import BadInput
 from renderer.events import Listener, Note
 from renderer.films.film import Extras, Film, Result
 from renderer.films.make import finish
+from renderer.films.new_film import FILMS
 from renderer.films.outputs import check_not_input, path_size, work_folder
 from renderer.films.recipe import Recipe, find_input, parse_recipe
-from renderer.films.still import Still
 from renderer.films.video import VideoFilm
 from renderer.frame import Size
 from renderer.media.ffmpeg.encode import check_encode, read_recipe
@@ -88,6 +88,7 @@ def encode_again(
         should_stop=should_stop,
     )
     return Result(
+        kind=recipe.kind,
         path=out,
         size=size,
         rate=store.rate,
@@ -105,7 +106,7 @@ def film_from_recipe(
     given: Mapping[str, Path | None] | None = None,
     encoding: Encoding,
     **options: Any,
-) -> tuple[Film | Still, Recipe]:
+) -> tuple[Film, Recipe]:
     """Read the recipe inside a film or picture, and put together what makes it again.
 
     Args:
@@ -114,7 +115,7 @@ def film_from_recipe(
         given: where its inputs are now, by what they are to it, keys of `SAY_WHERE`, if they are no longer where they
             were.
         encoding: how to encode; as the recipe says if the ending is the same and nothing is given.
-        options: further attributes of `Film`; of them, those that a `Still` has too count for a picture.
+        options: further attributes of `Film`.
 
     Raises:
         BadInput: no recipe, or a file that it names is not there or is another one now.
@@ -138,13 +139,9 @@ def film_from_recipe(
     places = {name: path for name, path in {**inputs, "weights": found}.items() if path is not None}
     settings = with_files(settings, places)
     known: dict[str, Any] = {name: path for name, path in inputs.items() if name not in FILES}
-    if recipe.kind == "still":
-        overwrite = bool(options.get("overwrite"))
-        return Still(settings=settings, out=out, own_size=False, overwrite=overwrite, **known), recipe
-    make = VideoFilm if recipe.kind == VideoFilm.kind else Film
-    known |= {"found": recipe.facts} if make is VideoFilm else {}
+    known |= {"found": recipe.facts} if recipe.kind == VideoFilm.kind else {}
     weights_sha256 = recipe.weights_sha256 or None
-    return make(settings=settings, out=out, weights_sha256=weights_sha256, **known, **options), recipe
+    return FILMS[recipe.kind](settings=settings, out=out, weights_sha256=weights_sha256, **known, **options), recipe
 
 
 def _extras(recipe: Recipe, settings: Settings, out: Path, *, source: Path, clip: Path | None) -> Extras:

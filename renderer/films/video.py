@@ -13,7 +13,7 @@ from renderer.errors import BadInput, UsageError
 from renderer.events import Listener, Note, Stage, StageProgress
 from renderer.films.film import Extras, Film
 from renderer.films.first_frame import own_size
-from renderer.films.guides import guide_files, open_guides
+from renderer.films.guides import open_guides
 from renderer.films.masks import Masks, Plane
 from renderer.films.render_setup import Parts, camera_of, governor_of, open_dreamer
 from renderer.frame import Frame, Size
@@ -43,11 +43,29 @@ class VideoFilm(Film):
     cuts: Path | None = None
     found: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def inputs(self) -> dict[str, Path]:
-        """The clip, the mask, the list of cuts, and the guides."""
-        named = {"clip": self.clip, "mask": self.mask, "cuts": self.cuts}
-        return {name: path for name, path in named.items() if path is not None} | guide_files(self.settings)
+    @classmethod
+    def settings_for(cls, resolved: Resolved, *, sized: bool, inputs: Mapping[str, Path]) -> Settings:
+        """Return settings in which size, rate and length are the clip's where nobody chose them.
+
+        Raises:
+            BadInput: the clip cannot be read.
+            UsageError: it does not reach the part that is asked for, or cannot be read at this rate.
+        """
+        del sized  # A preset may choose it too.
+        settings, origins = resolved.settings, resolved.origins
+        if settings.film.loop:
+            raise UsageError(
+                "film.loop is true: only a zoom can lead its end into its beginning, not a video. Leave it out, or "
+                "make a loop with `dreamreel zoom`."
+            )
+        rate = None if origins["film.fps"] == "default" else settings.film.fps
+        start, end = settings.video.start or None, settings.video.end
+        if end is not None and end <= settings.video.start:
+            raise UsageError(f"video.end is {end:g} s, and video.start {settings.video.start:g} s; it must be later.")
+        clip = open_clip(inputs["clip"], start=start, end=end, rate=rate)
+        size = settings.film.size if origins["film.size"] != "default" else own_size(clip.size, settings)
+        values = {**flatten(settings), "film.size": str(size), "film.fps": str(clip.rate), "film.frames": clip.count}
+        return build(values, origins=resolved.places)
 
     @property
     def encoded_size(self) -> Size:
@@ -99,7 +117,7 @@ class VideoFilm(Film):
             raise BadInput(f"{self.clip} holds no frame to dream on.")
         masks = Masks(settings, self.mask)
         guides = open_guides(settings)
-        network, dreamer = open_dreamer(settings, guides=guides)
+        network, dreamer = open_dreamer(settings, kind=self.kind, pictures=guides.pictures)
         from renderer.dreaming.governor import measure
         from renderer.motion.flow import MotionFinder
         from renderer.render.carry import VideoScene, make_carry
@@ -136,41 +154,6 @@ class VideoFilm(Film):
         if sound is None:
             return ()
         return plan_sound(sound, choose_format(self.out, self.settings.encode.codec)[0], out=self.out).notes
-
-
-def video_film(
-    resolved: Resolved, clip: Path, out: Path, *, mask: Path | None = None, cuts: Path | None = None, **options: Any
-) -> VideoFilm:
-    """Put a film together whose size, rate and length are the clip's where nobody chose them.
-
-    Args:
-        resolved: settings, and where each came from.
-        clip: what is dreamed over.
-        out: the finished file.
-        mask: see `VideoFilm`.
-        cuts: see `VideoFilm`.
-        options: further attributes of `Film`.
-
-    Raises:
-        BadInput: the clip cannot be read.
-        UsageError: it does not reach the part that is asked for, or cannot be read at this rate.
-    """
-    settings, origins = resolved.settings, resolved.origins
-    if settings.film.loop:
-        raise UsageError(
-            "film.loop is true: only a zoom can lead its end into its beginning, not a video. Leave it out, or make a "
-            "loop with `dreamreel zoom`."
-        )
-    rate = None if origins["film.fps"] == "default" else settings.film.fps
-    start, end = settings.video.start or None, settings.video.end
-    if end is not None and end <= settings.video.start:
-        raise UsageError(f"video.end is {end:g} s, and video.start {settings.video.start:g} s; it must be later.")
-    found = open_clip(clip, start=start, end=end, rate=rate)
-    size = settings.film.size if origins["film.size"] != "default" else own_size(found.size, settings)
-    values = {**flatten(settings), "film.size": str(size), "film.fps": str(found.rate), "film.frames": found.count}
-    return VideoFilm(
-        settings=build(values, origins=resolved.places), out=out, clip=clip, mask=mask, cuts=cuts, **options
-    )
 
 
 def pictures(clip: Clip, masks: Masks, settings: Settings, start: int) -> Iterator[tuple[Frame, Plane | None]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,86 +23,155 @@ if TYPE_CHECKING:
     from renderer.films.local_renderer import Maker
 
 
-def open_done(film: Film, film_key: str) -> Store | None:
-    """Open the work of a film whose frames are all there, so that only the encoding is left; None if there is none."""
-    old = Store.find(film.folder)
-    recipe = None if old is None else recipe_of(old)
-    if old is None or not old.done or recipe is None or recipe.film_key != film_key:
+class WorkState(enum.Enum):
+    """What lies in the work folder of a film."""
+
+    NEW = "no frames of any film"
+    SAME = "frames of this film; it can go on"
+    DONE = "all frames of this film; only the encoding is left"
+    OTHER = "frames of another film, or of this one with other settings"
+
+
+class Work:
+    """What lies in the work folder of a film before it is made, read once.
+
+    Args:
+        film: to be made.
+    """
+
+    def __init__(self, film: Film) -> None:
+        self.film = film
+
+    @functools.cached_property
+    def key(self) -> str:
+        """What names the film apart from the machine.
+
+        Raises:
+            BadInput: an input cannot be read.
+        """
+        return self.film.key
+
+    @functools.cached_property
+    def found(self) -> Store | None:
+        """What lies there, for reading; None if it is no film that can be read."""
+        return Store.find(self.film.folder)
+
+    @functools.cached_property
+    def recipe(self) -> Recipe | None:
+        """The recipe of what lies there; None if there is none that can be read."""
+        return None if self.found is None else recipe_of(self.found)
+
+    @property
+    def state(self) -> WorkState:
+        """Say what may be done with what lies there."""
+        if self.found is None:
+            return WorkState.NEW
+        if self.recipe is not None and self.recipe.film_key == self.key:
+            return WorkState.DONE if self.found.done else WorkState.SAME
+        return WorkState.OTHER if self.found.begun else WorkState.NEW
+
+    @property
+    def known(self) -> Mapping[str, Any]:
+        """What earlier work on the same film found out about its inputs; empty where there is none."""
+        same = self.state in (WorkState.SAME, WorkState.DONE)
+        return self.recipe.facts if same and self.recipe is not None else {}
+
+    def reopen(self) -> Store:
+        """Open what lies there to go on with it, as it was begun.
+
+        Raises:
+            StoreBusyError, BadInput, DiskProblem: as `Store.open`.
+        """
+        old = self.found
+        assert old is not None
+        return Store.open(old.directory, size=old.size, rate=old.rate, pixel_key=old.pixel_key, meta=old.meta)
+
+    def reopen_done(self) -> Store | None:
+        """Open the work of a film whose frames are all there and whole; None if it is not."""
+        if self.state is not WorkState.DONE:
+            return None
+        store = self.reopen()
+        if store.done:
+            return store
+        store.close()
         return None
-    store = Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=old.pixel_key, meta=old.meta)
-    if store.done:
+
+    def check(self) -> None:
+        """Refuse to go on in a folder that holds frames of a film with other settings.
+
+        Raises:
+            UsageError: it does, and `restart` is not set.
+        """
+        if self.state is not WorkState.OTHER or self.film.restart:
+            return
+        recipe, changed = self.recipe, []
+        if recipe is not None:
+            before, now = flatten(recipe.settings), flatten(self.film.settings)
+            changed = [
+                f"{k} was {before[k]!r} and is {now[k]!r}"
+                for k in now
+                if before[k] != now[k] and not k.startswith("encode.") and k not in FILES.values()
+            ]
+            held, hashes = recipe.hashes, hashes_of(self.film.inputs)
+            changed += [f"it was made from another {n}" for n in {**held, **hashes} if held.get(n) != hashes.get(n)]
+        what = ", ".join(changed[:4]) or ("its recipe cannot be read" if recipe is None else "other weights")
+        raise UsageError(
+            f"{self.film.folder} holds an unfinished film with other settings ({what}). "
+            "Give the same settings to go on with it, --restart to throw it away, or another name with -o."
+        )
+
+    def open(self, maker: Maker, facts: Mapping[str, Any], listener: Listener) -> Store:
+        """Open the folder for this film, and refuse the work of another film or another machine.
+
+        Args:
+            maker: what renders the film.
+            facts: what was found out about its inputs.
+            listener: is told what was found damaged.
+
+        Raises:
+            EnvironmentProblem: what lies there was begun by another machine, or with other weights.
+            UsageError, BadInput, DiskProblem: as `Store.open`.
+        """
+        film, settings = self.film, self.film.settings
+        recipe = recipe_of_film(film, maker, hashes_of(film.inputs), facts=facts, film_key=self.key)
+        key, restart = recipe["pixel_key"], film.restart
+        old = Store.find(film.folder)  # Once more: another run may have begun while the network was loaded.
+        if old is not None and old.pixel_key != key and not restart:
+            if old.begun:
+                key, recipe = _changed_environment(film, old, recipe, listener)
+            else:
+                restart = True  # nothing of the other film is lost
+        store = Store.open(
+            film.folder, size=settings.film.size, rate=settings.rate, pixel_key=key, meta=recipe, restart=restart
+        )
+        for note in store.notes:
+            listener(Note(note))
         return store
-    store.close()
-    return None
 
 
-def known(film: Film, film_key: str) -> Mapping[str, Any]:
-    """Return what was found out about the inputs by unfinished work on the same film; empty where there is none."""
-    old = Store.find(film.folder)
-    recipe = None if old is None else recipe_of(old)
-    return recipe.facts if recipe is not None and recipe.film_key == film_key else {}
+def recipe_of_film(
+    film: Film, maker: Maker, hashes: Mapping[str, str], *, facts: Mapping[str, Any], film_key: str
+) -> dict[str, Any]:
+    """Put the recipe of a film together as JSON values, given the sha256 of each of its inputs.
 
-
-def open_store(film: Film, film_key: str, maker: Maker, facts: Mapping[str, Any], listener: Listener) -> Store:
-    """Open the work folder for this film, and refuse the work of another film or another machine."""
-    settings = film.settings
+    Raises:
+        EnvironmentProblem: it is to be made with other weights than there are here.
+    """
     if film.weights_sha256 not in (None, maker.weights_sha256):
         raise EnvironmentProblem(
             f"The weights of {maker.network!r} here are not those that the film was made with (sha256 "
             f"{maker.weights_sha256[:16]}..., then {str(film.weights_sha256)[:16]}...); give those with --weights."
         )
-    hashes = hashes_of(film.inputs)
     inputs = {"kind": film.kind, **hashes, "weights": maker.weights_sha256}
-    key = pixel_key(settings, inputs=inputs, environment=maker.environment)
-    recipe = write_recipe(
-        settings,
+    return write_recipe(
+        film.settings,
         kind=film.kind,
         inputs={name: (path, hashes[name]) for name, path in film.inputs.items()},
         facts=facts,
         weights_sha256=maker.weights_sha256,
         environment=maker.environment,
-        pixel_key=key,
+        pixel_key=pixel_key(film.settings, inputs=inputs, environment=maker.environment),
         film_key=film_key,
-    )
-    old, restart = Store.find(film.folder), film.restart
-    if old is not None and old.pixel_key != key and not restart:
-        if old.begun:
-            key, recipe = _changed_environment(film, old, recipe, listener)
-        else:
-            restart = True  # nothing of the other film is lost
-    store = Store.open(
-        film.folder, size=settings.film.size, rate=settings.rate, pixel_key=key, meta=recipe, restart=restart
-    )
-    for note in store.notes:
-        listener(Note(note))
-    return store
-
-
-def check_unfinished(film: Film, film_key: str) -> None:
-    """Refuse to go on in a folder that holds frames of a film with other settings.
-
-    Raises:
-        UsageError: it does, and `restart` is not set.
-    """
-    old = Store.find(film.folder)
-    if old is None or not old.begun or film.restart:
-        return
-    recipe, changed = recipe_of(old), []
-    if recipe is not None:
-        if recipe.film_key == film_key:
-            return
-        before, now = flatten(recipe.settings), flatten(film.settings)
-        changed = [
-            f"{k} was {before[k]!r} and is {now[k]!r}"
-            for k in now
-            if before[k] != now[k] and not k.startswith("encode.") and k not in FILES.values()
-        ]
-        held, hashes = recipe.hashes, hashes_of(film.inputs)
-        changed += [f"it was made from another {n}" for n in {**held, **hashes} if held.get(n) != hashes.get(n)]
-    what = ", ".join(changed[:4]) or ("its recipe cannot be read" if recipe is None else "other weights")
-    raise UsageError(
-        f"{film.folder} holds an unfinished film with other settings ({what}). "
-        "Give the same settings to go on with it, --restart to throw it away, or another name with -o."
     )
 
 

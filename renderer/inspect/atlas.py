@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,23 +25,6 @@ BOLDER = (1.0, 2.0)
 """Contrasts of the noise that a channel begins from where it sees nothing in the soft one."""
 
 
-@dataclass(frozen=True)
-class AtlasProgress:
-    """One report of an atlas under way: the layer, tiles that are done, and tiles in all."""
-
-    layer: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """A layer to draw, and its channels where they are given."""
-
-    layer: LayerInfo
-    channels: tuple[int, ...] = ()
-
-
 def atlas(
     network: Network,
     *,
@@ -51,7 +34,7 @@ def atlas(
     size: int = 192,
     steps: int = 20,
     seed: int = 0,
-    report: Callable[[AtlasProgress], None] | None = None,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Pixels:
     """Draw a contact sheet of a network's dreams, captioned as the layer mix names them (`LAYER:CHANNEL`).
 
@@ -64,7 +47,7 @@ def atlas(
         size: side of a dream, pixels.
         steps: gradient steps per octave.
         seed: keys the noise and the jitter.
-        report: told of every tile that is done.
+        report: told how many tiles of how many are done.
 
     Returns:
         uint8 `(H, W, 3)`: a row of tiles for each layer, shallow to deep.
@@ -78,20 +61,24 @@ def atlas(
         raise UsageError(
             "An atlas needs 0 or more channels of a layer, 1 or more steps, and a size of 32 to 2048 pixels."
         )
-    plans = _plans(network, layers)
-    counts = [len(p.channels) or min(channels_per_layer, p.layer.channels) for p in plans]
-    total = len(plans) + sum(counts)
-    done = 0
+    wanted = _wanted(network, layers)
+    counts = [len(channels) or min(channels_per_layer, layer.channels) for layer, channels in wanted]
+    total = len(wanted) + sum(counts)
+    done = itertools.count(1)
 
-    def tiles_of(plan: _Plan) -> Iterator[Tile]:
-        nonlocal done
-        for tile in _tiles(network, plan, count=channels_per_layer, choose=choose, size=size, steps=steps, seed=seed):
-            done += 1
-            if report:
-                report(AtlasProgress(plan.layer.name, done, total))
+    def tiles_of(layer: LayerInfo, channels: Sequence[int]) -> Iterator[Tile]:
+        dreamer = ChannelDreamer(
+            network, [layer.name], steps=steps, settings=AscentSettings(smoothing=SMOOTHING), seed=seed
+        )
+        start = soft_noise(Size(size, size), seed=seed)[None]
+        for tile in _tiles(dreamer, start, layer, channels, count=channels_per_layer, choose=choose, seed=seed):
+            report(next(done), total)
             yield tile
 
-    sections = (Section(heading=p.layer.name, note=_describe(p.layer), tiles=tiles_of(p)) for p in plans)
+    sections = (
+        Section(heading=layer.name, note=_describe(layer), tiles=tiles_of(layer, channels))
+        for layer, channels in wanted
+    )
     columns = 1 + min(max(counts), 12)  # longer rows go on below
     return sectioned_sheet(
         sections, columns=columns, cell=Size(size, size), title=network.title, note="what its layers and channels dream"
@@ -113,7 +100,8 @@ def soft_noise(size: Size, *, seed: int, contrast: float = 0.35) -> Frame:
     return np.float32(0.5) + np.float32(contrast) * (noise("pink", size=size, seed=seed) - np.float32(0.5))
 
 
-def _plans(network: Network, layers: Sequence[str] | None) -> list[_Plan]:
+def _wanted(network: Network, layers: Sequence[str] | None) -> list[tuple[LayerInfo, tuple[int, ...]]]:
+    """List the layers to draw, and of each the channels where they are given."""
     known = {info.name: info for info in network.layers()}
     wanted: dict[str, list[int]] = {}
     for entry in layers or network.spec.layers:
@@ -128,21 +116,27 @@ def _plans(network: Network, layers: Sequence[str] | None) -> list[_Plan]:
                     f"{known[name].channels - 1}."
                 )
             chosen.append(int(channel))
-    return [_Plan(known[name], tuple(dict.fromkeys(channels))) for name, channels in wanted.items()]
+    return [(known[name], tuple(dict.fromkeys(channels))) for name, channels in wanted.items()]
 
 
 def _tiles(
-    network: Network, plan: _Plan, *, count: int, choose: str, size: int, steps: int, seed: int
+    dreamer: ChannelDreamer,
+    start: Batch,
+    layer: LayerInfo,
+    channels: Sequence[int],
+    *,
+    count: int,
+    choose: str,
+    seed: int,
 ) -> Iterator[Tile]:
-    name, channels = plan.layer.name, plan.layer.channels
-    dreamer = ChannelDreamer(network, [name], steps=steps, settings=AscentSettings(smoothing=SMOOTHING), seed=seed)
-    start = soft_noise(Size(size, size), seed=seed)[None]
-    dream = dreamer(start, {name: whole(channels)})
+    """Dream a layer as a whole, then these channels of it, or `count` that are chosen."""
+    name = layer.name
+    dream = dreamer(start, {name: whole(layer.channels)})
     yield shown(dream[0]), name
-    if not (plan.channels or count):
+    if not (channels or count):
         return
-    chosen = plan.channels or CHOICES[choose](dreamer.means(dream)[name][0], min(count, channels))
-    at_once = max(1, BATCH_PIXELS // size**2)
+    chosen = channels or CHOICES[choose](dreamer.means(dream)[name][0], min(count, layer.channels))
+    at_once = max(1, BATCH_PIXELS // start[0, ..., 0].size)
     for first in range(0, len(chosen), at_once):
         group = chosen[first : first + at_once]
         dreams = _awake(dreamer, start, np.array(group), seed=seed)

@@ -35,14 +35,6 @@ class Neighbour:
     similarity: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """What a search found, the most alike first, and the files it passed over, each with what is wrong with it."""
-
-    found: tuple[Neighbour, ...]
-    passed_over: tuple[tuple[Path, str], ...]
-
-
 def similar(
     network: Network,
     picture: Path,
@@ -50,8 +42,8 @@ def similar(
     *,
     layer: str | None = None,
     top: int = 10,
-    report: Callable[[int, int], None] | None = None,
-) -> Search:
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[list[Neighbour], list[tuple[Path, str]]]:
     """Find the pictures of a folder that are most like one picture.
 
     A picture's features are the mean activations of a layer's channels over the square in its middle. Each channel is
@@ -64,7 +56,11 @@ def similar(
         folder: the files in it are looked at, not those in folders inside.
         layer: whose features; the last that the network dreams with without it.
         top: how many to find.
-        report: told of files that are looked at, and of all of them.
+        report: told how many files of how many are looked at.
+
+    Returns:
+        The pictures that were found, the most alike first; and the files that were passed over, each with what is wrong
+        with it.
 
     Raises:
         UsageError: the network lacks the layer, or `top` is less than 1.
@@ -88,14 +84,12 @@ def similar(
                 passed_over.append((path, str(error)))
         if frames:
             rows.append(features_of(frames))
-        if report:
-            report(min(at + BATCH, len(files)), len(files))
+        report(min(at + BATCH, len(files)), len(files))
     if not kept:
         raise BadInput(f"The folder {folder} holds no picture to compare {picture} with.")
     alike = similarities(np.concatenate(rows))
     best = np.argsort(-alike, kind="stable")[:top]
-    found = tuple(Neighbour(path=kept[i], similarity=float(alike[i])) for i in best)
-    return Search(found=found, passed_over=tuple(passed_over))
+    return [Neighbour(path=kept[i], similarity=float(alike[i])) for i in best], passed_over
 
 
 def similarities(features: Features) -> Features:
@@ -111,10 +105,10 @@ def similarities(features: Features) -> Features:
     return np.asarray(features[1:] @ features[0] / (lengths[1:] * lengths[0]), np.float32)
 
 
-def neighbour_sheet(picture: Path, search: Search, *, network: str, folder: Path) -> Pixels:
+def neighbour_sheet(picture: Path, neighbours: Sequence[Neighbour], *, network: str, folder: Path) -> Pixels:
     """Draw a picture and those that were found, with their similarities, as uint8 `(H, W, 3)`."""
     cell = Size(TILE, TILE)
-    tiles = [(fit(read_image(n.path), cell, how="cover"), f"{n.similarity:.2f} {n.path.stem}") for n in search.found]
+    tiles = [(fit(read_image(n.path), cell, how="cover"), f"{n.similarity:.2f} {n.path.stem}") for n in neighbours]
     asked = Section(tiles=[(fit(read_image(picture), cell, how="cover"), picture.stem)])
     return sectioned_sheet(
         [asked, Section(heading="most alike", note=f"in {folder.name}, to {network}", tiles=tiles)],

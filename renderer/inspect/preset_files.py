@@ -12,8 +12,9 @@ from renderer.errors import DiskProblem, DreamreelError, UsageError, shown
 from renderer.films.recipe import parse_recipe
 from renderer.media.files import replacing
 from renderer.media.recipe import read_recipe
-from renderer.settings import defaults, presets
+from renderer.settings import presets
 from renderer.settings.document import MAX_BYTES, to_value
+from renderer.settings.kinds import KINDS
 from renderer.settings.presets import Preset, Resolved, load_preset, read_preset
 from renderer.settings.schema import FILES, build, examine, files_of, flatten
 
@@ -66,7 +67,7 @@ def look_of(film: Path) -> Preset:
     """
     recipe = parse_recipe(read_recipe(film), source=film)
     given = ("encode.",) if recipe.kind == "zoom" else ("encode.", "film.", "video.start", "video.end")
-    usual = flatten(build(defaults.of_command(recipe.kind)))
+    usual = flatten(build(KINDS[recipe.kind].defaults))
     look = {key: value for key, value in flatten(recipe.settings).items() if value not in (usual[key], None)}
     look |= {FILES[name]: str(path.absolute()) for name, path in files_of(recipe.settings).items()}
     values = {key: value for key, value in look.items() if not key.startswith(given)}

@@ -20,6 +20,7 @@ from renderer.dreaming.networks.registry import is_model_file
 from renderer.errors import UsageError, nearest
 from renderer.files import expanded
 from renderer.settings.document import Document, from_value
+from renderer.settings.kinds import KINDS
 from renderer.settings.schema import FILES, Settings, build, check_key, fields, keys, unknown
 
 MAX_DEPTH, MAX_READ = 16, 100
@@ -28,7 +29,7 @@ MAX_DEPTH, MAX_READ = 16, 100
 MAX_WRONG = 20
 """How many unknown names of one file are told."""
 
-COMMANDS = ("zoom", "video", "still")
+COMMANDS = tuple(KINDS)
 """What a preset can be meant for."""
 
 EITHER: dict[str, tuple[str, ...]] = {

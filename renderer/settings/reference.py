@@ -18,7 +18,7 @@ from renderer.frame import Size
 from renderer.motion.formula import CONSTANTS, FUNCTIONS, MAX_LENGTH
 from renderer.motion.schedule import EASES, TIME
 from renderer.setting_types import Within, WithinOrAuto
-from renderer.settings import defaults
+from renderer.settings.kinds import KINDS
 from renderer.settings.messages import allowed, choices, each_within, limits, options, unit, within
 from renderer.settings.presets import COMMANDS
 from renderer.settings.schema import Settings, fields, flatten
@@ -200,7 +200,7 @@ def _range(field: FieldInfo) -> str:
 def _default(entry: Entry) -> str:
     written = [(entry.default, "")]
     for command in COMMANDS:
-        own = defaults.of_command(command).get(entry.key, entry.default)
+        own = KINDS[command].defaults.get(entry.key, entry.default)
         if own != entry.default:
             written.append((own, f" for {command}s"))
     told = [(str(value).lower() if isinstance(value, bool) else value, whose) for value, whose in written]

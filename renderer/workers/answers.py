@@ -23,13 +23,12 @@ import renderer.errors
 from renderer.dreaming.governor import Tone
 from renderer.errors import DreamreelError, Interrupted
 from renderer.films.local_renderer import Maker
-from renderer.films.still import Dreamt, Shot
+from renderer.films.still import DreamedPicture, Snapshot
 from renderer.films.video import VideoFilm
 from renderer.frame import Size
 from renderer.media.ffmpeg.process import FfmpegFailed
 from renderer.media.store.segments import SegmentBytes, load_state, new_name, read_segment
 from renderer.media.store.work_folder import Segment
-from renderer.settings.schema import build, flatten, with_files
 from renderer.workers.tasks import Answer, Failure, Missing, Opening, Picture, Progress, Stretch, Stretched, Unit
 
 MOST_TEXT = 1 << 20
@@ -67,7 +66,7 @@ _Array = Annotated[Any, PlainSerializer(_to_text), PlainValidator(_from_text)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Shot:
+class _Snapshot:
     octave: int
     step: int
     value: float
@@ -75,13 +74,12 @@ class _Shot:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Dreamt:
-    """A `Dreamt` in plain values."""
+class _DreamedPicture:
+    """A `DreamedPicture` in plain values."""
 
-    settings: dict[str, Any]
     picture: _Array
     strength: float
-    shots: tuple[_Shot, ...]
+    snapshots: tuple[_Snapshot, ...]
     values: tuple[tuple[float, ...], ...]
     maker: Maker
 
@@ -93,7 +91,7 @@ _FORMS: dict[type, TypeAdapter[Any]] = {
     Failure: TypeAdapter(tuple[Failure], config=_CONFIG),
     Maker: TypeAdapter(tuple[Maker], config=_CONFIG),
     Stretched: TypeAdapter(tuple[Stretched], config=_CONFIG),
-    Dreamt: TypeAdapter(tuple[_Dreamt], config=_CONFIG),
+    DreamedPicture: TypeAdapter(tuple[_DreamedPicture], config=_CONFIG),
     Progress: TypeAdapter(tuple[Progress], config=_CONFIG),
 }
 _NAMES = {kind.__name__: kind for kind in _FORMS}
@@ -102,10 +100,10 @@ _NAMES = {kind.__name__: kind for kind in _FORMS}
 def pack(said: Answer | Progress) -> bytes:
     """Write what a worker says: the name of its kind, and JSON."""
     plain: Any = said
-    if isinstance(said, Dreamt):
-        shots = tuple(_Shot(**vars(shot)) for shot in said.shots)
+    if isinstance(said, DreamedPicture):
+        snapshots = tuple(_Snapshot(**vars(snapshot)) for snapshot in said.snapshots)
         values = tuple(map(tuple, said.values))
-        plain = _Dreamt(**{**vars(said), "settings": flatten(said.settings), "shots": shots, "values": values})
+        plain = _DreamedPicture(**{**vars(said), "snapshots": snapshots, "values": values})
     elif isinstance(said, Missing):
         plain = Missing(
             files={name: [quote(file, errors=_ANY) for file in files] for name, files in said.files.items()}
@@ -131,9 +129,9 @@ def unpack(data: Any) -> Any:
         raise NonsenseError(f"answered with {len(data):,} bytes that are no answer")
     try:
         (plain,) = _FORMS[kind].validate_json(text)
-        if kind is Dreamt:
-            shots = tuple(Shot(**vars(shot)) for shot in plain.shots)
-            return Dreamt(**{**vars(plain), "settings": build(plain.settings), "shots": shots})
+        if kind is DreamedPicture:
+            snapshots = tuple(Snapshot(**vars(snapshot)) for snapshot in plain.snapshots)
+            return DreamedPicture(**{**vars(plain), "snapshots": snapshots})
     except (DreamreelError, ValueError) as error:  # As pydantic's are.
         raise NonsenseError(f"answered with a damaged {kind.__name__}") from error
     if kind is Missing:
@@ -170,8 +168,8 @@ def check(unit: Unit, answer: Any, *, stopped: bool = False) -> None:
         _check_missing(unit, answer)
     elif isinstance(unit, Stretch) and isinstance(answer, Stretched):
         _check_stretched(unit, answer, stopped=stopped)
-    elif isinstance(unit, Picture) and isinstance(answer, Dreamt):
-        _check_dreamt(unit, answer)
+    elif isinstance(unit, Picture) and isinstance(answer, DreamedPicture):
+        _check_picture(unit, answer)
     elif not (isinstance(unit, Opening) and isinstance(answer, Maker)):
         said = "nothing" if answer is None else f"a {type(answer).__name__}, which was not asked for"
         raise NonsenseError(f"answered with {said}")
@@ -237,14 +235,11 @@ def _is_state(data: bytes, size: Size) -> bool:
     return finite and isinstance(dream, np.ndarray) and dream.dtype == np.float32 and Size.of(dream) == size
 
 
-def _check_dreamt(unit: Picture, answer: Dreamt) -> None:
-    wanted, given = dict(unit.script.settings), flatten(with_files(answer.settings, {}))
-    for key in ("film.frames", *(["film.size"] if unit.own_size else [])):
-        wanted[key] = given[key]
-    pictures = [answer.picture, *(shot.picture for shot in answer.shots)]
-    if given != wanted or Size.of(answer.picture) != answer.settings.film.size:
+def _check_picture(unit: Picture, answer: DreamedPicture) -> None:
+    pictures = [answer.picture, *(snapshot.picture for snapshot in answer.snapshots)]
+    if answer.picture.shape != (*reversed(_size(unit)), 3):
         raise NonsenseError("answered with another picture than was asked for")
-    if not all(np.isfinite(picture).all() for picture in pictures) or (answer.shots and not unit.evolution):
+    if not all(np.isfinite(picture).all() for picture in pictures) or (answer.snapshots and not unit.evolution):
         raise NonsenseError("answered with what is no picture")
 
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from renderer.errors import BadInput, Interrupted, bug
 from renderer.events import FrameDone, Listener, Note, RenderingStarted, Stage
 from renderer.films.film import Film
 from renderer.films.local_renderer import Maker, finish_store, interrupted, join_lanes, open_lane
-from renderer.films.still import Dreamt, Still
+from renderer.films.still import DreamedPicture, StillFilm
 from renderer.media.store.store import Store
-from renderer.settings.schema import files_of, with_files
 from renderer.workers.scheduler import Crew, Order
 from renderer.workers.tasks import (
     Answer,
@@ -76,8 +75,8 @@ class Post:
         maker = self.ask(Opening(script=script), f"the opening of {film.out.name}", Maker)
         return Remote(film, script, maker, post=self)
 
-    def still(self, still: Still, listener: Listener) -> Dreamt:
-        """Have a picture dreamed by the crew; see `still.StillDreamer`.
+    def still(self, still: StillFilm, listener: Listener) -> DreamedPicture:
+        """Have a picture dreamed by the crew; see `still.PictureDreamer`.
 
         Raises:
             DreamreelError: as `still.dream_here`.
@@ -85,10 +84,8 @@ class Post:
         """
         listener(Stage("waiting for a worker"))
         script = script_of(still, shared=self.shared)
-        unit = Picture(script=script, own_size=still.own_size, evolution=still.evolution is not None)
-        dreamt = self.ask(unit, still.out.name, Dreamt)
-        # Its files are where they are here, not where the worker has them.
-        return replace(dreamt, settings=with_files(dreamt.settings, files_of(still.settings)))
+        unit = Picture(script=script, evolution=still.evolution is not None)
+        return self.ask(unit, still.out.name, DreamedPicture)
 
     def ask(self, unit: Unit, label: str, expected: type[T]) -> T:
         """Have one unit done, and wait for it.

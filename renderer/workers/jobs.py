@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from renderer.errors import DreamreelError, bug, known_error
 from renderer.events import BatchListener, JobStarted, Listener
 from renderer.films.film import Film, Result
 from renderer.films.make import make_film
-from renderer.films.still import Still, StillResult, make_still
 
 if TYPE_CHECKING:
     from renderer.films.local_renderer import FilmRenderer
-    from renderer.films.still import StillDreamer
+    from renderer.films.still import PictureDreamer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +31,7 @@ class Job:
     """
 
     id: str
-    film: Film | Still
+    film: Film
     priority: int = 0
 
 
@@ -50,7 +49,7 @@ class Outcome:
     """
 
     id: str
-    result: Result | StillResult | None = None
+    result: Result | None = None
     error: DreamreelError | None = None
     passing: bool = False
     traceback: str = ""
@@ -107,7 +106,7 @@ def make(
     listener: Listener,
     should_stop: Callable[[], bool],
     films: FilmRenderer | None = None,
-    stills: StillDreamer | None = None,
+    stills: PictureDreamer | None = None,
 ) -> Outcome:
     """Make the film or picture of a job; whatever goes wrong is in the outcome.
 
@@ -119,12 +118,9 @@ def make(
         stills: who dreams a picture; None for this process.
     """
     try:
-        result: Result | StillResult
-        if isinstance(job.film, Still):
-            result = make_still(job.film, listener=listener, **({"dreamer": stills} if stills else {}))
-        else:
-            chosen = {"renderer": films} if films else {}
-            result = make_film(job.film, listener=listener, should_stop=should_stop, **chosen)
+        chosen: dict[str, Any] = {"renderer": films, "dreamer": stills}
+        chosen = {name: who for name, who in chosen.items() if who is not None}
+        result = make_film(job.film, listener=listener, should_stop=should_stop, **chosen)
     except Exception as error:
         known = known_error(error) or bug(error)
         return Outcome(id=job.id, error=known, passing=known.passing, traceback=traceback.format_exc())

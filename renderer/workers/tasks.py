@@ -20,18 +20,15 @@ from renderer.errors import DreamreelError, EnvironmentProblem, bug, known_error
 from renderer.events import ignore
 from renderer.films.film import Film
 from renderer.films.local_renderer import Maker
-from renderer.films.still import Dreamt, Still, dream_here
-from renderer.films.video import VideoFilm
+from renderer.films.new_film import FILMS
+from renderer.films.still import DreamedPicture, StillFilm, dream_here
 from renderer.media.store.segments import Recorder, SegmentBytes
-from renderer.settings.schema import FILES, Settings, build, files_of, flatten, with_files
+from renderer.settings.schema import FILES, build, files_of, flatten, with_files
 from renderer.workers.inputs import Cache, Content, describe
 
 if TYPE_CHECKING:
     from renderer.events import FrameDone
     from renderer.films.render_setup import Parts
-
-FILMS: dict[str, type[Film]] = {film.kind: film for film in (Film, VideoFilm)}
-"""Kind -> what makes a film of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +36,7 @@ class Script:
     """What a worker must know of a film to render any part of it.
 
     Attributes:
-        kind: key of `FILMS`, or "still".
+        kind: key of `FILMS`.
         settings: by dotted name, as `flatten` gives them.
         inputs: what it is made from, and all other files that its settings name, by what they are to it.
         facts: what was found out about the inputs.
@@ -53,14 +50,10 @@ class Script:
     def film(self, places: Mapping[str, Path]) -> Film:
         """Put the film together, given where its inputs are on this machine."""
         own: dict[str, Any] = {name: path for name, path in places.items() if name not in FILES}
-        return FILMS[self.kind](settings=self.settings_here(places), out=Path("film"), **own)
-
-    def settings_here(self, places: Mapping[str, Path]) -> Settings:
-        """Return the settings, given where the files are on this machine."""
-        return with_files(build(self.settings), places)
+        return FILMS[self.kind](settings=with_files(build(self.settings), places), out=Path("film"), **own)
 
 
-def script_of(film: Film | Still, facts: Mapping[str, Any] | None = None, *, shared: bool) -> Script:
+def script_of(film: Film, facts: Mapping[str, Any] | None = None, *, shared: bool) -> Script:
     """Write down what workers must know of a film or a picture.
 
     Args:
@@ -74,7 +67,7 @@ def script_of(film: Film | Still, facts: Mapping[str, Any] | None = None, *, sha
     paths = {name: path for name, path in film.inputs.items() if name != "cuts"}  # They are facts by now.
     paths |= files_of(film.settings)
     return Script(
-        kind="still" if isinstance(film, Still) else film.kind,
+        kind=film.kind,
         settings=flatten(with_files(film.settings, {})),
         inputs={name: describe(path, shared=shared) for name, path in paths.items()},
         facts=dict(facts or {}),
@@ -187,24 +180,16 @@ class Stretched:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """Dream one picture; gives a `Dreamt`. `own_size` and `evolution` as in `Still`."""
+    """Dream one picture; gives a `DreamedPicture`, with what is needed for its sheet if `evolution` is set."""
 
     script: Script
-    own_size: bool
     evolution: bool
 
-    def perform(self, desk: Desk, *, tell: Tell, should_stop: Callable[[], bool]) -> Dreamt:
+    def perform(self, desk: Desk, *, tell: Tell, should_stop: Callable[[], bool]) -> DreamedPicture:
         del tell, should_stop
-        places = desk.places(self.script)
-        still = Still(
-            settings=self.script.settings_here(places),
-            out=Path("picture"),
-            picture=places.get("picture"),
-            mask=places.get("mask"),
-            own_size=self.own_size,
-            evolution=Path("sheet") if self.evolution else None,
-        )
-        return dream_here(still, ignore)
+        still = self.script.film(desk.places(self.script))
+        assert isinstance(still, StillFilm)
+        return dream_here(replace(still, evolution=Path("sheet") if self.evolution else None), ignore)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +231,7 @@ class Failure:
         return error
 
 
-Answer = Missing | Failure | Maker | Stretched | Dreamt
+Answer = Missing | Failure | Maker | Stretched | DreamedPicture
 
 
 class LackingError(Exception):

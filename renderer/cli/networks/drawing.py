@@ -63,7 +63,7 @@ def _atlas(
         size=drawing.size,
         steps=drawing.steps,
         seed=drawing.seed,
-        report=lambda p: terminal.counted(p.done, p.total, what="tile"),
+        report=lambda done, total: terminal.counted(done, total, what="tile"),
     )
     write_image(sheet, out, overwrite=overwrite)
     terminal.result(f"{out}: {sheet.shape[1]}x{sheet.shape[0]}", event="atlas", path=str(out))

@@ -81,14 +81,14 @@ def _similar(
     from renderer.inspect.nearest_images import neighbour_sheet, similar
 
     terminal.stage("looking")
-    search = similar(
+    neighbours, passed_over = similar(
         opened, image, folder, layer=layer, top=top, report=lambda done, all_: terminal.counted(done, all_, what="file")
     )
-    for path, why in search.passed_over:
+    for path, why in passed_over:
         terminal.note(f"Passed over {path}: {why}")
     if out is not None:
-        write_image(neighbour_sheet(image, search, network=network, folder=folder), out, overwrite=overwrite)
-    for rank, found in enumerate(search.found, 1):
+        write_image(neighbour_sheet(image, neighbours, network=network, folder=folder), out, overwrite=overwrite)
+    for rank, found in enumerate(neighbours, 1):
         terminal.result(
             f"{found.similarity:.3f} {found.path}",
             event="similar",

@@ -86,9 +86,21 @@ class Terminal:
             self._bar = None
 
     def film(self, result: Result) -> None:
-        """Print the line that ends a film."""
+        """Print the line that ends a film or a still."""
         from renderer.films.outputs import size_text, span
 
+        if result.strength is not None:
+            self.result(
+                f"{result.path}: {result.size}, dream strength {result.strength:.3g}, made in {span(result.took)}",
+                event=result.kind,
+                path=str(result.path),
+                width=result.size.width,
+                height=result.size.height,
+                strength=result.strength,
+                evolution=None if result.evolution is None else str(result.evolution),
+                took=round(result.took, 3),
+            )
+            return
         details = f"{result.size}, {result.duration:.4g} s, {size_text(result.bytes)}"
         self.result(
             f"{result.path}: {details}, made in {span(result.took)}",
