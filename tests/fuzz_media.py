@@ -23,9 +23,8 @@ from fuzzing import Build, Case, Reading
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
-from renderer.films.first_frame import first_canvas
+from renderer.films.first_frame import Masks, first_canvas
 from renderer.films.guides import check_guides, open_guides
-from renderer.films.masks import Masks
 from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.ffmpeg.formats import FORMATS
 from renderer.media.ffmpeg.pipes import file_url, run

@@ -13,9 +13,8 @@ from typer.testing import CliRunner
 
 from renderer.cli.main import app
 from renderer.errors import BadInput, Interrupted, UsageError
-from renderer.films.first_frame import shrunk
+from renderer.films.first_frame import Masks, shrunk
 from renderer.films.make import make_film
-from renderer.films.masks import Masks
 from renderer.films.new_film import new_film
 from renderer.films.recipe import parse_recipe
 from renderer.films.replay import Encoding, film_from_recipe

@@ -1,18 +1,24 @@
-"""The first canvas of a film: noise, or a picture brought to the film's size."""
+"""What a film begins with, and where it is dreamed on: noise, pictures and masks, brought to the film's size."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from renderer.files import file_sha256
+from renderer.files import check_input
 from renderer.frame import MAX_SIDE, Frame, Size
-from renderer.media.images import read_image
+from renderer.media.ffmpeg.clips import Clip, open_clip
+from renderer.media.images import is_picture, read_image
 from renderer.media.noise import noise
 from renderer.settings.schema import Settings
+
+Plane = NDArray[np.float32]
 
 LONGEST_SIDE = 1920
 """What has a size that nobody chose is brought to this at most, pixels: memory and time grow with the area."""
@@ -68,15 +74,6 @@ def own_size(found: Size, settings: Settings) -> Size:
     return shrunk(found, LONGEST_SIDE if settings.dream.memory is None else MAX_SIDE)
 
 
-def hashes_of(inputs: Mapping[str, Path]) -> dict[str, str]:
-    """Return the sha256 of each file in hex, by the same names; of a folder, that of the files in it.
-
-    Raises:
-        BadInput: one cannot be read.
-    """
-    return {name: file_sha256(path, what=name) for name, path in inputs.items()}
-
-
 def _resize(picture: Frame, size: Size, *, box: tuple[float, float, float, float] | None = None) -> Frame:
     """Resample with a Lanczos window that widens as the picture shrinks, channel by channel in float."""
     out = np.empty((size.height, size.width, 3), np.float32)
@@ -84,3 +81,71 @@ def _resize(picture: Frame, size: Size, *, box: tuple[float, float, float, float
         plane = Image.fromarray(np.ascontiguousarray(picture[..., channel]))
         out[..., channel] = np.asarray(plane.resize(tuple(size), Image.Resampling.LANCZOS, box=box))
     return np.clip(out, 0.0, 1.0)  # Lanczos rings beyond the range; a picture begins inside it.
+
+
+class Masks:
+    """Says for each frame how strongly to dream, pixel by pixel.
+
+    Args:
+        settings: of the film.
+        path: a picture or moving pictures; None for the box alone.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+
+    def __init__(self, settings: Settings, path: Path | None) -> None:
+        self._size, area = settings.film.size, settings.area
+        self._sigma = area.feather * self._size.height / 2
+        self._box = None if area.box is None else self._soft(_inside(area.box, self._size))
+        self._still: Plane | None = None
+        self._clip: Clip | None = None
+        if path is not None and path.exists() and not path.is_dir():
+            check_input(path, expected="a picture or a video")
+        if path is not None and is_picture(path):
+            self._still = self._times_box(self._soft(_luma(fit(read_image(path), self._size, how="cover"))))
+        elif path is not None:
+            self._clip = open_clip(path, size=self._size, rate=settings.rate)
+
+    def planes(self, start: int) -> Iterator[Plane | None]:
+        """Give `(H, W)`, 0 to 1, for each frame from `start` on, without end; None for 1 everywhere.
+
+        A mask that ends before the film keeps its last picture.
+        """
+        if self._clip is None:
+            yield from itertools.repeat(self._box if self._still is None else self._still)
+            return
+        last: Plane | None = None
+        # A mask shorter than this keeps the picture that it ended with.
+        for frame in self._clip.frames(min(start, max(0, self._clip.count - 1))):
+            last = self._times_box(self._soft(_luma(frame)))
+            yield last
+        yield from itertools.repeat(last)
+
+    def first(self) -> Plane | None:
+        """Return the plane of a single picture."""
+        planes = self.planes(0)
+        try:
+            return next(planes)
+        finally:
+            planes.close()  # type: ignore[attr-defined]
+
+    def _times_box(self, plane: Plane) -> Plane:
+        return plane if self._box is None else plane * self._box
+
+    def _soft(self, plane: Plane) -> Plane:
+        plane = np.clip(plane, 0, 1)
+        return np.asarray(cv2.GaussianBlur(plane, (0, 0), self._sigma) if self._sigma > 0.1 else plane, np.float32)
+
+
+def _inside(box: tuple[float, float, float, float], size: Size) -> Plane:
+    left, top, width, height = box
+    plane = np.zeros((size.height, size.width), np.float32)
+    rows = slice(round(top * size.height), max(round(top * size.height) + 1, round((top + height) * size.height)))
+    columns = slice(round(left * size.width), max(round(left * size.width) + 1, round((left + width) * size.width)))
+    plane[rows, columns] = 1
+    return plane
+
+
+def _luma(frame: Frame) -> Plane:
+    return np.asarray(frame @ np.array([0.2126, 0.7152, 0.0722], np.float32), np.float32)

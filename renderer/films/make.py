@@ -17,10 +17,10 @@ from renderer.dreaming.networks.registry import network_spec
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
 from renderer.events import Listener, Note, Stage, StageProgress
 from renderer.films.film import Extras, Film, Result
-from renderer.films.first_frame import hashes_of
 from renderer.films.guides import check_guides
 from renderer.films.local_renderer import FilmRenderer, frames_there, render_here
 from renderer.films.outputs import check_not_input, check_room, path_size
+from renderer.films.recipe import hashes_of
 from renderer.films.render_setup import check_memory
 from renderer.films.still import DreamedPicture, PictureDreamer, StillFilm, draw_evolution, dream_here
 from renderer.films.work import Work, WorkState, check_folder, recipe_of_film

@@ -15,9 +15,9 @@ from renderer import runtime
 from renderer.errors import shown
 from renderer.events import Listener, Note, Stage
 from renderer.films.film import Film
-from renderer.films.first_frame import hashes_of
 from renderer.films.make import STORE_BYTES_A_PIXEL, check
 from renderer.films.outputs import size_text, span
+from renderer.films.recipe import hashes_of
 from renderer.films.render_setup import Parts
 from renderer.frame import Size
 from renderer.media.files import free_bytes

@@ -10,7 +10,6 @@ from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, StringCo
 
 from renderer.errors import BadInput, UsageError
 from renderer.files import exists, file_sha256
-from renderer.films.first_frame import hashes_of
 from renderer.records import Count, Hash, PathText, Record, Text, Word, to_record
 from renderer.settings.kinds import KINDS
 from renderer.settings.schema import FILES, Settings, build, flatten, pixel_key
@@ -118,6 +117,15 @@ class Recipe(Record):
     def hashes(self) -> dict[str, str]:
         """Sha256 of those files."""
         return {name: held.sha256 for name, held in self.files.items()}
+
+
+def hashes_of(inputs: Mapping[str, Path]) -> dict[str, str]:
+    """Return the sha256 of each file in hex, by the same names; of a folder, that of the files in it.
+
+    Raises:
+        BadInput: one cannot be read.
+    """
+    return {name: file_sha256(path, what=name) for name, path in inputs.items()}
 
 
 def film_key(settings: Settings, *, kind: str, inputs: Mapping[str, Path]) -> str:

@@ -13,10 +13,9 @@ import numpy as np
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.events import Listener, Stage
 from renderer.films.film import Film
-from renderer.films.first_frame import first_canvas, own_size
+from renderer.films.first_frame import Masks, first_canvas, own_size
 from renderer.films.guides import open_guides
 from renderer.films.local_renderer import Maker
-from renderer.films.masks import Masks
 from renderer.films.render_setup import Parts, governor_of, open_dreamer
 from renderer.frame import Frame, Size
 from renderer.media.images import image_size

@@ -12,9 +12,8 @@ import numpy as np
 from renderer.errors import BadInput, UsageError
 from renderer.events import Listener, Note, Stage, StageProgress
 from renderer.films.film import Extras, Film
-from renderer.films.first_frame import own_size
+from renderer.films.first_frame import Masks, Plane, own_size
 from renderer.films.guides import open_guides
-from renderer.films.masks import Masks, Plane
 from renderer.films.render_setup import Parts, camera_of, governor_of, open_dreamer
 from renderer.frame import Frame, Size
 from renderer.media.ffmpeg.clips import Clip, open_clip

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from renderer.errors import BadInput, EnvironmentProblem, UsageError
 from renderer.events import Listener, Note
-from renderer.films.first_frame import hashes_of
-from renderer.films.recipe import Recipe, parse_recipe, write_recipe
+from renderer.films.recipe import Recipe, hashes_of, parse_recipe, write_recipe
 from renderer.media.files import disk_errors
 from renderer.media.store.store import Store
 from renderer.media.store.work_folder import check_ours, is_film_folder
