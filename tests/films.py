@@ -68,7 +68,7 @@ def video(network: Path, clip: Path, out: Path, *sets: str, **options) -> Film:
 def make_references(folder: str) -> None:
     """Write into a folder a network, a clip, and in `films` what a serial executor makes of them."""
     from renderer import runtime
-    from renderer.workers.jobs import Job, Serial
+    from renderer.workers.jobs import Job, SerialExecutor
 
     runtime.prepare()  # Before anything else uses TensorFlow, as in every command.
     place = Path(folder)
@@ -80,7 +80,7 @@ def make_references(folder: str) -> None:
         video(network, clip, place / "films" / "video.mp4"),
         led(network, clip, place / "films" / "led.mp4"),
     ]
-    for outcome in Serial().run([Job(id=film.out.name, film=film) for film in made], listener=Batch()):
+    for outcome in SerialExecutor().run([Job(id=film.out.name, film=film) for film in made], listener=Batch()):
         assert outcome.error is None, outcome.traceback
 
 

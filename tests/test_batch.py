@@ -27,7 +27,7 @@ from renderer.media.ffmpeg.pipes import FfmpegFailed, file_url, run
 from renderer.media.images import write_image
 from renderer.media.store.journal import Journal
 from renderer.workers import jobs as worker_jobs
-from renderer.workers.jobs import Outcome, Serial
+from renderer.workers.jobs import Outcome, SerialExecutor
 
 DEFAULTS = """
 [defaults]
@@ -558,7 +558,9 @@ def run_here(batch, executor=None, **options):
     jobs, listener = open_jobs(batch.file), options.pop("listener", Listening())
     with BatchJournal(batch_folder(batch.file, batch.folder), base=batch.folder) as journal:
         planned = plan_batch(jobs, journal.records)
-        yield from run_batch(jobs, planned, journal, executor=executor or Serial(), listener=listener, **options)
+        yield from run_batch(
+            jobs, planned, journal, executor=executor or SerialExecutor(), listener=listener, **options
+        )
 
 
 def test_a_file_that_turns_up_under_a_films_name_while_the_batch_runs_stays_and_others_go_on(batch):
@@ -638,7 +640,7 @@ class Lost:
     def run(self, jobs, *, listener, should_stop=lambda: False):
         for job in jobs:
             listener(job.id, JobStarted())
-            yield Outcome(id=job.id, error=DiskProblem("The worker was lost."), passing=True)
+            yield Outcome(id=job.id, error=DiskProblem("The worker was lost."))
 
     def __enter__(self):
         return self

@@ -21,12 +21,12 @@ import pytest
 from films import SHOT, Batch, sha256
 
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
-from renderer.workers import dask_cluster as cluster
+from renderer.workers import dask_pool as cluster
 from renderer.workers import distributed as remote
 from renderer.workers import jobs as worker_jobs
 from renderer.workers.executors import open_executor
-from renderer.workers.jobs import Job, Serial
-from renderer.workers.processes import Processes, gpus, open_processes
+from renderer.workers.jobs import Job, SerialExecutor
+from renderer.workers.process_pool import ProcessPool, gpus, open_processes
 
 TESTS = Path(__file__).parent
 
@@ -58,16 +58,16 @@ def clip(made):
 
 @pytest.fixture(scope="module", autouse=True)
 def small_lanes():
-    """Every shot is a lane, every stretch a few frames long."""
+    """Every shot is a lane, every range a few frames long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(remote, "SHORTEST_LANE", 4)
-        patch.setattr(remote, "STRETCH_SECONDS", 0.2)
+        patch.setattr(remote, "RANGE_SECONDS", 0.2)
         yield
 
 
 @pytest.fixture(scope="module")
 def serial():
-    return Serial()
+    return SerialExecutor()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def two(tmp_path_factory):
         with pytest.MonkeyPatch.context() as briefly:
             briefly.setenv("TMPDIR", str(folder))
             briefly.setattr(tempfile, "tempdir", str(folder))
-            executor.staff.start()
+            executor.start()
         yield executor
     assert [path.name for path in folder.iterdir()] == []
 
@@ -126,7 +126,7 @@ def test_a_film_that_fails_stops_no_other(request, name, network, tmp_path):
     assert isinstance(outcomes["gone.mp4"].error, BadInput)
     assert isinstance(outcomes["layer.mp4"].error, UsageError)
     assert "Traceback" in outcomes["layer.mp4"].traceback
-    assert not outcomes["layer.mp4"].passing
+    assert not outcomes["layer.mp4"].error.passing
     assert outcomes["fine.mp4"].result.path.is_file()
 
 
@@ -208,18 +208,18 @@ def test_films_one_after_another_load_their_network_once_and_leave_nothing_behin
 
 
 def at_work(executor):
-    """Process ids of the workers that have an order."""
-    hands = list(executor.staff.crew._at_work)
-    if isinstance(executor.staff, Processes):
-        return [hand.process.pid for hand in hands]
-    return list(executor.staff.client.run(os.getpid, workers=[hand.address for hand in hands]).values())
+    """Process ids of the workers that have a task."""
+    workers = list(executor.scheduler._at_work)
+    if isinstance(executor, ProcessPool):
+        return [worker.process.pid for worker in workers]
+    return list(executor.client.run(os.getpid, workers=[worker.address for worker in workers]).values())
 
 
 @pytest.mark.parametrize("name", ["two", "dask"])
 def test_a_worker_killed_in_the_middle_is_replaced_and_the_film_has_the_same_bytes(
     request, name, made, network, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(remote, "STRETCH_SECONDS", 60.0)  # Whenever it is killed, it is in the middle of one.
+    monkeypatch.setattr(remote, "RANGE_SECONDS", 60.0)  # Whenever it is killed, it is in the middle of one.
     executor, killed = request.getfixturevalue(name), []
 
     def kill(report):
@@ -256,7 +256,7 @@ NAMED = {"short.mp4": 1, "endless.mp4": 100_000}
 
 def test_workers_share_no_session_with_the_terminal(two, network, tmp_path):
     make(two, films.zoom(network, tmp_path / "a.mp4", frames=1))
-    workers = two.staff.process_ids()
+    workers = two.process_ids()
     assert len(workers) == 2
     assert all(os.getsid(number) == number != os.getsid(0) for number in workers)
 
@@ -265,8 +265,8 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     code = """
         from renderer.workers.executors import open_executor
         executor = open_executor("process:2")
-        executor.staff.start()
-        print(*executor.staff.process_ids(), executor.staff._folder, flush=True)
+        executor.start()
+        print(*executor.process_ids(), executor._folder, flush=True)
         import signal; signal.pause()
     """
     child = subprocess.Popen(
@@ -289,8 +289,8 @@ def test_a_block_leaves_no_process_thread_or_temporary_file(tmp_path, monkeypatc
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = threading.active_count()
     with open_executor("process", workers=2) as executor:
-        executor.staff.start()
-        workers = executor.staff.process_ids()
+        executor.start()
+        workers = executor.process_ids()
         assert list(tmp_path.iterdir())
     assert not any(alive(number) for number in workers)
     assert threading.active_count() <= before
@@ -324,7 +324,7 @@ time.sleep(60)
     ],
 )
 def test_a_process_that_talks_nonsense_or_nothing_is_ended_and_named(says, words, network, tmp_path, monkeypatch):
-    from renderer.workers import processes
+    from renderer.workers import process_pool as processes
 
     monkeypatch.setattr(processes, "_BOOT", LIAR % says)
     monkeypatch.setattr(processes, "_LOOK", 0.05)
@@ -338,19 +338,19 @@ def test_a_process_that_talks_nonsense_or_nothing_is_ended_and_named(says, words
 
 
 def test_a_process_that_is_stopped_by_somebody_is_given_up_and_replaced(monkeypatch):
-    from renderer.workers import processes
+    from renderer.workers import process_pool as processes
 
     notes = []
     with open_executor("process:1") as executor:
-        executor.staff.crew.note = notes.append
-        executor.staff.start()
-        wait_until(lambda: executor.staff.crew.hands)
-        (stopped,) = executor.staff.process_ids()
+        executor.scheduler.note = notes.append
+        executor.start()
+        wait_until(lambda: executor.scheduler.workers)
+        (stopped,) = executor.process_ids()
         os.kill(stopped, signal.SIGSTOP)
         monkeypatch.setattr(processes, "SILENCE_SECONDS", 0.5)
         wait_until(lambda: notes)
         monkeypatch.setattr(processes, "SILENCE_SECONDS", 120.0)
-        wait_until(lambda: executor.staff.crew.hands)
+        wait_until(lambda: executor.scheduler.workers)
         assert not alive(stopped)
     assert notes == [f"A worker in process {stopped} said nothing for 0.5 seconds."]
 
@@ -360,7 +360,7 @@ def test_dask_workers_that_talk_nonsense_are_named(dask, network, tmp_path, monk
         return None
 
     monkeypatch.setattr(cluster, "perform", nothing)
-    with open_executor(f"dask://{dask.staff.address}") as executor:
+    with open_executor(f"dask://{dask.address}") as executor:
         outcomes, _ = make(executor, films.zoom(network, tmp_path / "a.mp4"))
     error = outcomes["a.mp4"].error
     assert isinstance(error, EnvironmentProblem)
@@ -392,14 +392,14 @@ def test_a_server_that_is_no_scheduler_is_given_up_in_the_stated_seconds(greetin
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads sockets in /proc")
 def test_nothing_of_ours_listens_beyond_this_machine(two, dask):
-    dask.staff.start()
+    dask.start()
     listening = {}
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == "0A":  # Listening.
                 listening[fields[9]] = fields[1].partition(":")[0]
-    ours = [os.getpid(), *two.staff.process_ids(), *dask.staff.client.run(os.getpid).values()]
+    ours = [os.getpid(), *two.process_ids(), *dask.client.run(os.getpid).values()]
     found = set()
     for number in ours:
         for descriptor in Path(f"/proc/{number}/fd").iterdir():
@@ -409,7 +409,7 @@ def test_nothing_of_ours_listens_beyond_this_machine(two, dask):
 
 
 def test_workers_that_cannot_even_start_end_in_a_sentence(network, tmp_path, monkeypatch):
-    from renderer.workers import processes
+    from renderer.workers import process_pool as processes
 
     monkeypatch.setattr(processes, "_BOOT", "raise SystemExit('no such thing here')")
     with open_executor("process:2") as executor:
@@ -463,7 +463,7 @@ def test_each_worker_has_a_gpu_of_its_own_where_there_are_some(monkeypatch):
 
 
 def test_nothing_heavy_is_loaded_by_whoever_only_hands_out_work():
-    code = "import sys; from renderer.workers import distributed, pool, processes; print(*sys.modules)"
+    code = "import sys; from renderer.workers import distributed, pool, process_pool; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TESTS.parent)
     assert not set(done.stdout.split()) & {"tensorflow", "keras", "distributed"}
 

@@ -23,7 +23,7 @@ from renderer.cli.main import app
 from renderer.errors import BadInput, UsageError
 from renderer.films import guides as guides_module
 from renderer.films.guides import GuideVideo, check_guides, crossfade, open_guides
-from renderer.films.local_renderer import Maker
+from renderer.films.local_renderer import Environment
 from renderer.films.make import make_film
 from renderer.films.recipe import SAY_WHERE
 from renderer.frame import Size
@@ -34,8 +34,8 @@ from renderer.media.images import read_image, write_image
 from renderer.motion.schedule import parse
 from renderer.settings.messages import options
 from renderer.settings.schema import FILES, build, fields, files_of, flatten, pixel_key, with_files
-from renderer.workers.inputs import describe, pieces
-from renderer.workers.tasks import Desk, Missing, Opening, Stretch, Stretched, script_of
+from renderer.workers.inputs import chunks, describe, keep
+from renderer.workers.tasks import FrameRange, Missing, OpenFilm, RenderedFrames, TaskRunner, film_spec
 
 RATE = 12
 LEADS = ("dream.objective=guide", "dream.layers=parts")
@@ -421,30 +421,32 @@ def test_a_worker_without_the_guides_asks_for_them_and_renders_the_same(network,
     style = draw(tmp_path / "style.png", seed=2)
     mixed = ("dream.layers=guide@parts,style@edges", f"guide.style={style}", f"guide.second={style}", "guide.mix=t/T")
     film = films.led(network, guide, tmp_path / "film.mp4", *mixed)
-    script = script_of(film, {}, shared=False)
-    assert set(script.inputs) == {"guide", "second guide", "style", "weights"}
-    assert not any(str(guide) in str(value) for value in script.settings.values())
-    desk = Desk(tmp_path / "desk")
-    desk.folder.mkdir()
-    answer = desk.perform(Opening(script=script), tell=lambda _: None)
+    spec = film_spec(film, {}, shared=False)
+    assert set(spec.inputs) == {"guide", "second guide", "style", "weights"}
+    assert not any(str(guide) in str(value) for value in spec.settings.values())
+    runner = TaskRunner(tmp_path / "runner")
+    runner.folder.mkdir()
+    answer = runner.perform(OpenFilm(spec=spec))
     assert isinstance(answer, Missing)
-    assert set(answer.files) == set(script.inputs)
+    assert set(answer.files) == set(spec.inputs)
     for name, files in answer.files.items():
         for file in files:
-            for piece in pieces(script.inputs[name], file):
-                desk.cache.put(piece)
-    maker = desk.perform(Opening(script=script), tell=lambda _: None)
-    assert isinstance(maker, Maker), maker
-    there = Stretch(script=script, maker=maker, first=0, end=3, state=None, seconds=60.0)
-    far = desk.perform(there, tell=lambda _: None)
-    near = Desk(tmp_path / "near")
+            for chunk in chunks(spec.inputs[name], file):
+                keep(chunk, runner.inputs)
+    environment = runner.perform(OpenFilm(spec=spec))
+    assert isinstance(environment, Environment), environment
+    there = FrameRange(spec=spec, environment=environment, first=0, end=3, state=None, seconds=60.0)
+    far = runner.perform(there)
+    near = TaskRunner(tmp_path / "near")
     near.folder.mkdir()
-    shared = Stretch(script=script_of(film, {}, shared=True), maker=maker, first=0, end=3, state=None, seconds=60.0)
-    here = near.perform(shared, tell=lambda _: None)
-    for desk_ in (desk, near):
-        desk_.close()
-    assert isinstance(far, Stretched), far
-    assert isinstance(here, Stretched), here
+    shared = FrameRange(
+        spec=film_spec(film, {}, shared=True), environment=environment, first=0, end=3, state=None, seconds=60.0
+    )
+    here = near.perform(shared)
+    for one in (runner, near):
+        one.close()
+    assert isinstance(far, RenderedFrames), far
+    assert isinstance(here, RenderedFrames), here
     assert far.segments == here.segments
 
 
@@ -454,16 +456,16 @@ def test_a_network_that_is_a_file_counts_by_its_content_travels_to_workers_and_i
     out = tmp_path / "film.mp4"
     film = films.zoom(network, out, "network.preprocess=unit", "dream.layers=parts", frames=1)
     film = replace(film, settings=build({**flatten(film.settings), "network.name": str(own), "network.weights": None}))
-    script = script_of(film, {}, shared=False)
-    assert not any(str(own) in str(value) for value in script.settings.values())
-    desk = Desk(tmp_path / "desk")
-    desk.folder.mkdir()
-    for piece in pieces(script.inputs["weights"], script.inputs["weights"].wanted[0][0]):
-        desk.cache.put(piece)
-    maker = desk.perform(Opening(script=script), tell=lambda _: None)
-    desk.close()
-    assert isinstance(maker, Maker), maker
-    assert maker.weights_sha256 == sha256(own)
+    spec = film_spec(film, {}, shared=False)
+    assert not any(str(own) in str(value) for value in spec.settings.values())
+    runner = TaskRunner(tmp_path / "runner")
+    runner.folder.mkdir()
+    for chunk in chunks(spec.inputs["weights"], spec.inputs["weights"].wanted[0][0]):
+        keep(chunk, runner.inputs)
+    environment = runner.perform(OpenFilm(spec=spec))
+    runner.close()
+    assert isinstance(environment, Environment), environment
+    assert environment.weights_sha256 == sha256(own)
     make_film(film, listener=Listening())
     moved = own.rename(tmp_path / "moved.keras")
     gone = command("replay", out, "-o", tmp_path / "again.mp4")

@@ -10,6 +10,7 @@ import os
 import pickle
 import re
 import threading
+from queue import SimpleQueue
 from unittest.mock import Mock
 
 import films
@@ -18,7 +19,7 @@ import pytest
 from films import SHOT, Batch, Listening, sha256
 
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, Interrupted, UsageError
-from renderer.films.local_renderer import Maker
+from renderer.films.local_renderer import Environment
 from renderer.films.make import make_film
 from renderer.films.still import DreamedPicture, StillFilm
 from renderer.frame import Size
@@ -28,11 +29,11 @@ from renderer.media.store.segments import Recorder
 from renderer.media.store.store import Store
 from renderer.workers import distributed as remote
 from renderer.workers.answers import NonsenseError, pack, unpack
-from renderer.workers.inputs import Cache, describe, pieces
+from renderer.workers.inputs import chunks, describe, find, keep, missing
 from renderer.workers.jobs import Job
-from renderer.workers.pool import Staffed
-from renderer.workers.scheduler import Crew, Order
-from renderer.workers.tasks import Desk, Failure, Missing, Opening, Stretch, script_of
+from renderer.workers.pool import PoolExecutor
+from renderer.workers.scheduler import Scheduler, Task
+from renderer.workers.tasks import Failure, FrameRange, Missing, OpenFilm, TaskRunner, film_spec
 
 
 @pytest.fixture(scope="module")
@@ -55,100 +56,97 @@ def whole(network, clip, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def small_lanes(monkeypatch):
-    """Every shot is a lane, and every stretch ends after one frame."""
+    """Every shot is a lane, and every range ends after one frame."""
     monkeypatch.setattr(remote, "SHORTEST_LANE", 4)
-    monkeypatch.setattr(remote, "STRETCH_SECONDS", 0.0)
+    monkeypatch.setattr(remote, "RANGE_SECONDS", 0.0)
 
 
 class Neighbour:
-    """A worker in a thread of this process; `dies` says of an order whether it dies of it, `says` what it answers."""
+    """A worker in a thread of this process; `dies` says of work whether it dies of it, `says` what it answers."""
 
     numbers = itertools.count()
 
-    def __init__(self, staff):
-        self.staff, self.crew = staff, staff.crew
-        self.desk = Desk(staff.folder / f"desk-{next(self.numbers)}")
-        self.desk.folder.mkdir()
-        self.stopped = set()
+    def __init__(self, pool):
+        self.pool, self.scheduler = pool, pool.scheduler
+        self.runner = TaskRunner(pool.folder / f"runner-{next(self.numbers)}")
+        self.runner.folder.mkdir()
 
-    def begin(self, order):
-        threading.Thread(target=self._work, args=(order,), daemon=True).start()
+    def begin(self, task):
+        threading.Thread(target=self._work, args=(task,), daemon=True).start()
 
-    def stop(self, order):
-        self.stopped.add(order.number)
+    def stop(self, task):
+        self.runner.stopped.add(task.number)
 
-    def close(self):
-        self.desk.close()
-
-    def _work(self, order):
-        with self.staff.turn:  # Threads on one network would only be in each other's way.
-            self.staff.done.append(order.unit)
-            self.crew.begun(self, order.number)
-            if self.staff.dies(order.unit):
-                self.crew.lost(self, "was killed by SIGKILL")
-                self.crew.joined(Neighbour(self.staff))
+    def _work(self, task):
+        with self.pool.turn:  # Threads on one network would only be in each other's way.
+            self.pool.done.append(task.work)
+            self.scheduler.begun(self, task.number)
+            if self.pool.dies(task.work):
+                self.scheduler.lost(self, "was killed by SIGKILL")
+                self.scheduler.joined(Neighbour(self.pool))
                 return
-            answer = self.desk.perform(
-                order.unit,
-                tell=lambda frame: self.crew.heard(self, order.number, frame),
-                should_stop=lambda: order.number in self.stopped,
+            answer = self.runner.perform(
+                task.work,
+                number=task.number,
+                report=lambda frame: self.scheduler.frame_done(self, task.number, frame),
             )
-            self.staff.performed.append(order.unit)
-            self.staff.turn.notify_all()
+            self.pool.performed.append(task.work)
+            self.pool.turn.notify_all()
         try:
-            self.crew.answered(self, order.number, unpack(self.staff.says(order.unit, answer)))
+            self.scheduler.answered(self, task.number, unpack(self.pool.says(task.work, answer)))
         except NonsenseError as error:
-            self.crew.lost(self, f"in {self.desk.folder.name} {error}", nonsense=True)
-            self.crew.joined(Neighbour(self.staff))
+            self.scheduler.lost(self, f"in {self.runner.folder.name} {error}", nonsense=True)
+            self.scheduler.joined(Neighbour(self.pool))
 
 
-class Neighbours:
+class Neighbours(PoolExecutor):
     """Two of them."""
 
     shared, workers = True, 2
 
-    def __init__(self, folder, *, dies=lambda unit: False, says=lambda unit, answer: pack(answer)):
-        self.crew, self.folder, self.dies, self.says = Crew(), folder, dies, says
+    def __init__(self, folder, *, dies=lambda work: False, says=lambda work, answer: pack(answer)):
+        super().__init__()
+        self.folder, self.dies, self.says = folder, dies, says
         self.turn, self.done, self.performed = threading.Condition(), [], []
 
     def start(self):
         for _ in range(self.workers):
-            self.crew.joined(Neighbour(self))
+            self.scheduler.joined(Neighbour(self))
 
     def close(self):
-        self.crew.close()
+        self.scheduler.close()
 
     def die_at(self, frame):
         """Let every worker die that begins with a frame, once something further on has been rendered."""
 
         def further_on():
-            return any(isinstance(unit, Stretch) and unit.first >= SHOT for unit in self.performed)
+            return any(isinstance(work, FrameRange) and work.first >= SHOT for work in self.performed)
 
-        def dies(unit):
-            return isinstance(unit, Stretch) and unit.first == frame and self.turn.wait_for(further_on, 60)
+        def dies(work):
+            return isinstance(work, FrameRange) and work.first == frame and self.turn.wait_for(further_on, 60)
 
         self.dies = dies
         return self
 
 
-def make(staff, *made, listener=None, should_stop=lambda: False):
+def make(executor, *made, listener=None, should_stop=lambda: False):
     listener = listener or Batch()
-    with Staffed(staff) as executor:
+    with executor:
         jobs = [Job(id=film.out.name, film=film) for film in made]
         return {one.id: one for one in executor.run(jobs, listener=listener, should_stop=should_stop)}, listener
 
 
-def stretches(staff):
-    return [unit for unit in staff.done if isinstance(unit, Stretch)]
+def ranges(staff):
+    return [work for work in staff.done if isinstance(work, FrameRange)]
 
 
 def at_first(index):
-    """Say of units whether it is the first one that begins with a frame."""
+    """Say of work whether it is the first one that begins with a frame."""
     seen = []
 
-    def dies(unit):
-        if isinstance(unit, Stretch) and unit.first == index and not seen:
-            seen.append(unit)
+    def dies(work):
+        if isinstance(work, FrameRange) and work.first == index and not seen:
+            seen.append(work)
             return True
         return False
 
@@ -162,8 +160,8 @@ def test_a_video_rendered_frame_by_frame_by_several_workers_has_the_bytes_of_one
     outcomes, listener = make(staff, films.video(network, clip, out))
     assert outcomes["dream.mp4"].result.frames == 3 * SHOT
     assert sha256(out) == sha256(whole)
-    assert {unit.end for unit in stretches(staff)} == {SHOT, 2 * SHOT, 3 * SHOT}
-    assert [path.name for path in tmp_path.iterdir() if "desk" not in path.name] == ["dream.mp4"]
+    assert {work.end for work in ranges(staff)} == {SHOT, 2 * SHOT, 3 * SHOT}
+    assert [path.name for path in tmp_path.iterdir() if "runner" not in path.name] == ["dream.mp4"]
     assert listener.jobs["dream.mp4"].frames[-1] == 3 * SHOT - 1
 
 
@@ -178,7 +176,7 @@ def test_a_worker_that_dies_costs_its_stretch_only(network, clip, whole, tmp_pat
     outcomes, listener = make(staff, films.video(network, clip, out))
     assert outcomes["dream.mp4"].error is None
     assert sha256(out) == sha256(whole)
-    firsts = [unit.first for unit in stretches(staff)]
+    firsts = [work.first for work in ranges(staff)]
     assert sorted(firsts) == sorted([*range(3 * SHOT), SHOT + 2])
     assert [note for note in listener.notes if "was killed by SIGKILL" in note and f"frames {SHOT + 2} to" in note]
 
@@ -186,15 +184,15 @@ def test_a_worker_that_dies_costs_its_stretch_only(network, clip, whole, tmp_pat
 def test_what_kills_two_workers_is_set_aside_and_named_while_the_other_films_are_made(network, tmp_path):
     poison = films.zoom(network, tmp_path / "poison.mp4", "seed=666")
     fine = films.zoom(network, tmp_path / "fine.mp4")
-    staff = Neighbours(tmp_path, dies=lambda unit: unit.script.settings["seed"] == 666 and isinstance(unit, Stretch))
+    staff = Neighbours(tmp_path, dies=lambda work: work.spec.settings["seed"] == 666 and isinstance(work, FrameRange))
     outcomes, _ = make(staff, poison, fine)
     assert outcomes["fine.mp4"].error is None
     error = outcomes["poison.mp4"].error
     assert isinstance(error, EnvironmentProblem)
     assert "frames 0 to 3 of poison.mp4" in str(error)
     assert "2 workers" in str(error)
-    assert not outcomes["poison.mp4"].passing
-    assert len([unit for unit in stretches(staff) if unit.script.settings["seed"] == 666]) == 2
+    assert not outcomes["poison.mp4"].error.passing
+    assert len([work for work in ranges(staff) if work.spec.settings["seed"] == 666]) == 2
 
 
 def test_a_stopped_film_goes_on_and_renders_nothing_twice(network, clip, whole, tmp_path):
@@ -208,11 +206,11 @@ def test_a_stopped_film_goes_on_and_renders_nothing_twice(network, clip, whole, 
     )
     assert isinstance(outcomes["dream.mp4"].error, Interrupted)
     assert not out.exists()
-    done = len(stretches(first))
+    done = len(ranges(first))
     assert 5 <= done < 3 * SHOT
     outcomes, listener = make(second, films.video(network, clip, out))
     assert outcomes["dream.mp4"].result.resumed_at == listener.jobs["dream.mp4"].begun_at == done
-    assert len(stretches(second)) == 3 * SHOT - done
+    assert len(ranges(second)) == 3 * SHOT - done
     assert sha256(out) == sha256(whole)
 
 
@@ -231,7 +229,7 @@ def test_what_workers_left_is_taken_over_by_one_process_and_the_other_way_round(
     assert Store.existing(made.folder).count == 3
     staff = Neighbours(tmp_path)
     make(staff, made)
-    assert len(stretches(staff)) == 3 * SHOT - 3 - apart
+    assert len(ranges(staff)) == 3 * SHOT - 3 - apart
     assert sha256(out) == sha256(whole)
 
 
@@ -296,12 +294,12 @@ def test_what_a_user_must_mend_is_told_in_the_users_words(network, clip, tmp_pat
 
 
 def test_workers_that_would_make_other_pixels_are_refused(network, tmp_path):
-    desk, script = Desk(tmp_path), script_of(films.zoom(network, tmp_path / "x.mp4"), shared=True)
-    maker = desk.perform(Opening(script=script), tell=lambda _: None)
-    assert isinstance(maker, Maker)
-    other = dataclasses.replace(maker, environment={**maker.environment, "numpy": "1.0"})
-    stretch = Stretch(script=script, maker=other, first=0, end=4, state=None, seconds=1)
-    answer = desk.perform(stretch, tell=lambda _: None)
+    runner, spec = TaskRunner(tmp_path), film_spec(films.zoom(network, tmp_path / "x.mp4"), shared=True)
+    environment = runner.perform(OpenFilm(spec=spec))
+    assert isinstance(environment, Environment)
+    other = dataclasses.replace(environment, details={**environment.details, "numpy": "1.0"})
+    frames = FrameRange(spec=spec, environment=other, first=0, end=4, state=None, seconds=1)
+    answer = runner.perform(frames)
     assert isinstance(answer, Failure)
     assert "numpy: 1.0 there" in answer.message
 
@@ -342,9 +340,9 @@ def lies_over(folder):
         ("with nothing", lambda true: b""),
         ("with a NoneType|with nothing", lambda true: None),
         ("bytes that are no answer", lambda true: pickle.dumps(Harmful())),
-        ("damaged Stretched", lambda true: pack(true)[:-20]),
+        ("damaged RenderedFrames", lambda true: pack(true)[:-20]),
         ("damaged Failure", lambda true: b'Failure [{"kind": 7}]'),
-        ("with a Progress", lambda true: pack(true.last)),
+        ("with a FrameDone", lambda true: pack(true.last)),
         ("with nothing", lambda true: pack(dataclasses.replace(true, segments=(), last=None))),
         ("an end where there is none", lambda true: pack(dataclasses.replace(true, ended=True))),
         ("2 frames|frames that are not 2", lambda true: pack(resealed(true, frames=2))),
@@ -378,11 +376,11 @@ def test_whatever_a_worker_says_instead_of_its_answer_costs_the_unit_and_never_t
     lies = lies_over(tmp_path)
     told = set()
 
-    def says(unit, answer):
-        if not isinstance(unit, Stretch) or unit.first in told:
+    def says(work, answer):
+        if not isinstance(work, FrameRange) or work.first in told:
             return pack(answer)
-        told.add(unit.first)
-        return lies[unit.first][1](answer)
+        told.add(work.first)
+        return lies[work.first][1](answer)
 
     there = films.zoom(network, tmp_path / "there.mp4", frames=len(lies))
     here = films.zoom(network, tmp_path / "here.mp4", frames=len(lies))
@@ -390,7 +388,7 @@ def test_whatever_a_worker_says_instead_of_its_answer_costs_the_unit_and_never_t
     assert outcomes["there.mp4"].error is None
     assert len(told) == len(lies)
     for number, (words, _) in enumerate(lies):
-        pattern = rf"A worker in desk-\d+ .*({words}).* at frames {number} to"
+        pattern = rf"A worker in runner-\d+ .*({words}).* at frames {number} to"
         assert any(re.search(pattern, note) for note in listener.notes), words
     make_film(here, listener=Listening())
     assert sha256(here.out) == sha256(there.out)
@@ -402,36 +400,34 @@ def test_workers_of_whom_none_says_anything_of_use_are_named_in_the_sentence_tha
     film = films.zoom(network, tmp_path / "film.mp4")
     still = StillFilm(settings=film.settings, out=tmp_path / "still.png", picture=image)
 
-    def says(unit, answer):
+    def says(work, answer):
         if isinstance(answer, DreamedPicture):
             return pack(dataclasses.replace(answer, picture=answer.picture[1:]))
-        return pack(answer) if isinstance(unit, Opening) else b""
+        return pack(answer) if isinstance(work, OpenFilm) else b""
 
     outcomes, _ = make(Neighbours(tmp_path, says=says), film, still)
     for name, words in (("film.mp4", "with nothing"), ("still.png", "another picture")):
         error = outcomes[name].error
         assert isinstance(error, EnvironmentProblem)
-        assert re.search(rf"2 workers .*one in desk-\d+ .*{words}.*the other in desk-\d+ .*{words}", str(error))
+        assert re.search(rf"2 workers .*one in runner-\d+ .*{words}.*the other in runner-\d+ .*{words}", str(error))
 
 
 def test_an_answer_that_nobody_asked_for_is_no_answer(network, tmp_path):
-    script = script_of(films.zoom(network, tmp_path / "x.mp4"), shared=True)
-    crew, answers = Crew(), []
-    hand = Mock(spec=("begin", "stop"))
-    order = Order(
-        unit=Opening(script=script), label="x", rank=(0,), heard=lambda _: None, answered=lambda it: answers.append(it)
-    )
-    crew.joined(hand)
+    spec = film_spec(films.zoom(network, tmp_path / "x.mp4"), shared=True)
+    scheduler, worker = Scheduler(), Mock(spec=("begin", "stop"))
+    task = Task(work=OpenFilm(spec=spec), label="x", rank=(0,), events=SimpleQueue())
+    scheduler.joined(worker)
     failure = Failure(kind="BadInput", message="It is empty.")
     with pytest.raises(NonsenseError, match="not asked"):
-        crew.answered(hand, order.number, failure)
-    crew.submit(order)
+        scheduler.answered(worker, task.number, failure)
+    scheduler.submit(task)
     with pytest.raises(NonsenseError, match="not asked"):
-        crew.answered(hand, order.number + 1, failure)
-    crew.answered(hand, order.number, failure)
+        scheduler.answered(worker, task.number + 1, failure)
+    scheduler.answered(worker, task.number, failure)
     with pytest.raises(NonsenseError, match="not asked"):
-        crew.answered(hand, order.number, failure)
-    assert answers == [failure]
+        scheduler.answered(worker, task.number, failure)
+    assert [task.events.get_nowait(), task.events.get_nowait()] == [(task, None), (task, failure)]
+    assert task.events.empty()
 
 
 def test_names_that_are_not_utf8_travel_too():
@@ -440,76 +436,76 @@ def test_names_that_are_not_utf8_travel_too():
     assert unpack(pack(Failure(kind="BadInput", message=f"{name} is empty."))).message == "caf\\udce9.png is empty."
 
 
-def perform_sending_what_is_missing(desk, unit):
+def perform_sending_what_is_missing(runner, work):
     """As a worker and its employer would: ask, send, ask again. Returns what was asked for, and the answer."""
-    answer = desk.perform(unit, tell=lambda _: None)
+    answer = runner.perform(work)
     assert isinstance(answer, Missing)
     for name, files in answer.files.items():
-        for piece in (piece for file in files for piece in pieces(unit.script.inputs[name], file)):
-            desk.cache.put(piece)
-    return set(answer.files), desk.perform(unit, tell=lambda _: None)
+        for chunk in (chunk for file in files for chunk in chunks(work.spec.inputs[name], file)):
+            keep(chunk, runner.inputs)
+    return set(answer.files), runner.perform(work)
 
 
 def test_a_worker_without_the_inputs_asks_for_them_by_content(network, clip, tmp_path):
-    desk = Desk(tmp_path / "worker")
-    script = script_of(films.video(network, clip, tmp_path / "x.mp4"), {"cuts": []}, shared=False)
-    asked, answer = perform_sending_what_is_missing(desk, Opening(script=script))
+    runner = TaskRunner(tmp_path / "worker")
+    spec = film_spec(films.video(network, clip, tmp_path / "x.mp4"), {"cuts": []}, shared=False)
+    asked, answer = perform_sending_what_is_missing(runner, OpenFilm(spec=spec))
     assert asked == {"clip", "weights"}
-    assert isinstance(answer, Maker)
-    assert desk.cache.find(script.inputs["clip"]).read_bytes() == clip.read_bytes()
-    desk.close()
+    assert isinstance(answer, Environment)
+    assert find(spec.inputs["clip"], runner.inputs).read_bytes() == clip.read_bytes()
+    runner.close()
 
 
 def test_what_a_worker_says_of_an_input_has_the_name_that_the_user_knows(network, tmp_path):
-    broken, desk = tmp_path / "broken.png", Desk(tmp_path / "worker")
+    broken, runner = tmp_path / "broken.png", TaskRunner(tmp_path / "worker")
     broken.write_bytes(b"no picture")
-    script = script_of(films.zoom(network, tmp_path / "x.mp4", picture=broken), shared=False)
-    _, answer = perform_sending_what_is_missing(desk, Opening(script=script))
+    spec = film_spec(films.zoom(network, tmp_path / "x.mp4", picture=broken), shared=False)
+    _, answer = perform_sending_what_is_missing(runner, OpenFilm(spec=spec))
     assert isinstance(answer, Failure)
     assert str(broken) in answer.message
-    assert str(desk.folder) not in answer.message
+    assert str(runner.folder) not in answer.message
 
 
 def test_content_arrives_in_pieces_and_is_checked(tmp_path, monkeypatch):
     from renderer.workers import inputs as content
 
-    monkeypatch.setattr(content, "PIECE", 1000)
+    monkeypatch.setattr(content, "CHUNK_BYTES", 1000)
     folder = tmp_path / "pictures"
     folder.mkdir()
     data = {"1.png": bytes(2500), "%d é.png": b"x" * 1000, "empty": b""}
     for name, held in data.items():
         (folder / name).write_bytes(held)
-    described, cache = describe(folder, shared=False), Cache(tmp_path / "cache")
-    assert cache.find(described) is None
-    for name in cache.missing(described):
-        for piece in pieces(described, name):
-            cache.put(piece)
-    found = cache.find(described)
+    described, cache = describe(folder, shared=False), tmp_path / "cache"
+    assert find(described, cache) is None
+    for name in missing(described, cache):
+        for chunk in chunks(described, name):
+            keep(chunk, cache)
+    found = find(described, cache)
     assert {path.name: path.read_bytes() for path in found.iterdir()} == data
     assert describe(found, shared=False).sha256 == described.sha256
 
 
 def test_content_that_changed_on_the_way_is_refused_and_names_cannot_lead_out_of_the_cache(tmp_path):
-    path, cache = tmp_path / "clip.mp4", Cache(tmp_path / "cache")
+    path, cache = tmp_path / "clip.mp4", tmp_path / "cache"
     path.write_bytes(b"before")
     described = describe(path, shared=False)
     path.write_bytes(b"behind")
-    (name,) = cache.missing(described)
-    (piece,) = pieces(described, name)
+    (name,) = missing(described, cache)
+    (chunk,) = chunks(described, name)
     with pytest.raises(BadInput, match=r"clip\.mp4 changed"):
-        cache.put(piece)
-    assert cache.find(described) is None
+        keep(chunk, cache)
+    assert find(described, cache) is None
     with pytest.raises(BadInput, match="not the name"):
-        cache.put(dataclasses.replace(piece, name="../../evil"))
+        keep(dataclasses.replace(chunk, name="../../evil"), cache)
 
 
 def test_content_on_a_shared_disk_is_found_there_unless_it_changed(tmp_path):
-    path, cache = tmp_path / "clip.mp4", Cache(tmp_path / "cache")
+    path, cache = tmp_path / "clip.mp4", tmp_path / "cache"
     path.write_bytes(b"before")
     described = describe(path, shared=True)
-    assert cache.find(described) == path
+    assert find(described, cache) == path
     path.write_bytes(b"something else")
-    assert cache.find(described) is None
+    assert find(described, cache) is None
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class _Run(Iterator[Job]):
         assert one.film is not None
         with contextlib.suppress(OSError):  # What is wrong then is told by the film.
             one.film.out.parent.mkdir(parents=True, exist_ok=True)
-        return Job(id=one.status.name, film=one.film, priority=one.priority)
+        return Job(id=one.status.name, film=one.film)
 
     def listen(self, job: str | None, event: Event) -> None:
         """Take note of what the batch keeps, and pass on every event."""
@@ -153,7 +153,7 @@ class _Run(Iterator[Job]):
         if isinstance(error, Interrupted):
             self._journal.append({"kind": "stopped", **self._name(begun.planned), "at": now()})
             return replace(begun.planned.status, state="stopped", attempts=begun.attempts, error=str(error))
-        if outcome.passing and begun.attempts < ATTEMPTS and not self.should_stop():
+        if error.passing and begun.attempts < ATTEMPTS and not self.should_stop():
             self._note_failure(begun.planned, error, attempts=begun.attempts, again=True)
             self._listener(None, Note(f"{outcome.id}: {error} It will be tried once more, after the others."))
             self._queue.append(begun.planned)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from renderer import runtime
 from renderer.errors import BadInput, Interrupted
@@ -18,102 +19,96 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Maker:
+class Environment:
     """What renders a film, as far as its pixels depend on it; plain data.
 
     Attributes:
         network: name in the registry.
         weights_sha256: of its weights.
-        environment: versions, device, threads, the precision that the network computes in, and, where frames are looked
-            at in tiles, the memory that these are made for.
+        details: versions, device, threads, the precision that the network computes in, and, where frames are looked at
+            in tiles, the memory that these are made for.
     """
 
     network: str
     weights_sha256: str
-    environment: Mapping[str, Any]
+    details: Mapping[str, Any]
 
     @classmethod
-    def of(cls, parts: Parts) -> Maker:
+    def of(cls, parts: Parts) -> Environment:
         """Describe this process with what is opened to render a film."""
         network, memory = parts.network, parts.dreamer.memory
-        environment = {**runtime.environment(), "precision": network.precision}
+        details = {**runtime.environment(), "precision": network.precision}
         if memory is not None:  # tiles change the order of sums, and so the last bits
-            environment["memory"] = memory
-        return cls(network=network.name, weights_sha256=network.weights_sha256, environment=environment)
+            details["memory"] = memory
+        return cls(network=network.name, weights_sha256=network.weights_sha256, details=details)
 
 
-class Rendering(Protocol):
-    """A film about to be rendered."""
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """A film about to be rendered.
 
-    @property
-    def maker(self) -> Maker:
-        """What renders it."""
+    Attributes:
+        environment: what renders it.
+        render: renders what is missing of the film into its store. It is given the store, who is told how it comes
+            along, and what is asked after each frame whether to stop. It raises `BadInput` if there was not one frame
+            to dream on, `Interrupted` if it was stopped (what is done is kept), or whatever else a user can mend.
+    """
 
-    def render(self, store: Store, *, listener: Listener, should_stop: Callable[[], bool]) -> None:
-        """Render what is missing of the film into its store.
-
-        Raises:
-            BadInput: there was not one frame to dream on.
-            Interrupted: it was stopped; what is done is kept.
-            DreamreelError: whatever else a user can mend.
-        """
+    environment: Environment
+    render: Callable[[Store, Listener, Callable[[], bool]], None]
 
 
-FilmRenderer = Callable[["Film", Mapping[str, Any], "Listener"], Rendering]
+FilmRenderer = Callable[["Film", Mapping[str, Any], Listener], Rendering]
 """Makes everything ready to render a film, from what was found out about its inputs."""
 
 
 def render_here(film: Film, facts: Mapping[str, Any], listener: Listener) -> Rendering:
-    """Make a film ready to be rendered in this process.
+    """Make a film ready to be rendered in this process, one frame after another.
 
     Raises:
         DreamreelError: as `Film.parts`.
     """
     listener(Stage("loading TensorFlow and the network"))
-    return Here(film, film.parts(facts))
+    parts = film.parts(facts)
+    return Rendering(environment=Environment.of(parts), render=partial(_render, film, parts))
 
 
-class Here:
-    """Renders a film in this process, one frame after another."""
+def _render(film: Film, parts: Parts, store: Store, listener: Listener, should_stop: Callable[[], bool]) -> None:
+    total = film.settings.frame_count
+    join_lanes(store)
+    listener(RenderingStarted(store.count, total))
+    if (loop := parts.scene.loop) and loop.run_up and not store.count:
+        listener(Note(f"The first frame comes after {loop.run_up} that are not kept: a loop begins in full swing."))
+    with contextlib.closing(parts):
+        complete = True
+        # What was rendered apart, further on, before the film was stopped: up to there, and join it.
+        for stop in [*(first for first, _ in store.lanes()), total]:
+            if complete and store.count < stop:
+                complete = _render_to(stop, film, parts, store, listener, should_stop)
+            join_lanes(store)
+    if not complete:
+        raise interrupted(store.count, total)
+    for note in parts.notes():
+        listener(Note(note))
+    finish_store(store)
 
-    def __init__(self, film: Film, parts: Parts) -> None:
-        self.film, self.parts = film, parts
-        self.maker = Maker.of(parts)
 
-    def render(self, store: Store, *, listener: Listener, should_stop: Callable[[], bool]) -> None:
-        total = self.film.settings.frame_count
-        join_lanes(store)
-        listener(RenderingStarted(store.count, total))
-        if (loop := self.parts.scene.loop) and loop.run_up and not store.count:
-            listener(Note(f"The first frame comes after {loop.run_up} that are not kept: a loop begins in full swing."))
-        with contextlib.closing(self.parts):
-            complete = True
-            # What was rendered apart, further on, before the film was stopped: up to there, and join it.
-            for stop in [*(first for first, _ in store.lanes()), total]:
-                if complete and store.count < stop:
-                    complete = self._to(stop, store, listener, should_stop)
-                join_lanes(store)
-        if not complete:
-            raise interrupted(store.count, total)
-        for note in self.parts.notes():
-            listener(Note(note))
-        finish_store(store)
+def _render_to(
+    stop: int, film: Film, parts: Parts, store: Store, listener: Listener, should_stop: Callable[[], bool]
+) -> bool:
+    from renderer.render.recurrence import render
 
-    def _to(self, stop: int, store: Store, listener: Listener, should_stop: Callable[[], bool]) -> bool:
-        from renderer.render.recurrence import render
-
-        total = self.film.settings.frame_count
-        return render(
-            self.parts.scene,
-            self.parts.dreamer,
-            store,
-            governor=self.parts.governor,
-            frames=stop,
-            rate=self.film.settings.rate,
-            report=lambda report: listener(replace(report, total=total)),
-            should_stop=should_stop,
-            start=self.parts.start,
-        )
+    return render(
+        parts.scene,
+        parts.dreamer,
+        store,
+        governor=parts.governor,
+        frames=stop,
+        rate=film.settings.rate,
+        report=lambda frame: listener(replace(frame, total=film.settings.frame_count)),
+        should_stop=should_stop,
+        start=parts.start,
+    )
 
 
 def join_lanes(store: Store) -> None:

@@ -126,15 +126,15 @@ def make_film(
         work.check()
         facts = film.facts(work.known, listener)
         rendering = renderer(film, facts, listener)
-        store = work.open(rendering.maker, facts, listener)
+        store = work.open(rendering.environment, facts, listener)
         resumed_at = frames_there(store)
     with store:
         if not store.done:
             try:
-                rendering.render(store, listener=listener, should_stop=should_stop)
+                rendering.render(store, listener, should_stop)
             except FfmpegFailed as error:  # The store has all frames but the last few.
                 listener(Note(f"{error} Once more, from the last frames that are kept."))
-                renderer(film, facts, listener).render(store, listener=listener, should_stop=should_stop)
+                renderer(film, facts, listener).render(store, listener, should_stop)
         finish(
             store,
             film.out,
@@ -154,11 +154,11 @@ def make_film(
 
 def _make_picture(film: StillFilm, dream: DreamedPicture, listener: Listener) -> float:
     """Write a dreamed picture, and its sheet where it has one; return the objective at the end."""
-    recipe = recipe_of_film(film, dream.maker, hashes_of(film.inputs), facts={}, film_key=film.key)
+    recipe = recipe_of_film(film, dream.environment, hashes_of(film.inputs), facts={}, film_key=film.key)
     write_image(dream.picture, film.out, recipe=recipe, overwrite=film.overwrite)
     if film.evolution is not None:
         listener(Stage("drawing the sheet"))
-        sheet = draw_evolution(dream.snapshots, dream.values, title=f"{dream.maker.network}, {film.out.name}")
+        sheet = draw_evolution(dream.snapshots, dream.values, title=f"{dream.environment.network}, {film.out.name}")
         write_image(sheet, film.evolution, overwrite=film.overwrite)
     return dream.strength
 

@@ -15,7 +15,7 @@ from renderer.events import Listener, Stage
 from renderer.films.film import Film
 from renderer.films.first_frame import Masks, first_canvas, own_size
 from renderer.films.guides import open_guides
-from renderer.films.local_renderer import Maker
+from renderer.films.local_renderer import Environment
 from renderer.films.render_setup import Parts, governor_of, open_dreamer
 from renderer.frame import Frame, Size
 from renderer.media.images import image_size
@@ -88,7 +88,7 @@ class DreamedPicture:
     strength: float
     snapshots: Sequence[Snapshot]
     values: Sequence[Sequence[float]]
-    maker: Maker
+    environment: Environment
 
 
 PictureDreamer = Callable[[StillFilm, Listener], DreamedPicture]
@@ -119,7 +119,7 @@ def dream_here(still: StillFilm, listener: Listener) -> DreamedPicture:
             strength=strength,
             snapshots=tuple(recorder.snapshots),
             values=tuple(map(tuple, recorder.values)),
-            maker=Maker.of(parts),
+            environment=Environment.of(parts),
         )
 
 

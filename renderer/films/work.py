@@ -19,7 +19,7 @@ from renderer.settings.schema import FILES, flatten, pixel_key
 
 if TYPE_CHECKING:
     from renderer.films.film import Film
-    from renderer.films.local_renderer import Maker
+    from renderer.films.local_renderer import Environment
 
 
 class WorkState(enum.Enum):
@@ -119,11 +119,11 @@ class Work:
             "Give the same settings to go on with it, --restart to throw it away, or another name with -o."
         )
 
-    def open(self, maker: Maker, facts: Mapping[str, Any], listener: Listener) -> Store:
+    def open(self, environment: Environment, facts: Mapping[str, Any], listener: Listener) -> Store:
         """Open the folder for this film, and refuse the work of another film or another machine.
 
         Args:
-            maker: what renders the film.
+            environment: what renders the film.
             facts: what was found out about its inputs.
             listener: is told what was found damaged.
 
@@ -132,7 +132,7 @@ class Work:
             UsageError, BadInput, DiskProblem: as `Store.open`.
         """
         film, settings = self.film, self.film.settings
-        recipe = recipe_of_film(film, maker, hashes_of(film.inputs), facts=facts, film_key=self.key)
+        recipe = recipe_of_film(film, environment, hashes_of(film.inputs), facts=facts, film_key=self.key)
         key, restart = recipe["pixel_key"], film.restart
         old = Store.find(film.folder)  # Once more: another run may have begun while the network was loaded.
         if old is not None and old.pixel_key != key and not restart:
@@ -149,27 +149,27 @@ class Work:
 
 
 def recipe_of_film(
-    film: Film, maker: Maker, hashes: Mapping[str, str], *, facts: Mapping[str, Any], film_key: str
+    film: Film, environment: Environment, hashes: Mapping[str, str], *, facts: Mapping[str, Any], film_key: str
 ) -> dict[str, Any]:
     """Put the recipe of a film together as JSON values, given the sha256 of each of its inputs.
 
     Raises:
         EnvironmentProblem: it is to be made with other weights than there are here.
     """
-    if film.weights_sha256 not in (None, maker.weights_sha256):
+    if film.weights_sha256 not in (None, environment.weights_sha256):
         raise EnvironmentProblem(
-            f"The weights of {maker.network!r} here are not those that the film was made with (sha256 "
-            f"{maker.weights_sha256[:16]}..., then {str(film.weights_sha256)[:16]}...); give those with --weights."
+            f"The weights of {environment.network!r} here are not those that the film was made with (sha256 "
+            f"{environment.weights_sha256[:16]}..., then {str(film.weights_sha256)[:16]}...); give those with --weights."
         )
-    inputs = {"kind": film.kind, **hashes, "weights": maker.weights_sha256}
+    inputs = {"kind": film.kind, **hashes, "weights": environment.weights_sha256}
     return write_recipe(
         film.settings,
         kind=film.kind,
         inputs={name: (path, hashes[name]) for name, path in film.inputs.items()},
         facts=facts,
-        weights_sha256=maker.weights_sha256,
-        environment=maker.environment,
-        pixel_key=pixel_key(film.settings, inputs=inputs, environment=maker.environment),
+        weights_sha256=environment.weights_sha256,
+        environment=environment.details,
+        pixel_key=pixel_key(film.settings, inputs=inputs, environment=environment.details),
         film_key=film_key,
     )
 

@@ -11,7 +11,7 @@ import hashlib
 import io
 import tempfile
 import zipfile
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
@@ -22,14 +22,15 @@ from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter
 import renderer.errors
 from renderer.dreaming.governor import Tone
 from renderer.errors import DreamreelError, Interrupted
-from renderer.films.local_renderer import Maker
+from renderer.events import FrameDone
+from renderer.films.local_renderer import Environment
 from renderer.films.still import DreamedPicture, Snapshot
 from renderer.films.video import VideoFilm
 from renderer.frame import Size
 from renderer.media.ffmpeg.process import FfmpegFailed
 from renderer.media.store.segments import SegmentBytes, load_state, new_name, read_segment
 from renderer.media.store.work_folder import Segment
-from renderer.workers.tasks import Answer, Failure, Missing, Opening, Picture, Progress, Stretch, Stretched, Unit
+from renderer.workers.tasks import Answer, DreamPicture, Failure, FrameRange, Missing, OpenFilm, RenderedFrames, Work
 
 MOST_TEXT = 1 << 20
 """Bytes of what holds no pictures."""
@@ -65,52 +66,36 @@ def _from_text(value: Any) -> np.ndarray[Any, Any]:
 _Array = Annotated[Any, PlainSerializer(_to_text), PlainValidator(_from_text)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Snapshot:
-    octave: int
-    step: int
-    value: float
-    picture: _Array
-
-
-@dataclass(frozen=True, kw_only=True)
-class _DreamedPicture:
-    """A `DreamedPicture` in plain values."""
-
-    picture: _Array
-    strength: float
-    snapshots: tuple[_Snapshot, ...]
-    values: tuple[tuple[float, ...], ...]
-    maker: Maker
-
+_PICTURE = tuple[_Array, float, tuple[tuple[int, int, float, _Array], ...], tuple[tuple[float, ...], ...], Environment]
+"""The fields of a `DreamedPicture` in their order, those of its snapshots too."""
 
 _CONFIG = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64", ser_json_inf_nan="constants")
 # As tuples of one: a dataclass takes the configuration of what holds it, and none of an adapter for itself.
 _FORMS: dict[type, TypeAdapter[Any]] = {
     Missing: TypeAdapter(tuple[Missing], config=_CONFIG),
     Failure: TypeAdapter(tuple[Failure], config=_CONFIG),
-    Maker: TypeAdapter(tuple[Maker], config=_CONFIG),
-    Stretched: TypeAdapter(tuple[Stretched], config=_CONFIG),
-    DreamedPicture: TypeAdapter(tuple[_DreamedPicture], config=_CONFIG),
-    Progress: TypeAdapter(tuple[Progress], config=_CONFIG),
+    Environment: TypeAdapter(tuple[Environment], config=_CONFIG),
+    RenderedFrames: TypeAdapter(tuple[RenderedFrames], config=_CONFIG),
+    DreamedPicture: TypeAdapter(tuple[_PICTURE], config=_CONFIG),
+    FrameDone: TypeAdapter(tuple[FrameDone], config=_CONFIG),
 }
 _NAMES = {kind.__name__: kind for kind in _FORMS}
 
 
-def pack(said: Answer | Progress) -> bytes:
+def pack(said: Answer | FrameDone) -> bytes:
     """Write what a worker says: the name of its kind, and JSON."""
     plain: Any = said
     if isinstance(said, DreamedPicture):
-        snapshots = tuple(_Snapshot(**vars(snapshot)) for snapshot in said.snapshots)
+        snapshots = tuple((one.octave, one.step, one.value, one.picture) for one in said.snapshots)
         values = tuple(map(tuple, said.values))
-        plain = _DreamedPicture(**{**vars(said), "snapshots": snapshots, "values": values})
+        plain = (said.picture, said.strength, snapshots, values, said.environment)
     elif isinstance(said, Missing):
         plain = Missing(
             files={name: [quote(file, errors=_ANY) for file in files] for name, files in said.files.items()}
         )
     elif isinstance(said, Failure):
         plain = replace(said, message=_sayable(said.message), traceback=_sayable(said.traceback[-MOST_TEXT // 8 :]))
-    elif isinstance(said, Stretched):
+    elif isinstance(said, RenderedFrames):
         plain = replace(said, notes=tuple(map(_sayable, said.notes)))
     return f"{type(said).__name__} ".encode() + _FORMS[type(said)].dump_json((plain,))
 
@@ -130,8 +115,14 @@ def unpack(data: Any) -> Any:
     try:
         (plain,) = _FORMS[kind].validate_json(text)
         if kind is DreamedPicture:
-            snapshots = tuple(Snapshot(**vars(snapshot)) for snapshot in plain.snapshots)
-            return DreamedPicture(**{**vars(plain), "snapshots": snapshots})
+            picture, strength, snapshots, values, environment = plain
+            return DreamedPicture(
+                picture=picture,
+                strength=strength,
+                snapshots=tuple(Snapshot(octave=o, step=s, value=v, picture=p) for o, s, v, p in snapshots),
+                values=values,
+                environment=environment,
+            )
     except (DreamreelError, ValueError) as error:  # As pydantic's are.
         raise NonsenseError(f"answered with a damaged {kind.__name__}") from error
     if kind is Missing:
@@ -141,19 +132,19 @@ def unpack(data: Any) -> Any:
     return plain
 
 
-def most_bytes(unit: Unit) -> int:
-    """Return how long the answer to a unit may be."""
-    if isinstance(unit, Picture):  # Its size may be its file's.
+def most_bytes(work: Work) -> int:
+    """Return how long the answer to some work may be."""
+    if isinstance(work, DreamPicture):  # Its size may be its file's.
         return _MOST_BYTES
-    width, height = _size(unit)
+    width, height = _size(work)
     return min(_MOST_BYTES, _BASE_BYTES + _PIXEL_BYTES * width * height)
 
 
-def check(unit: Unit, answer: Any, *, stopped: bool = False) -> None:
-    """Make sure that this can be the answer to a unit.
+def check(work: Work, answer: Any, *, stopped: bool = False) -> None:
+    """Make sure that this can be the answer to some work.
 
     Args:
-        unit: what was asked.
+        work: what was asked.
         answer: as `unpack` gave it, or as a worker in this process did.
         stopped: whether the worker was asked to stop, so that it may have done nothing.
 
@@ -165,19 +156,19 @@ def check(unit: Unit, answer: Any, *, stopped: bool = False) -> None:
         if answer.kind not in _KINDS or not answer.message.strip():
             raise NonsenseError("failed without saying why")
     elif isinstance(answer, Missing):
-        _check_missing(unit, answer)
-    elif isinstance(unit, Stretch) and isinstance(answer, Stretched):
-        _check_stretched(unit, answer, stopped=stopped)
-    elif isinstance(unit, Picture) and isinstance(answer, DreamedPicture):
-        _check_picture(unit, answer)
-    elif not (isinstance(unit, Opening) and isinstance(answer, Maker)):
+        _check_missing(work, answer)
+    elif isinstance(work, FrameRange) and isinstance(answer, RenderedFrames):
+        _check_frames(work, answer, stopped=stopped)
+    elif isinstance(work, DreamPicture) and isinstance(answer, DreamedPicture):
+        _check_picture(work, answer)
+    elif not (isinstance(work, OpenFilm) and isinstance(answer, Environment)):
         said = "nothing" if answer is None else f"a {type(answer).__name__}, which was not asked for"
         raise NonsenseError(f"answered with {said}")
 
 
-def _check_missing(unit: Unit, missing: Missing) -> None:
+def _check_missing(work: Work, missing: Missing) -> None:
     """Only files of the film that was sent may be asked for."""
-    inputs = unit.script.inputs
+    inputs = work.spec.inputs
     for name, files in missing.files.items():
         if name not in inputs or not files or not set(files) <= set(dict(inputs[name].wanted)):
             raise NonsenseError("asked for files that the film does not have")
@@ -185,19 +176,19 @@ def _check_missing(unit: Unit, missing: Missing) -> None:
         raise NonsenseError("asked for no file")
 
 
-def _check_stretched(unit: Stretch, answer: Stretched, *, stopped: bool) -> None:
+def _check_frames(work: FrameRange, answer: RenderedFrames, *, stopped: bool) -> None:
     frames = sum(sealed.frames for sealed in answer.segments)
-    if any(sealed.frames < 1 for sealed in answer.segments) or frames > unit.end - unit.first:
-        raise NonsenseError(f"answered with {frames} frames where {unit.end - unit.first} were wanted")
-    if answer.ended and (unit.script.kind != VideoFilm.kind or unit.first + frames >= unit.end):
+    if any(sealed.frames < 1 for sealed in answer.segments) or frames > work.end - work.first:
+        raise NonsenseError(f"answered with {frames} frames where {work.end - work.first} were wanted")
+    if answer.ended and (work.spec.kind != VideoFilm.kind or work.first + frames >= work.end):
         raise NonsenseError("told of an end where there is none")
     if not frames and not answer.ended and not stopped:
         raise NonsenseError("answered with nothing")
-    if answer.last is not None and not unit.first <= answer.last.index < unit.first + frames:
+    if answer.last is not None and not work.first <= answer.last.index < work.first + frames:
         raise NonsenseError("told of a frame that it did not make")
-    first = unit.first
+    first = work.first
     for sealed in answer.segments:
-        _check_sealed(sealed, first=first, size=_size(unit))
+        _check_sealed(sealed, first=first, size=_size(work))
         first += sealed.frames
 
 
@@ -235,16 +226,16 @@ def _is_state(data: bytes, size: Size) -> bool:
     return finite and isinstance(dream, np.ndarray) and dream.dtype == np.float32 and Size.of(dream) == size
 
 
-def _check_picture(unit: Picture, answer: DreamedPicture) -> None:
+def _check_picture(work: DreamPicture, answer: DreamedPicture) -> None:
     pictures = [answer.picture, *(snapshot.picture for snapshot in answer.snapshots)]
-    if answer.picture.shape != (*reversed(_size(unit)), 3):
+    if answer.picture.shape != (*reversed(_size(work)), 3):
         raise NonsenseError("answered with another picture than was asked for")
-    if not all(np.isfinite(picture).all() for picture in pictures) or (answer.snapshots and not unit.evolution):
+    if not all(np.isfinite(picture).all() for picture in pictures) or (answer.snapshots and not work.evolution):
         raise NonsenseError("answered with what is no picture")
 
 
-def _size(unit: Unit) -> Size:
-    return Size.parse(unit.script.settings["film.size"])
+def _size(work: Work) -> Size:
+    return Size.parse(work.spec.settings["film.size"])
 
 
 def _sayable(text: str) -> str:

@@ -1,43 +1,41 @@
-"""A film whose frames a crew renders: split at its cuts, ordered stretch by stretch, joined again without loss.
+"""A film whose frames workers render: split at its cuts, ordered range by range, joined again without loss.
 
-Where a film is split depends on its cuts alone, never on who is there to render it. Every stretch that comes back is
-kept at once, in the film's work folder or, where the frames before it are not there yet, in a folder within it: what
-is done is done, whoever is killed.
+Where a film is split depends on its cuts alone, never on who is there to render it. Every range that comes back is kept
+at once, in the film's work folder or, where the frames before it are not there yet, in a folder within it, its lane:
+what is done is done, whoever is killed.
 """
 
 from __future__ import annotations
 
-import functools
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from renderer.errors import BadInput, Interrupted, bug
 from renderer.events import FrameDone, Listener, Note, RenderingStarted, Stage
 from renderer.films.film import Film
-from renderer.films.local_renderer import Maker, finish_store, interrupted, join_lanes, open_lane
+from renderer.films.local_renderer import Environment, Rendering, finish_store, interrupted, join_lanes, open_lane
 from renderer.films.still import DreamedPicture, StillFilm
 from renderer.media.store.store import Store
-from renderer.workers.scheduler import Crew, Order
+from renderer.workers.scheduler import Scheduler, Task
 from renderer.workers.tasks import (
     Answer,
+    DreamPicture,
     Failure,
+    FilmSpec,
+    FrameRange,
     Missing,
-    Opening,
-    Picture,
-    Progress,
-    Script,
-    Stretch,
-    Stretched,
-    Unit,
-    script_of,
+    OpenFilm,
+    RenderedFrames,
+    Work,
+    film_spec,
 )
 
 SHORTEST_LANE = 48
 """Frames. A cut that is nearer to the one before it begins no lane: opening the film costs as much as some frames."""
 
-STRETCH_SECONDS = 20.0
+RANGE_SECONDS = 20.0
 """Work, in seconds, that a worker takes with it when it dies."""
 
 _TICK = 0.1
@@ -46,68 +44,68 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Post:
+class JobClient:
     """How one job reaches the workers.
 
     Attributes:
-        crew: they.
+        scheduler: of the workers.
         number: of the job; earlier ones come first.
         shared: whether the workers see the same disk.
         should_stop: asked now and then; True ends it gracefully.
         abandoned: True ends it at once.
     """
 
-    crew: Crew
+    scheduler: Scheduler
     number: int
     shared: bool
     should_stop: Callable[[], bool]
     abandoned: Callable[[], bool]
 
-    def film(self, film: Film, facts: Mapping[str, Any], listener: Listener) -> Remote:
-        """Have a film made ready to be rendered by the crew; see `local_renderer.FilmRenderer`.
+    def film(self, film: Film, facts: Mapping[str, Any], listener: Listener) -> Rendering:
+        """Have a film made ready to be rendered by the workers; see `local_renderer.FilmRenderer`.
 
         Raises:
             DreamreelError: as `Film.parts`.
             Interrupted: it was stopped.
         """
         listener(Stage("waiting for a worker"))
-        script = script_of(film, facts, shared=self.shared)
-        maker = self.ask(Opening(script=script), f"the opening of {film.out.name}", Maker)
-        return Remote(film, script, maker, post=self)
+        spec = film_spec(film, facts, shared=self.shared)
+        environment = self.ask(OpenFilm(spec=spec), f"the opening of {film.out.name}", Environment)
+        return Rendering(
+            environment=environment, render=DistributedRenderer(film, spec, environment, client=self).render
+        )
 
     def still(self, still: StillFilm, listener: Listener) -> DreamedPicture:
-        """Have a picture dreamed by the crew; see `still.PictureDreamer`.
+        """Have a picture dreamed by the workers; see `still.PictureDreamer`.
 
         Raises:
             DreamreelError: as `still.dream_here`.
             Interrupted: it was stopped.
         """
         listener(Stage("waiting for a worker"))
-        script = script_of(still, shared=self.shared)
-        unit = Picture(script=script, evolution=still.evolution is not None)
-        return self.ask(unit, still.out.name, DreamedPicture)
+        spec = film_spec(still, shared=self.shared)
+        work = DreamPicture(spec=spec, evolution=still.evolution is not None)
+        return self.ask(work, still.out.name, DreamedPicture)
 
-    def ask(self, unit: Unit, label: str, expected: type[T]) -> T:
-        """Have one unit done, and wait for it.
+    def ask(self, work: Work, label: str, expected: type[T]) -> T:
+        """Have some work done, and wait for it.
 
         Raises:
             DreamreelError: it failed.
             Interrupted: it was stopped.
         """
-        answers: list[Answer] = []
-        there = threading.Event()
-
-        def answered(answer: Answer) -> None:
-            answers.append(answer)
-            there.set()
-
-        order = Order(unit=unit, label=label, rank=(self.number,), heard=lambda _: None, answered=answered)
-        self.crew.submit(order)
-        while not there.wait(_TICK):
+        task = Task(work=work, label=label, rank=(self.number,), events=SimpleQueue())
+        self.scheduler.submit(task)
+        answer = None
+        while answer is None:
             if self.should_stop() or self.abandoned():
-                self.crew.withdraw([order])
+                self.scheduler.withdraw([task])
                 raise Interrupted("Stopped before the first frame; the same command begins again.")
-        answer = answers[0]
+            try:
+                _, answer = task.events.get(timeout=_TICK)
+            except Empty:
+                continue
+        self.scheduler.release(task)
         if not isinstance(answer, expected):
             raise error_of(answer)
         return answer
@@ -122,20 +120,18 @@ class Lane:
         end: number of the frame after the last one.
         store: that keeps them, once there are some.
         done: how many are kept.
-        begun: how many more a worker has told of.
+        dreamed: how many more a worker has told of.
         state: what to go on from.
-        settled: whether nothing is missing.
-        order: that is on its way.
+        complete: whether nothing is missing.
     """
 
     first: int
     end: int
     store: Store | None = None
     done: int = 0
-    begun: int = 0
+    dreamed: int = 0
     state: bytes | None = None
-    settled: bool = False
-    order: Order | None = None
+    complete: bool = False
 
 
 def lanes_of(beginnings: list[int], total: int) -> list[tuple[int, int]]:
@@ -152,36 +148,39 @@ def lanes_of(beginnings: list[int], total: int) -> list[tuple[int, int]]:
     return list(zip(firsts, [*firsts[1:], total], strict=True))
 
 
-class Remote:
-    """Has a film rendered by a crew; a `Rendering`."""
+class DistributedRenderer:
+    """Has a film rendered by workers. All that becomes of its tasks comes through one queue."""
 
-    def __init__(self, film: Film, script: Script, maker: Maker, *, post: Post) -> None:
-        self.film, self.script, self.maker, self.post = film, script, maker, post
+    def __init__(self, film: Film, spec: FilmSpec, environment: Environment, *, client: JobClient) -> None:
+        self.film, self.spec, self.environment, self.client = film, spec, environment, client
         self.total = film.settings.frame_count
+        self._events: SimpleQueue[tuple[Task, FrameDone | Answer | None]] = SimpleQueue()
         self._lanes: list[Lane] = []
+        self._tasks: dict[Task, Lane] = {}  # On their way.
         self._notes: dict[str, None] = {}
-        self._failed: Exception | None = None
-        self._stopping = self._over = False
-        self._changed = threading.Condition(threading.RLock())
+        self._error: Exception | None = None
+        self._stopping = False
 
-    def render(self, store: Store, *, listener: Listener, should_stop: Callable[[], bool]) -> None:
+    def render(self, store: Store, listener: Listener, should_stop: Callable[[], bool]) -> None:
+        """Have rendered what is missing; see `local_renderer.Rendering`."""
         join_lanes(store)
         self._store, self._listener = store, listener
-        splits = lanes_of(self.film.beginnings(self.script.facts), self.total)
+        splits = lanes_of(self.film.beginnings(self.spec.facts), self.total)
         try:
             self._lanes = [self._lane(first, end) for first, end in splits if end > store.count]
-            listener(RenderingStarted(self._done(), self.total))
+            listener(RenderingStarted(self._frames_there(), self.total))
             for lane in self._lanes:
-                if not lane.settled:
-                    lane.order = self._next(lane)
-                    self.post.crew.submit(lane.order)
-            self._wait(should_stop)
+                if not lane.complete:
+                    self.client.scheduler.submit(self._next_task(lane))
+            self._follow(should_stop)
         finally:
-            self._let_go()
-        if self._failed is not None:
-            raise self._failed
-        if not all(lane.settled for lane in self._lanes):
-            raise interrupted(self._done(), self.total)
+            self.client.scheduler.withdraw(self._tasks)
+            for lane in self._lanes:
+                self._close(lane)
+        if self._error is not None:
+            raise self._error
+        if not all(lane.complete for lane in self._lanes):
+            raise interrupted(self._frames_there(), self.total)
         join_lanes(store)
         for note in self._notes:
             listener(Note(note))
@@ -196,47 +195,65 @@ class Remote:
         if self._store.lane(first).is_dir():
             lane.store = open_lane(self._store, first)
             lane.done, lane.state = lane.store.count, lane.store.state_bytes()
-            self._settle(lane, ended=False)
+            self._check_complete(lane, ended=False)
         return lane
 
-    def _next(self, lane: Lane) -> Order:
-        """Order the next stretch of a lane."""
+    def _next_task(self, lane: Lane) -> Task:
+        """Make a task of the next range of a lane."""
         at = lane.first + lane.done
-        unit = Stretch(
-            script=self.script, maker=self.maker, first=at, end=lane.end, state=lane.state, seconds=STRETCH_SECONDS
+        work = FrameRange(
+            spec=self.spec,
+            environment=self.environment,
+            first=at,
+            end=lane.end,
+            state=lane.state,
+            seconds=RANGE_SECONDS,
         )
-        return Order(
-            unit=unit,
-            label=f"frames {at} to {lane.end - 1} of {self.film.out.name}",
-            rank=(self.post.number, lane.first),
-            heard=functools.partial(self._heard, lane),
-            answered=functools.partial(self._answered, lane),
-        )
+        label = f"frames {at} to {lane.end - 1} of {self.film.out.name}"
+        task = Task(work=work, label=label, rank=(self.client.number, lane.first), events=self._events)
+        self._tasks[task] = lane
+        return task
 
-    def _heard(self, lane: Lane, progress: Progress | None) -> None:
-        with self._changed:
-            begun = 0 if progress is None else progress.index + 1 - lane.first - lane.done
-            news, lane.begun = begun > lane.begun, begun
-            if progress is not None and news and not self._over:
-                self._tell(progress)
-
-    def _tell(self, progress: Progress) -> None:
-        """Tell the listener of a frame; of all lanes, this many are there now."""
-        index = self._done() - 1
-        self._listener(FrameDone(index=index, total=self.total, strength=progress.strength, seconds=progress.seconds))
-
-    def _answered(self, lane: Lane, answer: Answer) -> Order | None:
-        with self._changed:
-            lane.order = None
+    def _follow(self, should_stop: Callable[[], bool]) -> None:
+        """Take in what becomes of the tasks, until none is on its way any more."""
+        while self._tasks and not self.client.abandoned():
+            if not self._stopping and (self._error is not None or should_stop()):
+                self._stopping = True
+                answering = self.client.scheduler.withdraw(self._tasks)
+                self._tasks = {task: self._tasks[task] for task in answering}
             try:
-                if not self._over:
-                    self._keep(lane, answer)
-                if not (lane.settled or self._stopping or self._over):
-                    lane.order = self._next(lane)
-            except Exception as error:
-                self._failed = self._failed or error
-            self._changed.notify_all()
-            return lane.order
+                task, event = self._events.get(timeout=_TICK)
+            except Empty:
+                continue
+            if task not in self._tasks:  # It was handed out, lost and withdrawn.
+                continue
+            if event is None:
+                self._tasks[task].dreamed = 0
+            elif isinstance(event, FrameDone):
+                self._count(self._tasks[task], event)
+            else:
+                self._take_answer(task, event)
+
+    def _count(self, lane: Lane, frame: FrameDone) -> None:
+        dreamed = frame.index + 1 - lane.first - lane.done
+        news, lane.dreamed = dreamed > lane.dreamed, dreamed
+        if news:
+            self._tell(frame)
+
+    def _tell(self, frame: FrameDone) -> None:
+        """Tell the listener of a frame; of all lanes, this many are there now."""
+        self._listener(replace(frame, index=self._frames_there() - 1, total=self.total))
+
+    def _take_answer(self, task: Task, answer: Answer) -> None:
+        lane, following = self._tasks.pop(task), None
+        try:
+            self._keep(lane, answer)
+            if not (lane.complete or self._stopping):
+                following = self._next_task(lane)
+        except Exception as error:
+            self._error = self._error or error
+        finally:
+            self.client.scheduler.release(task, following)
 
     def _keep(self, lane: Lane, answer: Answer) -> None:
         """Keep what was rendered.
@@ -244,60 +261,38 @@ class Remote:
         Raises:
             DreamreelError: nothing was, or it cannot be kept.
         """
-        told, lane.begun = lane.begun, 0
-        if not isinstance(answer, Stretched):
+        told, lane.dreamed = lane.dreamed, 0
+        if not isinstance(answer, RenderedFrames):
             if self._stopping:  # a worker that was lost on the way to the stop
                 return
             raise error_of(answer)
-        for sealed in answer.segments:
+        for segment in answer.segments:
             lane.store = lane.store or open_lane(self._store, lane.first)
-            lane.store.add(sealed)
-            lane.done += sealed.frames
-            lane.state = sealed.state
-        if answer.last is not None and told < sum(sealed.frames for sealed in answer.segments):
+            lane.store.add(segment)
+            lane.done += segment.frames
+            lane.state = segment.state
+        if answer.last is not None and told < sum(segment.frames for segment in answer.segments):
             self._tell(answer.last)  # What is told on the way may come late, or never.
         self._notes |= dict.fromkeys(answer.notes)
-        self._settle(lane, ended=answer.ended)
+        self._check_complete(lane, ended=answer.ended)
 
-    def _settle(self, lane: Lane, *, ended: bool) -> None:
+    def _check_complete(self, lane: Lane, *, ended: bool) -> None:
         """Let a lane go that is complete, so that hundreds of them hold no files open."""
-        lane.settled = ended or lane.first + lane.done >= lane.end
-        if lane.settled and lane.store is not None and lane.store is not self._store:
+        lane.complete = ended or lane.first + lane.done >= lane.end
+        if lane.complete:
+            self._close(lane)
+
+    def _close(self, lane: Lane) -> None:
+        if lane.store is not None and lane.store is not self._store:
             lane.store.close()
 
-    def _done(self) -> int:
+    def _frames_there(self) -> int:
         """Count the frames that are there, and those that workers have told of."""
         before = self._lanes[0].first if self._lanes else self.total
-        return before + sum(lane.done + lane.begun for lane in self._lanes)
-
-    def _wait(self, should_stop: Callable[[], bool]) -> None:
-        """Wait until nothing is on its way any more."""
-        while True:
-            with self._changed:
-                if not any(lane.order for lane in self._lanes) or self.post.abandoned():
-                    return
-                self._changed.wait(_TICK)
-            if not self._stopping and (self._failed is not None or should_stop()):
-                with self._changed:
-                    self._stopping = True
-                    orders = [lane.order for lane in self._lanes if lane.order is not None]
-                answering = self.post.crew.withdraw(orders)
-                with self._changed:
-                    for lane in self._lanes:
-                        if lane.order not in answering:
-                            lane.order = None
-
-    def _let_go(self) -> None:
-        with self._changed:
-            self._over = True
-            orders = [lane.order for lane in self._lanes if lane.order is not None]
-            for lane in self._lanes:
-                if lane.store is not None and lane.store is not self._store:
-                    lane.store.close()
-        self.post.crew.withdraw(orders)
+        return before + sum(lane.done + lane.dreamed for lane in self._lanes)
 
 
-def error_of(answer: Answer) -> Exception:
+def error_of(answer: Answer | FrameDone) -> Exception:
     """Return the error that an answer stands for which is not the one that was hoped for."""
     if isinstance(answer, Failure):
         return answer.error()

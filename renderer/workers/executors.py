@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from renderer.errors import UsageError, nearest
-from renderer.workers.jobs import Executor, Serial
+from renderer.workers.jobs import Executor, SerialExecutor
 
 
 def open_executor(spec: str, *, workers: int | None = None) -> Executor:
@@ -32,21 +32,19 @@ def open_executor(spec: str, *, workers: int | None = None) -> Executor:
 def _serial(rest: str, workers: int | None) -> Executor:
     if rest or workers not in (None, 1):
         raise UsageError("The serial executor has no workers; for several, choose process:N.")
-    return Serial()
+    return SerialExecutor()
 
 
 def _process(rest: str, workers: int | None) -> Executor:
-    from renderer.workers.pool import Staffed
-    from renderer.workers.processes import open_processes
+    from renderer.workers.process_pool import open_processes
 
-    return Staffed(open_processes(rest, workers))
+    return open_processes(rest, workers)
 
 
 def _dask(rest: str, workers: int | None) -> Executor:
-    from renderer.workers.dask_cluster import open_cluster
-    from renderer.workers.pool import Staffed
+    from renderer.workers.dask_pool import open_cluster
 
-    return Staffed(open_cluster(rest, workers))
+    return open_cluster(rest, workers)
 
 
 EXECUTORS: dict[str, Callable[[str, int | None], Executor]] = {

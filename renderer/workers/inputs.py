@@ -1,7 +1,7 @@
 """Inputs named by what is in them, so that a worker on another machine can ask for what it lacks.
 
-Who gives the work describes an input as `Content`; a worker finds it on a disk that both share, or in its own `Cache`,
-which takes it in piece by piece and checks every file against its SHA-256.
+Who gives the work describes an input as `InputFile`; a worker finds it on a disk that both share, or in a folder of its
+own, which takes it in chunk by chunk and where every file is checked against its SHA-256.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from renderer.errors import BadInput
 from renderer.files import file_sha256, is_clutter
 from renderer.media.files import disk_errors, replace_file, sync_and_hash
 
-PIECE = 4 << 20
+CHUNK_BYTES = 4 << 20
 """Bytes sent at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class InputFile:
     """A file, or a folder of files.
 
     Attributes:
@@ -49,17 +49,17 @@ class Content:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
-    """Some bytes of a file of a content: which ones, and whether they are its last."""
+class Chunk:
+    """Some bytes of a file of an input: which ones, and whether they are its last."""
 
-    content: Content
+    input: InputFile
     name: str
     offset: int
     data: bytes
     last: bool
 
 
-def describe(path: Path, *, shared: bool) -> Content:
+def describe(path: Path, *, shared: bool) -> InputFile:
     """Name an input by what is in it.
 
     Args:
@@ -74,23 +74,23 @@ def describe(path: Path, *, shared: bool) -> Content:
         names = sorted(file.name for file in path.iterdir() if file.is_file() and not is_clutter(file.name))
         files = tuple((name, file_sha256(path / name)) for name in names)
     place = str(path.absolute()) if shared else None
-    return Content(shown=str(path), sha256=file_sha256(path), files=files, path=place)
+    return InputFile(shown=str(path), sha256=file_sha256(path), files=files, path=place)
 
 
-def pieces(content: Content, name: str) -> Iterator[Piece]:
-    """Read one file of a content to be sent, piece by piece; an empty file is one empty piece.
+def chunks(file: InputFile, name: str) -> Iterator[Chunk]:
+    """Read one file of an input to be sent, chunk by chunk; an empty file is one empty chunk.
 
     Raises:
         BadInput: it cannot be read any more.
     """
-    path = content.file(name)
+    path = file.file(name)
     try:
         length, offset = path.stat().st_size, 0
-        with path.open("rb") as file:
+        with path.open("rb") as opened:
             while True:
-                data = file.read(PIECE)
+                data = opened.read(CHUNK_BYTES)
                 last = offset + len(data) >= length or not data
-                yield Piece(content=content, name=name, offset=offset, data=data, last=last)
+                yield Chunk(input=file, name=name, offset=offset, data=data, last=last)
                 offset += len(data)
                 if last:
                     return
@@ -98,55 +98,52 @@ def pieces(content: Content, name: str) -> Iterator[Piece]:
         raise BadInput(f"{path} cannot be read: {error.strerror}.") from error
 
 
-class Cache:
-    """The inputs that a worker has at hand.
+def find(file: InputFile, folder: Path) -> Path | None:
+    """Return where an input lies on this machine, None if it is not here, or not whole.
 
     Args:
-        folder: where it keeps what it was sent; made when something comes.
+        file: the input.
+        folder: where `keep` puts what is sent.
     """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def find(self, content: Content) -> Path | None:
-        """Return where a content lies on this machine, None if it is not here, or not whole."""
-        if content.path is not None and _is(Path(content.path), content.sha256):
-            return Path(content.path)
-        if self.missing(content):
-            return None
-        held = self.folder / content.sha256
-        return held if content.files else held / content.wanted[0][0]
-
-    def missing(self, content: Content) -> list[str]:
-        """Name the files of a content that were not sent yet."""
-        return [name for name, _ in content.wanted if not (self.folder / content.sha256 / name).is_file()]
-
-    def put(self, piece: Piece) -> None:
-        """Take in a piece; with its last one a file is checked and kept.
-
-        Raises:
-            BadInput: the file is not what the content says, or its name leads elsewhere.
-            DiskProblem: it cannot be written.
-        """
-        if Path(piece.name).name != piece.name:
-            raise BadInput(f"{piece.name!r} is not the name of a file.")
-        final = self.folder / piece.content.sha256 / piece.name
-        part = final.with_name(f"{final.name}.part")
-        with disk_errors(final):
-            final.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("r+b" if piece.offset else "wb") as file:
-                file.seek(piece.offset)
-                file.write(piece.data)
-            if not piece.last:
-                return
-            _, found = sync_and_hash(part)
-            if found != dict(piece.content.wanted)[piece.name]:
-                part.unlink()
-                raise BadInput(f"{piece.content.file(piece.name)} changed while it was sent to a worker; try again.")
-            replace_file(part, final)
+    if file.path is not None and _has_hash(Path(file.path), file.sha256):
+        return Path(file.path)
+    if missing(file, folder):
+        return None
+    held = folder / file.sha256
+    return held if file.files else held / file.wanted[0][0]
 
 
-def _is(path: Path, sha256: str) -> bool:
+def missing(file: InputFile, folder: Path) -> list[str]:
+    """Name the files of an input that were not sent to this folder yet."""
+    return [name for name, _ in file.wanted if not (folder / file.sha256 / name).is_file()]
+
+
+def keep(chunk: Chunk, folder: Path) -> None:
+    """Take a chunk into a folder; with its last one a file is checked and kept.
+
+    Raises:
+        BadInput: the file is not what the input says, or its name leads elsewhere.
+        DiskProblem: it cannot be written.
+    """
+    if Path(chunk.name).name != chunk.name:
+        raise BadInput(f"{chunk.name!r} is not the name of a file.")
+    final = folder / chunk.input.sha256 / chunk.name
+    part = final.with_name(f"{final.name}.part")
+    with disk_errors(final):
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("r+b" if chunk.offset else "wb") as file:
+            file.seek(chunk.offset)
+            file.write(chunk.data)
+        if not chunk.last:
+            return
+        _, found = sync_and_hash(part)
+        if found != dict(chunk.input.wanted)[chunk.name]:
+            part.unlink()
+            raise BadInput(f"{chunk.input.file(chunk.name)} changed while it was sent to a worker; try again.")
+        replace_file(part, final)
+
+
+def _has_hash(path: Path, sha256: str) -> bool:
     with contextlib.suppress(BadInput, OSError):
         return file_sha256(path) == sha256
     return False

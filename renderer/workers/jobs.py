@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from renderer.errors import DreamreelError, bug, known_error
 from renderer.events import BatchListener, JobStarted, Listener
@@ -27,12 +28,10 @@ class Job:
     Attributes:
         id: its name, which no other job of the batch has.
         film: what to make: a film, or a picture.
-        priority: for whoever puts jobs in order; executors take them in the order in which they come.
     """
 
     id: str
     film: Film
-    priority: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,21 +42,19 @@ class Outcome:
         id: of the job.
         result: what was made; None if it failed.
         error: why it failed, with the exit code that belongs to it; `Interrupted` if it was stopped and can go on.
-        passing: whether the cause may have gone when it is tried once more: ffmpeg was killed, the disk was full, a
-            worker was lost.
         traceback: where it failed; empty if it did not.
     """
 
     id: str
     result: Result | None = None
     error: DreamreelError | None = None
-    passing: bool = False
     traceback: str = ""
 
 
-class Executor(Protocol):
+class Executor(ABC):
     """Makes films. A context manager: whatever it started has ended when the block ends."""
 
+    @abstractmethod
     def run(
         self, jobs: Iterable[Job], *, listener: BatchListener, should_stop: Callable[[], bool] = lambda: False
     ) -> Iterator[Outcome]:
@@ -74,13 +71,18 @@ class Executor(Protocol):
             What became of each job, as they end. What stops one job, a bug too, stops no other.
         """
 
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None: ...
+    @abstractmethod
+    def close(self) -> None:
+        """End what was started."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
 
 
-class Serial:
+class SerialExecutor(Executor):
     """Makes one film after another in this process; a network that the next film needs too is loaded once."""
 
     def run(
@@ -92,12 +94,8 @@ class Serial:
             yield make(job, listener=partial(listener, job.id), should_stop=should_stop)
             gc.collect()  # Networks and graphs hold each other; Python would let many films' worth pile up.
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None: ...
+    def close(self) -> None:
+        """Do nothing: nothing was started."""
 
 
 def make(
@@ -122,6 +120,5 @@ def make(
         chosen = {name: who for name, who in chosen.items() if who is not None}
         result = make_film(job.film, listener=listener, should_stop=should_stop, **chosen)
     except Exception as error:
-        known = known_error(error) or bug(error)
-        return Outcome(id=job.id, error=known, passing=known.passing, traceback=traceback.format_exc())
+        return Outcome(id=job.id, error=known_error(error) or bug(error), traceback=traceback.format_exc())
     return Outcome(id=job.id, result=result)

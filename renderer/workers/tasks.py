@@ -1,7 +1,7 @@
-"""Units of work: what a worker is given, and what it gives back. All of it is plain data; nothing is known of places.
+"""What workers are asked to do, what they answer, and who does it there. Work and answers are plain data.
 
-A unit is a function of its own fields alone: whichever worker performs it, however often, what comes back is the same
-to the byte on machines whose `Maker` is the same. Processes and clusters differ only in how units travel.
+Work is a function of its own fields alone: whichever worker does it, however often, what comes back is the same to the
+byte where `Environment` is the same. Processes and clusters differ only in how work travels.
 """
 
 from __future__ import annotations
@@ -10,29 +10,33 @@ import contextlib
 import gc
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import renderer.errors
 from renderer.errors import DreamreelError, EnvironmentProblem, bug, known_error
-from renderer.events import ignore
+from renderer.events import FrameDone, ignore
 from renderer.films.film import Film
-from renderer.films.local_renderer import Maker
+from renderer.films.local_renderer import Environment
 from renderer.films.new_film import FILMS
 from renderer.films.still import DreamedPicture, StillFilm, dream_here
 from renderer.media.store.segments import Recorder, SegmentBytes
 from renderer.settings.schema import FILES, build, files_of, flatten, with_files
-from renderer.workers.inputs import Cache, Content, describe
+from renderer.workers import inputs
+from renderer.workers.inputs import InputFile
 
 if TYPE_CHECKING:
-    from renderer.events import FrameDone
     from renderer.films.render_setup import Parts
 
 
+# --- Work ------------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, kw_only=True)
-class Script:
+class FilmSpec:
     """What a worker must know of a film to render any part of it.
 
     Attributes:
@@ -44,7 +48,7 @@ class Script:
 
     kind: str
     settings: Mapping[str, Any]
-    inputs: Mapping[str, Content]
+    inputs: Mapping[str, InputFile]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def film(self, places: Mapping[str, Path]) -> Film:
@@ -53,7 +57,7 @@ class Script:
         return FILMS[self.kind](settings=with_files(build(self.settings), places), out=Path("film"), **own)
 
 
-def script_of(film: Film, facts: Mapping[str, Any] | None = None, *, shared: bool) -> Script:
+def film_spec(film: Film, facts: Mapping[str, Any] | None = None, *, shared: bool) -> FilmSpec:
     """Write down what workers must know of a film or a picture.
 
     Args:
@@ -66,142 +70,83 @@ def script_of(film: Film, facts: Mapping[str, Any] | None = None, *, shared: boo
     """
     paths = {name: path for name, path in film.inputs.items() if name != "cuts"}  # They are facts by now.
     paths |= files_of(film.settings)
-    return Script(
+    return FilmSpec(
         kind=film.kind,
         settings=flatten(with_files(film.settings, {})),
-        inputs={name: describe(path, shared=shared) for name, path in paths.items()},
+        inputs={name: inputs.describe(path, shared=shared) for name, path in paths.items()},
         facts=dict(facts or {}),
     )
 
 
-class Unit(Protocol):
-    """Work for one worker. `script`: of the film that it belongs to."""
+@dataclass(frozen=True, kw_only=True)
+class OpenFilm:
+    """Make everything ready to render a film; gives the `Environment`, or the error that rendering would end with."""
 
-    @property
-    def script(self) -> Script: ...
-
-    def perform(self, desk: Desk, *, tell: Tell, should_stop: Callable[[], bool]) -> Any:
-        """Do it, and return what it gives."""
+    spec: FilmSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """A worker has dreamed a frame: its number, the objective reached, seconds that it took."""
-
-    index: int
-    strength: float
-    seconds: float
-
-
-Tell = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Opening:
-    """Make everything ready to render a film; gives the `Maker`, or the error that rendering would end with."""
-
-    script: Script
-
-    def perform(self, desk: Desk, *, tell: Tell, should_stop: Callable[[], bool]) -> Maker:
-        del tell, should_stop
-        return Maker.of(desk.open(self.script)[1])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stretch:
-    """Render some frames that follow each other.
+class FrameRange:
+    """Render some frames that follow each other; gives `RenderedFrames`.
 
     Attributes:
-        script: of the film.
-        maker: what the film is made with; nobody else may render it.
+        spec: of the film.
+        environment: what the film is made with; nobody else may render it.
         first: number of the first frame.
         end: number of the frame before which it ends at the latest.
         state: what to go on from, as `SegmentBytes.state` holds it; None at the film's beginning or at a cut.
         seconds: of work, after which it ends with what there is.
     """
 
-    script: Script
-    maker: Maker
+    spec: FilmSpec
+    environment: Environment
     first: int
     end: int
     state: bytes | None
     seconds: float
 
-    def perform(self, desk: Desk, *, tell: Tell, should_stop: Callable[[], bool]) -> Stretched:
-        film, parts = desk.open(self.script)
-        _check_maker(Maker.of(parts), self.maker)
-        from renderer.render.recurrence import render
 
-        recorder = Recorder(desk.folder, size=film.settings.film.size, first=self.first, state=self.state)
-        until = time.monotonic() + self.seconds
+@dataclass(frozen=True, kw_only=True)
+class DreamPicture:
+    """Dream one picture; gives a `DreamedPicture`, with what is needed for its sheet if `evolution` is set."""
 
-        last: list[Progress] = []
+    spec: FilmSpec
+    evolution: bool
 
-        def report(done: FrameDone) -> None:
-            last[:] = [Progress(index=done.index, strength=done.strength, seconds=done.seconds)]
-            tell(last[0])
 
-        with contextlib.closing(recorder):
-            complete = render(
-                parts.scene,
-                parts.dreamer,
-                recorder,
-                governor=parts.governor,
-                frames=self.end,
-                rate=film.settings.rate,
-                report=report,
-                should_stop=lambda: should_stop() or time.monotonic() > until,
-                start=parts.start,
-            )
-        return Stretched(
-            segments=tuple(recorder.segments),
-            ended=complete and recorder.count < self.end,
-            last=last[0] if last else None,
-            notes=tuple(parts.notes()),
-        )
+Work = OpenFilm | FrameRange | DreamPicture
+
+
+# --- Answers ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretched:
+class RenderedFrames:
     """Rendered frames.
 
     Attributes:
         segments: in order; the last one's state is what to go on from.
-        ended: whether the source ended before `end`.
-        last: what was told of the last frame; None where there is none.
+        ended: whether the source ended before `FrameRange.end`.
+        last: the last frame; None where there is none.
         notes: what the user should know of the source.
     """
 
     segments: tuple[SegmentBytes, ...]
     ended: bool
-    last: Progress | None
+    last: FrameDone | None
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
-    """Dream one picture; gives a `DreamedPicture`, with what is needed for its sheet if `evolution` is set."""
-
-    script: Script
-    evolution: bool
-
-    def perform(self, desk: Desk, *, tell: Tell, should_stop: Callable[[], bool]) -> DreamedPicture:
-        del tell, should_stop
-        still = self.script.film(desk.places(self.script))
-        assert isinstance(still, StillFilm)
-        return dream_here(replace(still, evolution=Path("sheet") if self.evolution else None), ignore)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Missing:
-    """A worker lacks files of some contents: name of an input -> names of files."""
+    """A worker lacks files of some inputs: name of an input -> names of files."""
 
     files: Mapping[str, list[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """Why a unit failed, in words that can travel: an exception of a library may not.
+    """Why work failed, in words that can travel: an exception of a library may not.
 
     Attributes:
         kind: name of a class in `renderer.errors`.
@@ -231,75 +176,81 @@ class Failure:
         return error
 
 
-Answer = Missing | Failure | Maker | Stretched | DreamedPicture
+Answer = Missing | Failure | Environment | RenderedFrames | DreamedPicture
 
 
-class LackingError(Exception):
-    """Inputs are not on this machine."""
-
-    def __init__(self, missing: Missing) -> None:
-        super().__init__("inputs are missing")
-        self.missing = missing
+# --- On the worker ---------------------------------------------------------------------------------------------------
 
 
-class Desk:
-    """Where a worker works: its folder, the inputs at hand, and the film that it has open.
+class TaskRunner:
+    """Does the work of one client on a worker: keeps its inputs, and the film that is open.
 
     Args:
         folder: for temporary files and for inputs that were sent; made by whoever starts the worker.
+
+    Attributes:
+        inputs: the folder of the inputs that were sent.
+        token: no two runners have the same.
+        stopped: numbers of tasks that are to end at their next frame.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.cache = folder, Cache(folder / "inputs")
-        self._opened: tuple[Script, Film, Parts] | None = None
+        self.folder, self.inputs = folder, folder / "inputs"
+        self.token = uuid.uuid4().hex
+        self.stopped: set[int] = set()
+        self._left = False
+        self._opened: tuple[FilmSpec, Film, Parts] | None = None
 
-    def perform(self, unit: Unit, *, tell: Tell, should_stop: Callable[[], bool] = lambda: False) -> Answer:
-        """Do a unit of work.
+    def perform(self, work: Work, *, number: int = 0, report: Callable[[FrameDone], None] = ignore) -> Answer:
+        """Do some work.
 
         Args:
-            unit: what to do.
-            tell: is told of every frame.
-            should_stop: asked after each frame; True ends a stretch with what there is.
+            work: what to do.
+            number: of the task, to stop it by.
+            report: is told of every frame.
 
         Returns:
             What it gives, which inputs must be sent first, or why it failed; it never raises an error of the work.
         """
         try:
-            answer: Answer = unit.perform(self, tell=tell, should_stop=should_stop)
-        except LackingError as error:
-            return error.missing
+            return self._perform(work, lambda: self._left or number in self.stopped, report)
         except Exception as error:
             self.close()  # Whatever state the film is in now.
             failure = Failure.of(error)
-            return replace(failure, message=self._as_shown(failure.message, unit.script))
-        if isinstance(answer, Stretched):
-            return replace(answer, notes=tuple(self._as_shown(note, unit.script) for note in answer.notes))
-        return answer
+            return replace(failure, message=self._as_shown(failure.message, work.spec))
+        finally:
+            if self._left:
+                self.close()
 
-    def open(self, script: Script) -> tuple[Film, Parts]:
-        """Open a film, or go on with the one that is open.
-
-        Raises:
-            LackingError: its inputs are not here.
-            DreamreelError: as `Film.parts`.
-        """
-        if self._opened is None or self._opened[0] != script:
+    def _perform(self, work: Work, should_stop: Callable[[], bool], report: Callable[[FrameDone], None]) -> Answer:
+        spec = work.spec
+        if isinstance(work, DreamPicture):
+            places = self._places(spec)
+            return places if isinstance(places, Missing) else _dream_picture(work, places)
+        if self._opened is None or self._opened[0] != spec:
             self.close()
-            film = script.film(self.places(script))
-            self._opened = (script, film, film.parts(script.facts))
-        return self._opened[1:]
+            places = self._places(spec)
+            if isinstance(places, Missing):
+                return places
+            film = spec.film(places)
+            self._opened = (spec, film, film.parts(spec.facts))
+        _, film, parts = self._opened
+        here = Environment.of(parts)
+        if not isinstance(work, FrameRange):
+            return here
+        _check_environment(here, work.environment)
+        rendered = _render(work, film, parts, self.folder, should_stop, report)
+        return replace(rendered, notes=tuple(self._as_shown(note, spec) for note in rendered.notes))
 
-    def places(self, script: Script) -> dict[str, Path]:
-        """Return where the inputs of a film are on this machine.
+    def _places(self, spec: FilmSpec) -> dict[str, Path] | Missing:
+        """Return where the inputs of a film are on this machine, or what is not here."""
+        found = {name: inputs.find(file, self.inputs) for name, file in spec.inputs.items()}
+        lacking = {n: inputs.missing(spec.inputs[n], self.inputs) for n, path in found.items() if path is None}
+        return Missing(files=lacking) if lacking else {n: path for n, path in found.items() if path is not None}
 
-        Raises:
-            LackingError: they are not all here.
-        """
-        found = {name: self.cache.find(content) for name, content in script.inputs.items()}
-        lacking = {name: self.cache.missing(script.inputs[name]) for name, path in found.items() if path is None}
-        if lacking:
-            raise LackingError(Missing(files=lacking))
-        return {name: path for name, path in found.items() if path is not None}
+    def leave(self) -> None:
+        """End what is at work at its next frame; nobody waits for it any more."""
+        self._left = True
 
     def close(self) -> None:
         """Let go of the film that is open."""
@@ -309,23 +260,67 @@ class Desk:
             del opened
             gc.collect()  # Networks and graphs hold each other; Python would let many films' worth pile up.
 
-    def _as_shown(self, text: str, script: Script) -> str:
+    def _as_shown(self, text: str, spec: FilmSpec) -> str:
         """Put the names that the user knows in place of those that inputs have here."""
-        for content in script.inputs.values():
-            path = self.cache.find(content)
-            text = text if path is None else text.replace(str(path), content.shown)
+        for file in spec.inputs.values():
+            path = inputs.find(file, self.inputs)
+            text = text if path is None else text.replace(str(path), file.shown)
         return text
 
 
-def _check_maker(here: Maker, wanted: Maker) -> None:
+def _render(
+    work: FrameRange,
+    film: Film,
+    parts: Parts,
+    folder: Path,
+    should_stop: Callable[[], bool],
+    report: Callable[[FrameDone], None],
+) -> RenderedFrames:
+    from renderer.render.recurrence import render
+
+    recorder = Recorder(folder, size=film.settings.film.size, first=work.first, state=work.state)
+    until = time.monotonic() + work.seconds
+    last: list[FrameDone] = []
+
+    def report_and_keep(frame: FrameDone) -> None:
+        last[:] = [frame]
+        report(frame)
+
+    with contextlib.closing(recorder):
+        complete = render(
+            parts.scene,
+            parts.dreamer,
+            recorder,
+            governor=parts.governor,
+            frames=work.end,
+            rate=film.settings.rate,
+            report=report_and_keep,
+            should_stop=lambda: should_stop() or time.monotonic() > until,
+            start=parts.start,
+        )
+    return RenderedFrames(
+        segments=tuple(recorder.segments),
+        ended=complete and recorder.count < work.end,
+        last=last[0] if last else None,
+        notes=tuple(parts.notes()),
+    )
+
+
+def _dream_picture(work: DreamPicture, places: Mapping[str, Path]) -> DreamedPicture:
+    still = work.spec.film(places)
+    assert isinstance(still, StillFilm)
+    return dream_here(replace(still, evolution=Path("sheet") if work.evolution else None), ignore)
+
+
+def _check_environment(here: Environment, wanted: Environment) -> None:
     """Refuse to render a part of a film that others began with something else."""
     if here == wanted:
         return
-    names = {**wanted.environment, **here.environment}
+    names = {**wanted.details, **here.details}
     changed = [
-        f"{name}: {wanted.environment.get(name)} there, {here.environment.get(name)} here"
+        f"{name}: {wanted.details.get(name)} there, {here.details.get(name)} here"
         for name in names
-        if wanted.environment.get(name) != here.environment.get(name)
+        if wanted.details.get(name) != here.details.get(name)
     ]
     what = "; ".join(changed) or "the network's weights"
     raise EnvironmentProblem(

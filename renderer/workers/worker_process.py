@@ -1,6 +1,6 @@
-"""A worker process: reads orders from its standard input, writes answers to what was its standard output.
+"""A worker process: reads tasks from its standard input, writes answers to what was its standard output.
 
-A message to it is a pickle, one from it is not: `KIND NUMBER` of an order, and what `answers.pack` wrote.
+A message to it is a pickle, one from it is not: `KIND NUMBER` of a task, and what `answers.pack` wrote.
 
 It ends with the process that started it, however that one ended, since its input ends then; and Ctrl-C on a terminal
 does not reach it, since it leads a session of its own.
@@ -17,11 +17,13 @@ import struct
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import IO
 
+from renderer.events import FrameDone
 from renderer.workers.answers import pack
-from renderer.workers.tasks import Desk, Progress, Unit
+from renderer.workers.tasks import TaskRunner, Work
 
 BEAT_SECONDS = 10.0
 """How often a worker says that it is alive, whatever it is doing."""
@@ -68,8 +70,8 @@ def main(folder: str) -> None:
     """
     inbox, outbox = os.fdopen(0, "rb", closefd=False), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # What libraries print is no message.
-    orders: queue.SimpleQueue[tuple[int, Unit]] = queue.SimpleQueue()
-    stopped: set[int] = set()
+    runner = TaskRunner(Path(folder))
+    tasks: queue.SimpleQueue[tuple[int, Work]] = queue.SimpleQueue()
     writing = threading.Lock()
 
     def tell(kind: str, number: int, said: bytes = b"") -> None:
@@ -84,31 +86,26 @@ def main(folder: str) -> None:
     def listen() -> None:
         with contextlib.suppress(EOFError, OSError):
             while True:
-                kind, number, unit = pickle.loads(receive(inbox))  # From the process that started this one.
+                kind, number, work = pickle.loads(receive(inbox))  # From the process that started this one.
                 if kind == "stop":
-                    stopped.add(number)
+                    runner.stopped.add(number)
                 else:
-                    orders.put((number, unit))
+                    tasks.put((number, work))
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # The last worker out, where the parent was killed.
             Path(folder).parent.rmdir()
         os._exit(0)
 
-    for work in (listen, beat):
-        threading.Thread(target=work, name=work.__name__, daemon=True).start()
-    desk = Desk(Path(folder))
+    def report(number: int, frame: FrameDone) -> None:
+        tell("frame", number, pack(frame))
+
+    for work_on in (listen, beat):
+        threading.Thread(target=work_on, name=work_on.__name__, daemon=True).start()
     tell("ready", 0)
     while True:
-        number, unit = orders.get()
+        number, work = tasks.get()
         tell("begun", number)
-
-        def told(progress: Progress, number: int = number) -> None:
-            tell("frame", number, pack(progress))
-
-        def should_stop(number: int = number) -> bool:
-            return number in stopped
-
-        tell("answer", number, pack(desk.perform(unit, tell=told, should_stop=should_stop)))
+        tell("answer", number, pack(runner.perform(work, number=number, report=partial(report, number))))
 
 
 if __name__ == "__main__":

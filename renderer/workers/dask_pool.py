@@ -1,8 +1,8 @@
 """Workers of a Dask cluster, wherever they are: they share no disk with this machine, nothing but the scheduler.
 
-Dask carries messages and nothing else: who does what is decided by our own `Crew`, one order a worker at a time, each
-pinned to its worker. So one that kills two workers is set aside, whatever the scheduler's own limits are. Inputs travel
-when a worker says that it lacks them, piece by piece, named and checked by what is in them; a worker keeps them in its
+Dask carries messages and nothing else: who does what is decided by our own `Scheduler`, one task a worker at a time,
+each pinned to its worker. So one that kills two workers is set aside, whatever Dask's own limits are. Inputs travel
+when a worker says that it lacks them, chunk by chunk, named and checked by what is in them; a worker keeps them in its
 own local directory.
 
 What workers say is checked as `answers` has it. Yet Dask itself pickles what it sends, and a pickle runs code. Keep
@@ -24,11 +24,12 @@ from typing import Any
 from renderer import __version__
 from renderer.errors import DreamreelError, EnvironmentProblem, UsageError
 from renderer.workers.answers import NonsenseError, check, unpack
+from renderer.workers.dask_worker import STRANGER, TAKEN, introduce, leave, perform, stop, take
 from renderer.workers.distributed import error_of
-from renderer.workers.inputs import pieces
-from renderer.workers.place import STRANGER, TAKEN, introduce, leave, perform, stop, take
-from renderer.workers.scheduler import Crew, Order
-from renderer.workers.tasks import Answer, Failure, Missing, Opening, Script
+from renderer.workers.inputs import chunks
+from renderer.workers.pool import PoolExecutor
+from renderer.workers.scheduler import Task
+from renderer.workers.tasks import Answer, Failure, FilmSpec, Missing, OpenFilm
 
 PATIENCE = 60.0
 """Seconds without any worker, after which what waits for one fails."""
@@ -42,8 +43,8 @@ _LARGE = 1 << 20  # Bytes; what is larger is sent to a worker by itself, as Dask
 _GRACE = 1.0  # Seconds more than Dask is given, in which it can say itself why there is nobody.
 
 
-class Cluster:
-    """The workers of a Dask scheduler; a `Staff`.
+class DaskPool(PoolExecutor):
+    """An executor with the workers of a Dask cluster.
 
     Args:
         address: HOST:PORT of the scheduler.
@@ -52,11 +53,11 @@ class Cluster:
     shared = False
 
     def __init__(self, address: str) -> None:
+        super().__init__()
         self.address = address
-        self.crew = Crew()
         self.topic = f"dreamreel-{uuid.uuid4().hex}"
         self.client: Any = None
-        self._hands: dict[str, DaskWorker] = {}
+        self._workers: dict[str, DaskWorker] = {}
         self._useless: dict[str, float] = {}  # Address -> when it may be asked again.
         self._complaint = ""
         self._closed = threading.Event()
@@ -64,7 +65,7 @@ class Cluster:
 
     @property
     def workers(self) -> int:
-        return max(1, len(self._hands))
+        return max(1, len(self._workers))
 
     def start(self) -> None:
         if self.client is not None:
@@ -73,7 +74,7 @@ class Cluster:
         self.client.subscribe_topic(self.topic, self._heard)
         began = time.monotonic()
         try:
-            while not (self._look() and self.crew.hands):
+            while not (self._look() and self.scheduler.workers):
                 if time.monotonic() - began > PATIENCE:
                     raise EnvironmentProblem(self._lack("no workers"))
                 time.sleep(_TICK)
@@ -88,32 +89,33 @@ class Cluster:
         self._closed.set()
         if self._watching is not None:
             self._watching.join(10)
-        self.crew.close()
+        self.scheduler.close()
         if self.client is not None:
             _aside(self.client.run, leave, self.topic, on_error="ignore").join(5)
-            for hand in list(self._hands.values()):
-                hand.gone("was let go")
+            for worker in list(self._workers.values()):
+                worker.gone("was let go")
             with contextlib.suppress(Exception):
                 self.client.close(timeout=5)
             self.client = None
 
-    def dismiss(self, hand: DaskWorker) -> None:
+    def dismiss(self, worker: DaskWorker) -> None:
         """Know a worker no more; if it is still there, it is welcomed anew."""
-        if self._hands.get(hand.address) is hand:
-            del self._hands[hand.address]
+        if self._workers.get(worker.address) is worker:
+            del self._workers[worker.address]
 
-    def distrust(self, hand: DaskWorker, why: str) -> None:
+    def distrust(self, worker: DaskWorker, why: str) -> None:
         """Ask a worker nothing more, for what it said or did not say."""
-        self.dismiss(hand)
-        self._complaint = f"The one at {hand.address} {why}."
-        self._useless[hand.address] = math.inf  # One that is started anew has another address.
+        self.dismiss(worker)
+        self._complaint = f"The one at {worker.address} {why}."
+        self._useless[worker.address] = math.inf  # One that is started anew has another address.
 
-    def refuse(self, hand: DaskWorker, why: str) -> None:
+    def refuse(self, worker: DaskWorker, why: str) -> None:
         """A worker is of no use as it is; it is asked again later."""
-        self.dismiss(hand)
-        self._complaint = f"The one at {hand.address} is of no use: {why}. Install the same Dreamreel there."
-        self._useless[hand.address] = time.monotonic() + PATIENCE
-        self.crew.note(f"The Dask worker at {hand.address} is of no use: {why}. Install the same Dreamreel there.")
+        self.dismiss(worker)
+        what = f"at {worker.address} is of no use: {why}. Install the same Dreamreel there."
+        self._complaint = f"The one {what}"
+        self._useless[worker.address] = time.monotonic() + PATIENCE
+        self.scheduler.note(f"The Dask worker {what}")
 
     def _watch(self) -> None:
         missed = time.monotonic()
@@ -122,13 +124,13 @@ class Cluster:
                 there = self._look()
             except Exception as error:  # The scheduler has gone, in one of many ways.
                 self._lose_all()
-                self.crew.give_up(f"The Dask scheduler at {self.address} was lost: {str(error).rstrip('.')}.")
+                self.scheduler.give_up(f"The Dask scheduler at {self.address} was lost: {str(error).rstrip('.')}.")
                 return
-            if there and self.crew.hands:
+            if there and self.scheduler.workers:
                 missed = time.monotonic()
-                self.crew.recover()
+                self.scheduler.recover()
             elif time.monotonic() - missed > PATIENCE or (not there and self._all_distrusted()):
-                self.crew.give_up(self._lack("no workers any more"))
+                self.scheduler.give_up(self._lack("no workers any more"))
 
     def _all_distrusted(self) -> bool:
         return bool(self._useless) and all(until == math.inf for until in self._useless.values())
@@ -141,159 +143,152 @@ class Cluster:
     def _look(self) -> int:
         """Take in who has come and let go who has gone; return how many there are."""
         there = set(self.client.nthreads())
-        for address, hand in list(self._hands.items()):
+        for address, worker in list(self._workers.items()):
             if address not in there:
-                self.dismiss(hand)
-                hand.gone("was lost")
-        for address in there - set(self._hands):
+                self.dismiss(worker)
+                worker.gone("was lost")
+        for address in there - set(self._workers):
             if time.monotonic() >= self._useless.get(address, 0.0):
-                self._hands[address] = DaskWorker(self, address)
+                self._workers[address] = DaskWorker(self, address)
         for address in set(self._useless) - there:
             del self._useless[address]
-        return len(self._hands)
+        return len(self._workers)
 
     def _lose_all(self) -> None:
-        hands, self._hands = self._hands, {}
-        for hand in hands.values():
-            hand.gone("was lost with its scheduler")
+        workers, self._workers = self._workers, {}
+        for worker in workers.values():
+            worker.gone("was lost with its scheduler")
 
     def _heard(self, event: tuple[float, Any]) -> None:
         """Heed what a worker tells on the way. Anybody may say it, and it is of no consequence."""
         with contextlib.suppress(NonsenseError, KeyError, TypeError):
             told = event[1]
-            hand, number = self._hands.get(told["worker"]), told["number"]
-            if hand is None:
+            worker, number = self._workers.get(told["worker"]), told["number"]
+            if worker is None:
                 return
             if "said" in told:
-                self.crew.heard(hand, number, unpack(told["said"]))
+                self.scheduler.frame_done(worker, number, unpack(told["said"]))
             else:
-                self.crew.begun(hand, number)
+                self.scheduler.begun(worker, number)
 
 
 class DaskWorker:
-    """One worker of a cluster; a `Hand`, with a thread that brings it its orders and waits for the answers."""
+    """One worker of a cluster, as its `scheduler.Worker`: a thread brings it its tasks and waits for the answers."""
 
-    def __init__(self, cluster: Cluster, address: str) -> None:
-        self.cluster, self.address = cluster, address
+    def __init__(self, pool: DaskPool, address: str) -> None:
+        self.pool, self.address = pool, address
         self._token = ""
         self._resources: dict[str, Any] = {}
-        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._gone: str | None = None
         threading.Thread(target=self._work, name=f"dask {address}", daemon=True).start()
 
-    def begin(self, order: Order) -> None:
-        self._orders.put(order)
+    def begin(self, task: Task) -> None:
+        self._tasks.put(task)
 
-    def stop(self, order: Order) -> None:
-        _aside(self.cluster.client.run, stop, self.cluster.topic, order.number, workers=[self.address])
-
-    def close(self) -> None:
-        self.gone("was let go")
+    def stop(self, task: Task) -> None:
+        _aside(self.pool.client.run, stop, self.pool.topic, task.number, workers=[self.address])
 
     def gone(self, how: str) -> None:
         """It has left the cluster."""
         self._gone = how
-        self._orders.put(None)
+        self._tasks.put(None)
 
     def _work(self) -> None:
         if not self._get_to_know():
             return
         nonsense = False
-        while (order := self._orders.get()) is not None:
+        while (task := self._tasks.get()) is not None:
             try:
                 try:
-                    answer = self._do(order)
+                    answer = self._do(task)
                 except DreamreelError as error:  # An input that cannot be read any more.
                     answer = Failure.of(error)
-                self.cluster.crew.answered(self, order.number, answer)
-            except LostError as error:
+                self.pool.scheduler.answered(self, task.number, answer)
+            except ConnectionError as error:
                 self._gone = str(error)
                 break
             except NonsenseError as error:
                 nonsense, self._gone = True, str(error)
-                self.cluster.distrust(self, self._gone)
+                self.pool.distrust(self, self._gone)
                 break
-        self.cluster.dismiss(self)
-        self.cluster.crew.lost(self, f"at {self.address} {self._gone or 'was lost'}", nonsense=nonsense)
+        self.pool.dismiss(self)
+        self.pool.scheduler.lost(self, f"at {self.address} {self._gone or 'was lost'}", nonsense=nonsense)
 
     def _get_to_know(self) -> bool:
-        """Make ready for orders; tell whether it is of use."""
+        """Make ready for tasks; tell whether it is of use."""
         try:
-            (found,) = self.cluster.client.run(introduce, self.cluster.topic, workers=[self.address]).values()
+            (found,) = self.pool.client.run(introduce, self.pool.topic, workers=[self.address]).values()
             token, version, resources = str(found["token"]), str(found["version"])[:40], dict(found["resources"])
             if version != __version__:
                 raise EnvironmentProblem(f"it has version {version}, not {__version__}")
         except Exception as error:  # No Dreamreel there, or no worker any more.
             if self._gone is None:
-                self.cluster.refuse(self, str(error)[:300].rstrip("."))
+                self.pool.refuse(self, str(error)[:300].rstrip("."))
             return False
         self._token, self._resources = token, resources
-        self.cluster.crew.joined(self)
+        self.pool.scheduler.joined(self)
         return True
 
-    def _do(self, order: Order) -> Answer:
-        """Have an order done, sending what it lacks.
+    def _do(self, task: Task) -> Answer:
+        """Have a task done, sending what it lacks.
 
         Raises:
-            LostError: the worker has gone.
+            ConnectionError: the worker has gone.
             NonsenseError: it said what is no answer.
             BadInput: what it lacks cannot be read.
         """
-        work = pickle.dumps((order.number, order.unit))
+        work = pickle.dumps((task.number, task.work))
         answer = unpack(self._call(perform, work))
         if isinstance(answer, Missing):
-            check(order.unit, answer)
-            self._send_files(order.unit.script, answer)
+            check(task.work, answer)
+            self._send_files(task.work.spec, answer)
             answer = unpack(self._call(perform, work))
             if isinstance(answer, Missing):
                 raise NonsenseError("asked for files that it had been sent")
         return answer
 
-    def _send_files(self, script: Script, missing: Missing) -> None:
+    def _send_files(self, spec: FilmSpec, missing: Missing) -> None:
         for name, files in missing.files.items():
             for file in files:
-                for piece in pieces(script.inputs[name], file):
-                    said = self._call(take, pickle.dumps(piece))
+                for chunk in chunks(spec.inputs[name], file):
+                    said = self._call(take, pickle.dumps(chunk))
                     if said != TAKEN:
                         failed = unpack(said)
-                        check(Opening(script=script), failed)
+                        check(OpenFilm(spec=spec), failed)
                         raise error_of(failed)
 
     def _call(self, function: Any, data: bytes) -> Any:
         """Run a function on this worker and nowhere else.
 
         Raises:
-            LostError: the worker has gone.
+            ConnectionError: the worker has gone.
         """
-        client = self.cluster.client
+        client = self.pool.client
         pinned: dict[str, Any] = {"workers": [self.address], "allow_other_workers": False, "pure": False}
         if "GPU" in self._resources:
             pinned["resources"] = {"GPU": 1}
         try:
             carried = client.scatter(data, workers=[self.address], hash=False) if len(data) > _LARGE else data
-            future = client.submit(function, carried, self.cluster.topic, self._token, **pinned)
+            future = client.submit(function, carried, self.pool.topic, self._token, **pinned)
         except Exception as error:
-            raise LostError(f"could not be reached ({error})") from error
+            raise ConnectionError(f"could not be reached ({error})") from error
         ended = threading.Event()
         future.add_done_callback(lambda _: ended.set())
         while not ended.wait(_TICK):
             if self._gone is not None:
                 future.cancel()
-                raise LostError(self._gone)
+                raise ConnectionError(self._gone)
         try:
             answer = future.result(timeout=600)
         except Exception as error:  # Errors of the work are answers: this is Dask's own, or a worker's death.
-            raise LostError(f"was lost ({type(error).__name__})") from error
+            raise ConnectionError(f"was lost ({type(error).__name__})") from error
         if isinstance(answer, bytes) and answer == STRANGER:
-            raise LostError("was restarted")
+            raise ConnectionError("was restarted")
         return answer
 
 
-class LostError(Exception):
-    """A worker has gone; the text tells how."""
-
-
-def open_cluster(rest: str, workers: int | None) -> Cluster:
+def open_cluster(rest: str, workers: int | None) -> DaskPool:
     """Read what follows `dask` in a spec: `//HOST:PORT`.
 
     Raises:
@@ -308,7 +303,7 @@ def open_cluster(rest: str, workers: int | None) -> Cluster:
     if workers is not None:
         raise UsageError("The number of workers is that of the Dask cluster; start as many there as you like.")
     _distributed()
-    return Cluster(f"{host}:{port}")
+    return DaskPool(f"{host}:{port}")
 
 
 _START = f"Start some where Dreamreel {__version__} is installed: dask worker SCHEDULER --nthreads 1, one a GPU."

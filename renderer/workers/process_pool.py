@@ -17,12 +17,12 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import IO
 
 from renderer import runtime
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.workers.answers import MOST_TEXT, NonsenseError, most_bytes, unpack
-from renderer.workers.scheduler import Crew, Order
+from renderer.workers.pool import PoolExecutor
+from renderer.workers.scheduler import Task
 from renderer.workers.worker_process import receive, send
 
 MOST_WORKERS = 256
@@ -41,8 +41,8 @@ _LOOK = 1.0  # Seconds between two looks at who is silent.
 _FRUITLESS = 3  # Workers that may end before they did anything, one after another, until no more are started.
 
 
-class Processes:
-    """Keeps a number of worker processes running; a `Staff`.
+class ProcessPool(PoolExecutor):
+    """An executor that keeps a number of worker processes running.
 
     Args:
         workers: how many; None for one a GPU, or one for every four processors, at least two.
@@ -51,14 +51,18 @@ class Processes:
     shared = True
 
     def __init__(self, workers: int | None = None) -> None:
+        super().__init__()
         self._devices = gpus()
-        self.workers = workers or len(self._devices) or max(2, runtime.thread_count() // 4)
-        self.crew = Crew()
+        self._wanted = workers or len(self._devices) or max(2, runtime.thread_count() // 4)
         self._lock = threading.Lock()
         self._running: set[WorkerProcess] = set()
         self._fruitless = 0
         self._closed = threading.Event()
         self._folder: Path | None = None
+
+    @property
+    def workers(self) -> int:
+        return self._wanted
 
     def start(self) -> None:
         if self._folder is not None:
@@ -75,7 +79,7 @@ class Processes:
         with self._lock:
             self._closed.set()
             running = list(self._running)
-        self.crew.close()
+        self.scheduler.close()
         for worker in running:
             worker.close()
         if self._folder is not None:
@@ -86,17 +90,13 @@ class Processes:
         with self._lock:
             return [worker.process.pid for worker in self._running]
 
-    def ready(self, worker: WorkerProcess) -> None:
-        """A worker has loaded what it needs."""
-        self.crew.joined(worker)
-
     def answered(self, worker: WorkerProcess, number: int, data: bytes) -> None:
-        """A worker has done an order.
+        """A worker has done a task.
 
         Raises:
             NonsenseError: this is no answer to it.
         """
-        self.crew.answered(worker, number, unpack(data))
+        self.scheduler.answered(worker, number, unpack(data))
         self._fruitless = 0
 
     def ended(self, worker: WorkerProcess, how: str, *, nonsense: bool) -> None:
@@ -106,12 +106,13 @@ class Processes:
             closed = self._closed.is_set()
         if closed:
             return
-        if not self.crew.lost(worker, how, nonsense=nonsense):
+        if not self.scheduler.lost(worker, how, nonsense=nonsense):
             self._fruitless += 1
         if self._fruitless < _FRUITLESS:
             self._hire(worker.place)
         elif not self._running:
-            self.crew.give_up(f"No worker process could be started: the last one {how}. {worker.last_line()}".strip())
+            why = f"No worker process could be started: the last one {how}. {worker.last_line()}"
+            self.scheduler.give_up(why.strip())
 
     def _watch(self) -> None:
         """End who is silent. Looks are counted and not seconds: this process may have been stopped for a while."""
@@ -129,7 +130,7 @@ class Processes:
         try:
             worker = WorkerProcess(self, place, folder=self._folder, device=device)
         except OSError as error:
-            self.crew.give_up(f"No worker process could be started: {error}.")
+            self.scheduler.give_up(f"No worker process could be started: {error}.")
             return
         with self._lock:
             self._running.add(worker)
@@ -139,10 +140,10 @@ class Processes:
 
 
 class WorkerProcess:
-    """One worker; a `Hand`.
+    """One worker process, as its `scheduler.Worker`.
 
     Args:
-        staff: is told when it is ready and when it has ended.
+        pool: is told what it answered and when it has ended.
         place: its number.
         folder: where it may make a folder for its temporary files.
         device: of the GPU that it uses, as CUDA counts; None for what there is.
@@ -151,11 +152,11 @@ class WorkerProcess:
         OSError: it cannot be started.
     """
 
-    def __init__(self, staff: Processes, place: int, *, folder: Path, device: str | None) -> None:
+    def __init__(self, pool: ProcessPool, place: int, *, folder: Path, device: str | None) -> None:
         self.place, self.looks = place, 0
         self._nonsense: str | None = None
         self._most, self._welcomed = MOST_TEXT, False
-        self._staff, self._log = staff, b""
+        self._pool, self._log = pool, b""
         self._folder = Path(tempfile.mkdtemp(dir=folder))
         self._writing = threading.Lock()
         chosen = {} if device is None else {"CUDA_VISIBLE_DEVICES": device}
@@ -173,16 +174,17 @@ class WorkerProcess:
         self._drainer.start()
         self._reader.start()
 
-    def begin(self, order: Order) -> None:
-        self._most = most_bytes(order.unit)
-        self._send(("do", order.number, order.unit))
+    def begin(self, task: Task) -> None:
+        self._most = most_bytes(task.work)
+        self._send(("do", task.number, task.work))
 
-    def stop(self, order: Order) -> None:
-        self._send(("stop", order.number, None))
+    def stop(self, task: Task) -> None:
+        self._send(("stop", task.number, None))
 
     def close(self) -> None:
+        """End it now; it has nothing that is worth a farewell, and its children see their pipes end."""
         with contextlib.suppress(OSError):
-            self.process.kill()  # It has nothing that is worth a farewell; its children see their pipes end.
+            self.process.kill()
         if threading.current_thread() is not self._reader:
             self._reader.join(5)
 
@@ -206,9 +208,9 @@ class WorkerProcess:
         assert self.process.stdout is not None
         try:
             while True:
-                data = receive(self.process.stdout, limit=self._most)
+                message = receive(self.process.stdout, limit=self._most)
                 self.looks = 0
-                self._heed(data)
+                self._heed(message)
         except (EOFError, OSError):
             pass
         except NonsenseError as error:
@@ -218,24 +220,24 @@ class WorkerProcess:
         how = self._reap()
         if self._nonsense is not None:
             how = f"in process {self.process.pid} {self._nonsense}"
-        self._staff.ended(self, how, nonsense=self._nonsense is not None)
+        self._pool.ended(self, how, nonsense=self._nonsense is not None)
 
-    def _heed(self, data: bytes) -> None:
+    def _heed(self, message: bytes) -> None:
         """Do what a message is for.
 
         Raises:
             NonsenseError, ValueError: it makes no sense.
         """
-        kind, number, said = data.split(b" ", 2)
+        kind, number, said = message.split(b" ", 2)
         if kind == b"ready" and not self._welcomed:
             self._welcomed = True
-            self._staff.ready(self)
+            self._pool.scheduler.joined(self)
         elif kind == b"begun":
-            self._staff.crew.begun(self, int(number))
+            self._pool.scheduler.begun(self, int(number))
         elif kind == b"frame":
-            self._staff.crew.heard(self, int(number), unpack(said))
+            self._pool.scheduler.frame_done(self, int(number), unpack(said))
         elif kind == b"answer":
-            self._staff.answered(self, int(number), said)
+            self._pool.answered(self, int(number), said)
         elif kind != b"alive":
             raise NonsenseError("sent what is no message")
 
@@ -248,9 +250,16 @@ class WorkerProcess:
             code = self.process.wait()
         self._drainer.join(5)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-            _close(stream)
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-        return f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
+        if code >= 0:
+            return f"ended with exit code {code}"
+        try:
+            return f"was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was killed by signal {-code}"
 
     def _drain(self) -> None:
         assert self.process.stderr is not None
@@ -268,7 +277,7 @@ def gpus() -> list[str]:
     return sorted((name for name in found if name.isdecimal()), key=int)
 
 
-def open_processes(rest: str, workers: int | None) -> Processes:
+def open_processes(rest: str, workers: int | None) -> ProcessPool:
     """Read what follows `process` in a spec: nothing, or the number of workers.
 
     Raises:
@@ -286,17 +295,4 @@ def open_processes(rest: str, workers: int | None) -> Processes:
         workers = int(rest)
     if workers is not None and not 1 <= workers <= MOST_WORKERS:
         raise UsageError(f"{workers} workers are out of range: 1 to {MOST_WORKERS}.")
-    return Processes(workers)
-
-
-def _close(stream: IO[bytes] | None) -> None:
-    if stream is not None:
-        with contextlib.suppress(OSError):
-            stream.close()
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+    return ProcessPool(workers)
