@@ -16,7 +16,7 @@ RATE = 12
 SHOT = 4
 """Frames of each of the three shots of the clip."""
 
-LONG = 400
+LONG = 150
 """Frames of a zoom that takes long enough for something to happen to it."""
 
 SETS = ("seed=7", "dream.octaves=1", "dream.first_steps=2", "dream.steps=1")
@@ -75,7 +75,6 @@ def make_references(folder: str) -> None:
     network, clip = save_tiny_network(place / "tiny.keras"), make_clip(place / "clip.mp4")
     (place / "films").mkdir()
     made = [
-        zoom(network, place / "films" / "zoom.mp4"),
         zoom(network, place / "films" / "long.mp4", frames=LONG),
         video(network, clip, place / "films" / "video.mp4"),
         led(network, clip, place / "films" / "led.mp4"),

@@ -158,8 +158,9 @@ def recipe_of_film(
     """
     if film.weights_sha256 not in (None, environment.weights_sha256):
         raise EnvironmentProblem(
-            f"The weights of {environment.network!r} here are not those that the film was made with (sha256 "
-            f"{environment.weights_sha256[:16]}..., then {str(film.weights_sha256)[:16]}...); give those with --weights."
+            f"The weights of {environment.network!r} here are not those that the film was made with "
+            f"(sha256 {environment.weights_sha256[:16]}..., then {str(film.weights_sha256)[:16]}...); "
+            "give those with --weights."
         )
     inputs = {"kind": film.kind, **hashes, "weights": environment.weights_sha256}
     return write_recipe(
