@@ -10,6 +10,7 @@ import json
 import math
 import re
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -17,6 +18,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainSerializer,
     PlainValidator,
     StringConstraints,
     ValidationError,
@@ -122,15 +124,19 @@ def mistake(error: ValidationError) -> str:
 
 def _text(longest: int, *, least: int = 0, nul: bool = True) -> PlainValidator:
     """Check a text of at most so many letters. pydantic's own `str` refuses names that are not UTF-8."""
+    return PlainValidator(lambda value: _checked(value, longest, least=least, nul=nul))
 
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or not least <= len(value) <= longest:
-            raise ValueError(f"must be text of at most {longest:,} letters")
-        if not nul and "\0" in value:
-            raise ValueError("holds a NUL")
-        return value
 
-    return PlainValidator(check)
+def _checked(value: Any, longest: int, *, least: int, nul: bool) -> str:
+    if not isinstance(value, str) or not least <= len(value) <= longest:
+        raise ValueError(f"must be text of at most {longest:,} letters")
+    if not nul and "\0" in value:
+        raise ValueError("holds a NUL")
+    return value
+
+
+def _path(value: Any) -> Path:
+    return value if isinstance(value, Path) else Path(_checked(value, 10_000, least=1, nul=False))
 
 
 def _rate(text: str) -> str:
@@ -146,6 +152,8 @@ Text = Annotated[str, _text(100_000)]
 Word = Annotated[str, _text(1_000)]
 PathText = Annotated[str, _text(10_000, least=1, nul=False)]
 """A path, as Python writes it."""
+FilePath = Annotated[Path, PlainValidator(_path), PlainSerializer(str)]
+"""The same, as a path."""
 Hash = Annotated[str, _text(200)]
 """What is compared and nothing else."""
 Count = Annotated[int, Field(ge=0, le=10**9)]

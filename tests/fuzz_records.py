@@ -389,8 +389,8 @@ def _state(case: Case, folder: Path) -> Sequence[Reading]:
         render_report(read_state(folder / BATCH))
 
     def begun() -> None:
-        with batch_journal.BatchJournal(folder / BATCH, base=folder) as journal:
-            journal.plan(folder / "jobs.toml", [*journal.planned])
+        with batch_journal.BatchJournal(folder / BATCH) as journal:
+            journal.note_plan(folder / "jobs.toml", journal.films)
             journal.append({"kind": "start", "at": "2024-05-06T07:08:09+02:00", "executor": "serial"})
 
     readings: list[Reading] = [("status", status)] if rng.random() < 0.5 else [("report", report)]

@@ -18,7 +18,7 @@ from mutations import KEYS, TEXTS, copied, damage_text, damage_tree, strange, to
 from PIL import Image
 
 from renderer.batch import batch_journal as batch_journal
-from renderer.batch.batch_plan import Records, open_jobs, plan_batch
+from renderer.batch.batch_plan import open_jobs, plan_batch
 from renderer.films.film import ZoomFilm
 from renderer.films.make import check
 from renderer.inspect.preset_files import check_preset, new_preset
@@ -235,8 +235,8 @@ def plan_jobs(path: Path) -> None:
     """Plan a batch as `batch --dry-run` does, but for how long it would take."""
     base = path.parent
     jobs = open_jobs(path)
-    records = Records.read(batch_journal.batch_folder(path, base), base=base)
-    for planned in plan_batch(jobs, records):
+    journal = batch_journal.BatchJournal(batch_journal.batch_folder(path, base))
+    for planned in plan_batch(jobs, journal):
         tell_bug(planned.error)
         json.dumps(planned.status.values())
 

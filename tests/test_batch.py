@@ -498,7 +498,7 @@ def test_a_damaged_journal_costs_no_film(batch, dreams, how):
 def test_two_runs_of_one_batch_do_not_meet_and_status_works_meanwhile(batch):
     batch.write('name = "a"')
     batch.run()
-    with BatchJournal(batch_folder(batch.file, batch.folder), base=batch.folder) as journal:
+    with BatchJournal(batch_folder(batch.file, batch.folder)) as journal:
         assert "Another run is at work" in batch.run(code=2).stderr
         journal.append({"kind": "begun", "name": "a", "out": "a.mp4", "film_key": "", "encode_key": "", "at": "now"})
         assert read_state(batch.folder).running
@@ -556,8 +556,8 @@ class Listening:
 def run_here(batch, executor=None, **options):
     """Run a batch in this process, past the command; give each row as it ends."""
     jobs, listener = open_jobs(batch.file), options.pop("listener", Listening())
-    with BatchJournal(batch_folder(batch.file, batch.folder), base=batch.folder) as journal:
-        planned = plan_batch(jobs, journal.records)
+    with BatchJournal(batch_folder(batch.file, batch.folder)) as journal:
+        planned = plan_batch(jobs, journal)
         yield from run_batch(
             jobs, planned, journal, executor=executor or SerialExecutor(), listener=listener, **options
         )

@@ -20,9 +20,9 @@ import pytest
 from typer.testing import CliRunner
 
 from renderer.batch import film_summary
-from renderer.batch.batch_journal import BatchJournal, Records, held
+from renderer.batch.batch_journal import BatchJournal, FilmStatus, held
 from renderer.batch.report import write_report
-from renderer.batch.status import FilmStatus, read_state
+from renderer.batch.status import read_state
 from renderer.cli.main import app
 from renderer.errors import BadInput, DreamreelError, UsageError
 from renderer.films.film import ZoomFilm
@@ -314,7 +314,7 @@ def test_a_folder_that_is_neither_empty_nor_ours_is_refused_and_nothing_in_it_to
             if kind == "film":
                 begun(folder)
             else:
-                BatchJournal(folder, base=tmp_path)
+                BatchJournal(folder).__enter__()
         assert {path.name: path.read_text() for path in folder.iterdir()} == SOMEBODYS[name]
 
 
@@ -386,11 +386,12 @@ def batch(tmp_path: Path) -> tuple[Path, list[dict[str, Any]]]:
     """A batch of a made film and a failed one, as its journal tells it."""
     folder = tmp_path / ".jobs.dreamreel-batch"
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
-    row = FilmStatus(name="a", kind="zoom", preset="p", size="32x24", fps="12", frames=4, seconds=0.3).values()
+    film = FilmStatus(name="a", kind="zoom", preset="p", size="32x24", fps="12", frames=4, seconds=0.3)
     entry = {"name": "a", "out": "a.gif", "film_key": "f", "encode_key": "e", "at": "2026-03-01T04:05:06+01:00"}
     made = {"frames": 4, "rendered": 4, "took": 1.0, "bytes": 6, "sha256": "0" * 64, "strength": 0.5, "size": "32x24"}
-    with BatchJournal(folder, base=tmp_path) as journal:
-        journal.plan(tmp_path / "jobs.toml", [{**row, "out": "a.gif"}, {**row, "name": "b", "out": "b.gif"}])
+    with BatchJournal(folder) as journal:
+        films = [film.updated(out=tmp_path / "a.gif"), film.updated(name="b", out=tmp_path / "b.gif")]
+        journal.note_plan(tmp_path / "jobs.toml", films)
         journal.append({"kind": "start", "at": "2026-03-01T04:05:06+01:00", "executor": "serial"})
         journal.append({"kind": "begun", **entry})
         journal.append({"kind": "done", **entry, **made, "work": None})
@@ -407,7 +408,7 @@ def test_a_batchs_journal_with_anything_wrong_in_it_is_a_sentence_or_that_film_i
         changed = mutated(entries, rng)
         lines = [seal_line(entry) for entry in changed if isinstance(entry, dict)]
         (folder / work_folder.JOURNAL).write_bytes(b"".join(lines))
-        Records.read(folder, base=tmp_path)
+        BatchJournal(folder)
         ends_well(lambda: json.dumps([row.values() for row in read_state(folder).films], allow_nan=False))
         if number % 4 == 0:
             ends_well(lambda: write_report(read_state(folder)))

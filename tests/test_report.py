@@ -21,10 +21,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from renderer.batch import film_summary, report
-from renderer.batch.batch_journal import BatchJournal
+from renderer.batch.batch_journal import BatchJournal, FilmStatus
 from renderer.batch.film_summary import middle
 from renderer.batch.report import BatchReport, render_report, write_report
-from renderer.batch.status import FilmStatus, read_state
+from renderer.batch.status import read_state
 from renderer.cli.main import app
 from renderer.errors import BadInput, DiskProblem, Interrupted, UsageError
 from renderer.files import file_sha256
@@ -87,9 +87,9 @@ class Batch:
 
     def add(self, name, *, state="done", out=None, kind="zoom", preset="meadow", source="", seed=1, work=None, **told):
         length = {} if kind == "still" else {"fps": str(RATE), "frames": 12, "seconds": 1.0}
-        place = None if out is None else str(out.relative_to(self.folder))
         known = {"name": name, "kind": kind, "preset": preset, "source": source, "seed": seed, "size": str(SIZE)}
-        self._jobs.append({**known, "network": "tiny", "out": place, "work": work, **length})
+        self._jobs.append(FilmStatus(**known, network="tiny", out=out, work=work, **length))
+        place = None if out is None else str(out.relative_to(self.folder))
         entry = {"name": name, "out": place, "film_key": "f", "encode_key": "e", "at": "2026-03-01T04:05:06+01:00"}
         if state == "done":
             made = {"frames": 12, "rendered": 12, "took": 3.0, "bytes": 1000, "sha256": name, "strength": 0.5}
@@ -100,8 +100,8 @@ class Batch:
             self._entries += [{**entry, "kind": "begun"}, {**entry, "kind": "stopped"}]
 
     def state(self, *, look=True):
-        with BatchJournal(self.batch, base=self.folder) as journal:
-            journal.plan(self._file, self._jobs)
+        with BatchJournal(self.batch) as journal:
+            journal.note_plan(self._file, self._jobs)
             journal.append({"kind": "start", "at": "2026-03-01T01:02:03+01:00", "executor": "serial"})
             for entry in self._entries:
                 journal.append(entry)
@@ -596,7 +596,7 @@ def test_a_film_is_looked_at_once(tmp_path, texture, monkeypatch):
     first = film_summary.known(state.films[0], made.batch)
     monkeypatch.setattr(film_summary, "middle", pytest.fail)
     assert film_summary.show(state.films[0], made.batch) == first
-    other = dataclasses.replace(state.films[0], sha256="made anew")
+    other = state.films[0].updated(sha256="made anew")
     assert film_summary.known(other, made.batch) is None
     write_report(dataclasses.replace(state, films=(other,)))
     assert film_summary.known(state.films[0], made.batch) is None
@@ -638,7 +638,7 @@ def test_the_recipe_shows_what_is_not_usual_as_lines_of_a_preset(tmp_path, textu
     recipe = recipe_of("zoom", 'camera.zoom={"0s"=1, "1s"=2}', 'network.name="dreamnet"')
     row = FilmStatus(name="a", kind="zoom", preset="", state="done", sha256="x")
     found = film_summary.show(
-        dataclasses.replace(row, out=write_film(tmp_path / "a.mp4", turning(texture), recipe=recipe)), tmp_path
+        row.updated(out=write_film(tmp_path / "a.mp4", turning(texture), recipe=recipe)), tmp_path
     )
     assert 'camera.zoom = { "0s" = 1, "1s" = 2 }' in found.settings.splitlines()
     assert "network.name" not in found.settings

@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from renderer.batch.batch_journal import TOLD, Records
+from renderer.batch.batch_journal import BatchJournal, FilmStatus
 from renderer.batch.conflicts import check_apart
 from renderer.batch.jobfile import JobsFile, JobSpec, read_jobs
 from renderer.batch.patterns import plain
-from renderer.batch.status import FilmStatus
-from renderer.batch.up_to_date import Existing, look_for
+from renderer.batch.up_to_date import look_for
 from renderer.errors import BadInput, DreamreelError, UsageError, bug, known_error, nearest
 from renderer.films.film import Film
 from renderer.films.make import check
@@ -57,7 +56,6 @@ class PlannedJob:
         film: what to make; None where `error` says why not.
         film_key: stands for all that decides its pixels, apart from the machine; "" for none.
         encode_key: for what decides the file besides.
-        known: whether it is made and the journal knows it.
         error: why it cannot be made.
         notes: what the user should know.
     """
@@ -67,7 +65,6 @@ class PlannedJob:
     film: Film | None = None
     film_key: str = ""
     encode_key: str = ""
-    known: bool = False
     error: DreamreelError | None = None
     notes: tuple[str, ...] = ()
 
@@ -85,7 +82,7 @@ def open_jobs(path: Path, *, output_dir: Path | None = None) -> JobsFile:
 
 def plan_batch(
     jobs: JobsFile,
-    records: Records,
+    journal: BatchJournal,
     *,
     options: BatchOptions = BatchOptions(),
     progress: Callable[[int, int], None] = lambda *_: None,
@@ -94,7 +91,7 @@ def plan_batch(
 
     Args:
         jobs: what the jobs file asks for.
-        records: what the journal tells of former runs.
+        journal: of former runs; it need not be open for writing.
         options: of this run.
         progress: told how many films are looked at.
 
@@ -108,7 +105,7 @@ def plan_batch(
     planned = []
     for index, spec in enumerate(specs):
         progress(index, len(specs))
-        planned.append(plan_one(spec, records, options=options))
+        planned.append(plan_one(spec, journal, options=options))
     _check_unlike(planned)
     return tuple(planned)
 
@@ -152,7 +149,7 @@ def unplanned(spec: JobSpec) -> FilmStatus:
     return FilmStatus(name=spec.name, kind=spec.kind, preset=spec.preset, out=spec.output, source=source)
 
 
-def plan_one(spec: JobSpec, records: Records, *, options: BatchOptions) -> PlannedJob:
+def plan_one(spec: JobSpec, journal: BatchJournal, *, options: BatchOptions) -> PlannedJob:
     """Resolve and check one film; what is wrong with it is in the result."""
     status = unplanned(spec)
     notes = spec.resolved.notes if spec.resolved else ()
@@ -165,23 +162,14 @@ def plan_one(spec: JobSpec, records: Records, *, options: BatchOptions) -> Plann
         check_film(film)
         film_key, encoding = keys_of(film)
         planned = replace(planned, film_key=film_key, encode_key=encoding)
-        found = look_for(film, (film_key, encoding), records, may_replace=options.overwrite or spec.overwrite)
-        if found.done is None:
+        may_replace = options.overwrite or spec.overwrite
+        to_make, status = look_for(film, planned.status, (film_key, encoding), journal, may_replace=may_replace)
+        if status.state != "done":
             planned = replace(planned, notes=(*planned.notes, *film.warnings()))
-        return replace(planned, film=found.film, known=bool(found.done), status=_found(planned.status, found))
+        return replace(planned, film=to_make, status=status)
     except Exception as error:
         known = known_error(error) or bug(error)
-        return replace(planned, error=known, film_key="", status=replace(planned.status, state="failed"))
-
-
-def _found(status: FilmStatus, found: Existing) -> FilmStatus:
-    """Show what was found of a film."""
-    work = found.film.folder if found.film.has_store else None
-    if found.done is None:
-        return replace(status, work=work, state="stopped" if found.kept else "waiting", frames_done=found.kept)
-    told = {name: found.done[name] for name in TOLD if name in found.done}
-    status = replace(status, **told, work=work, state="done", earlier=True)
-    return replace(status, frames_done=status.frames)
+        return replace(planned, error=known, film_key="", status=planned.status.updated(state="failed"))
 
 
 def _film(spec: JobSpec, out: Path, options: BatchOptions) -> Film:
@@ -212,11 +200,10 @@ def _film(spec: JobSpec, out: Path, options: BatchOptions) -> Film:
 
 def _described(status: FilmStatus, film: Film) -> FilmStatus:
     settings = film.settings
-    described = replace(status, network=settings.network.name, seed=settings.seed)
+    described = status.updated(network=settings.network.name, seed=settings.seed)
     if film.kind == "still":
-        return replace(described, size=str(settings.film.size), frames=1)
-    return replace(
-        described,
+        return described.updated(size=str(settings.film.size), frames=1)
+    return described.updated(
         size=str(film.encoded_size),
         fps=str(settings.rate),
         frames=settings.frame_count,

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from renderer.batch.batch_journal import FilmStatus
 from renderer.batch.batch_plan import PlannedJob
-from renderer.batch.status import FilmStatus
 from renderer.errors import DreamreelError
 from renderer.events import Listener, Note, Stage
 from renderer.films.film import Film, ZoomFilm

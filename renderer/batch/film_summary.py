@@ -14,7 +14,7 @@ from typing import Annotated
 import numpy as np
 import pydantic
 
-from renderer.batch.status import FilmStatus
+from renderer.batch.batch_journal import FilmStatus
 from renderer.errors import BadInput, UsageError
 from renderer.files import is_own_folder, read_own
 from renderer.films.recipe import Recipe, parse_recipe

@@ -109,7 +109,7 @@ def read_jobs(path: Path, *, output_dir: Path | None = None) -> JobsFile:
     if not os.path.lexists(path):
         raise BadInput(f"The jobs file {path} does not exist.")
     document, folder = Document.read(path, what="jobs file"), path.absolute().parent
-    reader = _Reader(document, read_tables(document), folder=folder, outputs=output_dir or folder)
+    reader = _Reader(document, read_tables(document), folder=folder, outputs=(output_dir or folder).absolute())
     specs = reader.read()
     if not specs:
         raise UsageError(f"{path} asks for no film: write a [[job]] or a [[sweep]] with an output.")

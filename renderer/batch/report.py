@@ -28,8 +28,9 @@ from markupsafe import Markup
 
 import renderer
 from renderer.batch import film_summary
+from renderer.batch.batch_journal import FilmStatus
 from renderer.batch.film_summary import FilmSummary
-from renderer.batch.status import BatchState, FilmStatus, read_state
+from renderer.batch.status import BatchState, read_state
 from renderer.errors import BadInput, DreamreelError, Interrupted, UsageError, bug, shown
 from renderer.files import open_own
 from renderer.films.outputs import size_text, span

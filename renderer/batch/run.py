@@ -6,14 +6,12 @@ import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from renderer.batch.batch_journal import TOLD, BatchJournal, now
+from renderer.batch.batch_journal import TOLD, BatchJournal, FilmStatus, now
 from renderer.batch.batch_plan import PlannedJob, unplanned
 from renderer.batch.jobfile import JobsFile
-from renderer.batch.status import FilmStatus
 from renderer.errors import BadInput, DreamreelError, Interrupted
 from renderer.events import BatchListener, Event, FrameDone, JobStarted, Note
 from renderer.files import file_sha256
@@ -57,11 +55,14 @@ def run_batch(
     Raises:
         DiskProblem: the journal cannot be written.
     """
-    listed = {one.status.name: one.status for one in planned}
-    bare = [_bare(listed.get(w.name) or unplanned(w), journal) for w in jobs.specs]
+    known = {one.status.name: one.status for one in planned}
     # Of films that this run leaves out, more is known from a run before.
-    former = {(job["name"], job["out"], job["kind"]): job for job in journal.planned if job["name"] not in listed}
-    journal.plan(jobs.path.absolute(), [former.get((job["name"], job["out"], job["kind"]), job) for job in bare])
+    former = {(film.name, film.out, film.kind): film for film in journal.films}
+    films = []
+    for spec in jobs.specs:
+        film = known.get(spec.name) or unplanned(spec)
+        films.append(film if spec.name in known else former.get((film.name, film.out, film.kind), film))
+    journal.note_plan(jobs.path.absolute(), films)
     journal.append({"kind": "start", "at": now(), "executor": label})
     run = _Run(planned, journal, listener=listener, should_stop=should_stop, fail_fast=fail_fast)
     yield from run.settled()
@@ -113,7 +114,7 @@ class _Run(Iterator[Job]):
                 self._failed = True
                 yield self._note_failure(one, one.error)
             elif one.status.state == "done":
-                yield one.status if one.known else self._adopt(one)
+                yield one.status if one.status.sha256 else self._adopt(one)
 
     def __next__(self) -> Job:
         if not self._queue:
@@ -152,7 +153,7 @@ class _Run(Iterator[Job]):
                 error = gone
         if isinstance(error, Interrupted):
             self._journal.append({"kind": "stopped", **self._name(begun.planned), "at": now()})
-            return replace(begun.planned.status, state="stopped", attempts=begun.attempts, error=str(error))
+            return begun.planned.status.updated(state="stopped", attempts=begun.attempts, error=str(error))
         if error.passing and begun.attempts < ATTEMPTS and not self.should_stop():
             self._note_failure(begun.planned, error, attempts=begun.attempts, again=True)
             self._listener(None, Note(f"{outcome.id}: {error} It will be tried once more, after the others."))
@@ -180,16 +181,16 @@ class _Run(Iterator[Job]):
             with contextlib.suppress(DreamreelError):
                 old = Store.existing(film.folder)
                 Store.open(film.folder, size=old.size, rate=old.rate, pixel_key=old.pixel_key, meta=old.meta).remove()
-        return replace(self._note_done(one, {"frames": one.status.frames, "rendered": 0, "at": now()}), earlier=True)
+        return self._note_done(one, {"frames": one.status.frames, "rendered": 0, "at": now()}).updated(earlier=True)
 
     def _note_done(self, one: PlannedJob, told: dict[str, Any]) -> FilmStatus:
         assert one.status.out is not None and one.film is not None
         told |= {"bytes": path_size(one.status.out), "sha256": file_sha256(one.status.out)}
         work = one.film.folder if one.film.has_store and one.film.keep_store else None
-        place = self._journal.records.place
+        place = self._journal.place
         self._journal.append({"kind": "done", **self._name(one), **told, "work": place(work)})
         known = {name: told[name] for name in TOLD if name in told}
-        return replace(one.status, **known, state="done", frames_done=told["frames"])
+        return one.status.updated(**known, state="done", frames_done=told["frames"])
 
     def _note_failure(
         self, one: PlannedJob, error: DreamreelError, *, attempts: int = 0, again: bool = False, trace: str = ""
@@ -197,39 +198,12 @@ class _Run(Iterator[Job]):
         told: dict[str, Any] = {"error": str(error)[:_LONGEST_ERROR], "exit_code": error.exit_code, "at": now()}
         entry = {"kind": "failed", **self._name(one), **told, "again": again}
         self._journal.append(entry | ({"traceback": trace[-8000:]} if error.exit_code == 1 else {}))
-        return replace(one.status, **told, state="failed", attempts=attempts)
+        return one.status.updated(**told, state="failed", attempts=attempts)
 
     def _name(self, one: PlannedJob) -> dict[str, Any]:
-        out = self._journal.records.place(one.status.out)
+        out = self._journal.place(one.status.out)
         return {"name": one.status.name, "out": out, "film_key": one.film_key, "encode_key": one.encode_key}
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _bare(status: FilmStatus, journal: BatchJournal) -> dict[str, Any]:
-    """Write a film as the plan has it: without what happens to it."""
-    fresh = FilmStatus(
-        name=status.name,
-        kind=status.kind,
-        preset=status.preset,
-        source=status.source,
-        network=status.network,
-        seed=status.seed,
-        size=status.size,
-        fps=status.fps,
-        frames=status.frames,
-        seconds=status.seconds,
-    )
-    place = journal.records.place
-    return {
-        **fresh.values(),
-        "out": place(status.out),
-        "work": place(status.work),
-        "source": _shown(status.source, place),
-    }
-
-
-def _shown(source: str, place: Callable[[Path], str | None]) -> str:
-    return str(place(Path(source))) if source else ""

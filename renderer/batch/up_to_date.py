@@ -8,12 +8,10 @@ its first frame to its last.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from renderer.batch.batch_journal import TOLD, Records, held
+from renderer.batch.batch_journal import TOLD, BatchJournal, FilmStatus, held
 from renderer.errors import BadInput, DreamreelError, UsageError
 from renderer.files import file_sha256
 from renderer.films.film import Film
@@ -24,57 +22,51 @@ from renderer.media.images import read_image
 from renderer.media.recipe import read_recipe
 
 
-@dataclass(frozen=True, kw_only=True)
-class Existing:
-    """What was found of a film.
-
-    Attributes:
-        film: what to make of it: allowed to replace what is ours, and to use what is kept of it.
-        done: what the journal noted of it if it is made; empty if it is made and the journal does not know.
-        kept: frames of it that are in its work folder.
-    """
-
-    film: Film
-    done: Mapping[str, Any] | None = None
-    kept: int = 0
-
-
-def look_for(film: Film, keys: tuple[str, str], records: Records, *, may_replace: bool) -> Existing:
+def look_for(
+    film: Film, status: FilmStatus, keys: tuple[str, str], journal: BatchJournal, *, may_replace: bool
+) -> tuple[Film, FilmStatus]:
     """Find out whether a film is made, begun, or still to be made.
 
     Args:
         film: resolved and checked.
+        status: of it, as far as it is planned.
         keys: of its pixels, and of what decides its file besides.
-        records: what the journal of the batch tells.
+        journal: of the batch.
         may_replace: whether anything under its name may be replaced, not only what this batch made.
+
+    Returns:
+        What to make of it, allowed to replace what is ours and to use what is kept of it; and how it stands. One that
+        is made without a hash in its status is not known to the journal.
 
     Raises:
         UsageError: there is something else under its name.
     """
-    record = records.of(film.out)
+    history = journal.history(film.out)
     ours = may_replace
+    done = status.updated(state="done", earlier=True, frames_done=status.frames)
     if os.path.lexists(film.out):
-        noted = record.done.sha256 if record.done else None
-        if record.done and noted == file_sha256(film.out):
-            if (record.done.film_key, record.done.encode_key) == keys:
-                return Existing(film=film, done=record.done.told(*TOLD))
+        noted = history.done.sha256 if history.done else None
+        if history.done and noted == file_sha256(film.out):
+            if (history.done.film_key, history.done.encode_key) == keys:
+                return film, done.updated(**history.done.told(*TOLD))
             ours = True  # Its settings have changed since.
         elif recipe := _recipe(film.out):
             # Killed between the film's name and the journal's line, or made without this batch.
-            unknown = record.done is None and record.begun is None
-            if (record.begun == keys or unknown) and _is_this(recipe, film, keys[0]) and _is_whole(film):
-                return Existing(film=film, done={})
-            ours = ours or (record.begun is not None and recipe.film_key == record.begun[0])
+            unknown = history.done is None and history.begun is None
+            if (history.begun == keys or unknown) and _is_this(recipe, film, keys[0]) and _is_whole(film):
+                return film, done
+            ours = ours or (history.begun is not None and recipe.film_key == history.begun[0])
         if not ours:
             raise UsageError(_in_the_way(film, changed=noted is not None))
     if not film.has_store:
-        return Existing(film=replace(film, overwrite=ours))
-    film = _with_kept_frames(film, keys[0], records)
+        return replace(film, overwrite=ours), status
+    film = _with_kept_frames(film, keys[0], journal)
     work = held(film.folder)
     # Frames of ours that other settings made: the jobs file was changed. Those of the same film are never thrown away.
-    stale = work is not None and work.film_key != keys[0] and work.film_key in record.film_keys
+    stale = work is not None and work.film_key != keys[0] and work.film_key in history.film_keys
     kept = work.frames if work is not None and work.film_key == keys[0] else 0
-    return Existing(film=replace(film, overwrite=ours, restart=film.restart or stale), kept=kept)
+    status = status.updated(work=film.folder, state="stopped" if kept else "waiting", frames_done=kept)
+    return replace(film, overwrite=ours, restart=film.restart or stale), status
 
 
 def _recipe(path: Path) -> Recipe | None:
@@ -111,14 +103,14 @@ def _in_the_way(film: Film, *, changed: bool) -> str:
     )
 
 
-def _with_kept_frames(film: Film, film_key: str, records: Records) -> Film:
+def _with_kept_frames(film: Film, film_key: str, journal: BatchJournal) -> Film:
     """Use the kept frames of the same film under another name: a new ending renders nothing again."""
     if film.work_dir is not None or held(film.folder) is not None:
         return film
-    for record in records.all():
-        if record.done is None or record.done.film_key != film_key or record.done.work is None:
+    for history in journal.histories():
+        if history.done is None or history.done.film_key != film_key or history.done.work is None:
             continue
-        folder = records.base / record.done.work
+        folder = journal.base / history.done.work
         work = held(folder)
         if work is not None and work.done and work.film_key == film_key:
             return replace(film, work_dir=folder)

@@ -17,8 +17,9 @@ from renderer.cli.show.terminal import Terminal
 from renderer.errors import shown
 
 if TYPE_CHECKING:
+    from renderer.batch.batch_journal import FilmStatus
     from renderer.batch.batch_plan import BatchOptions, PlannedJob
-    from renderer.batch.status import BatchState, FilmStatus
+    from renderer.batch.status import BatchState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +113,9 @@ def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: Batch
     chosen = open_executor(running.executor, workers=running.workers)
     ended: list[FilmStatus] = []
     # What is entered into `after` ends when the journal is closed: the page then says that the run has ended.
-    with contextlib.ExitStack() as after, BatchJournal(batch_folder(path, base), base=base) as journal:
+    with contextlib.ExitStack() as after, BatchJournal(batch_folder(path, base)) as journal:
         terminal.stage("looking at the films")
-        planned = plan_batch(jobs, journal.records, options=options, progress=_counting(terminal))
+        planned = plan_batch(jobs, journal, options=options, progress=_counting(terminal))
         terminal.close()
         _tell_problems(terminal, planned)
         progress = BatchProgress(terminal, films=len(planned))
@@ -160,15 +161,14 @@ def _write_report(terminal: Terminal, state: BatchState) -> None:
 
 
 def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: BatchOptions) -> None:
-    from renderer.batch.batch_journal import Records, batch_folder
+    from renderer.batch.batch_journal import BatchJournal, batch_folder
     from renderer.batch.batch_plan import open_jobs, plan_batch
     from renderer.batch.estimate import estimate
 
     jobs = open_jobs(path, output_dir=output_dir)
     base = (output_dir or jobs.folder).absolute()
     terminal.stage("looking at the films")
-    records = Records.read(batch_folder(path, base), base=base)
-    planned = plan_batch(jobs, records, options=options, progress=_counting(terminal))
+    planned = plan_batch(jobs, BatchJournal(batch_folder(path, base)), options=options, progress=_counting(terminal))
     if terminal.json:
         for one in planned:
             terminal.result("", event="film", **_planned_values(one))

@@ -11,7 +11,7 @@ from renderer.cli.show.terminal import PLAIN_SECONDS, Terminal
 from renderer.events import Event, FrameDone, JobStarted, Note, RenderingStarted, Stage, StageProgress
 
 if TYPE_CHECKING:
-    from renderer.batch.status import FilmStatus
+    from renderer.batch.batch_journal import FilmStatus
     from renderer.cli.show.bar import BatchBars
 
 
