@@ -30,11 +30,11 @@ from renderer.batch.report import render_report, write_report
 from renderer.batch.status import read_state
 from renderer.events import ignore
 from renderer.files import file_sha256
-from renderer.films import work
 from renderer.films.film import ZoomFilm
 from renderer.films.make import check
-from renderer.films.recipe import parse_recipe, write_recipe
+from renderer.films.recipe import hashes_of, parse_recipe, write_recipe
 from renderer.films.replay import Encoding, encode_again, film_from_recipe
+from renderer.films.work import Work
 from renderer.frame import Size
 from renderer.inspect.preset_files import look_of
 from renderer.measure.metrics import measure_film
@@ -59,7 +59,7 @@ def recipe_of(kind: str, *looks: str) -> dict[str, Any]:
         picture_hash = file_sha256(folder / "flower.jpg")
         inputs = {"picture": (Path("flower.jpg"), picture_hash)}
         if kind == "video":
-            inputs = {"clip": (Path("clip.mp4"), work.hashes_of({"clip": folder / "clip.mp4"})["clip"])}
+            inputs = {"clip": (Path("clip.mp4"), hashes_of({"clip": folder / "clip.mp4"})["clip"])}
     return write_recipe(
         settings,
         kind=kind,
@@ -332,8 +332,10 @@ def _journal(case: Case, folder: Path) -> Sequence[Reading]:
 
     def gone_on() -> None:
         film = ZoomFilm(settings=parse_recipe(recipes()[0], source=place).settings, out=folder / "film.mp4")
-        work.check_unfinished(film, KEY[::-1])
-        work.known(film, KEY[::-1])
+        begun = Work(film)
+        begun.key = KEY[::-1]  # As in what is whole.
+        begun.check()
+        _ = begun.known
         batch_journal.held(place)
 
     def opened() -> None:
