@@ -29,7 +29,7 @@ from renderer.errors import BadInput
 from renderer.frame import Size, from_8bit, to_8bit
 from renderer.inspect.atlas import shown, soft_noise
 from renderer.media.noise import NOISES, noise
-from renderer.media.sheets import contact_sheet
+from renderer.media.sheets import Section, contact_sheet
 from renderer.runtime import prepare as prepare_runtime
 from renderer.runtime import processor, thread_count
 from renderer.settings.schema import Settings
@@ -87,7 +87,7 @@ class Bench:
     def sheet(self, name: str, tiles: Sequence[tuple[Batch, str]], *, columns: int = 8, side: int = 216) -> None:
         if self.sheets is not None:
             self.sheets.mkdir(parents=True, exist_ok=True)
-            page = contact_sheet(tiles, columns=columns, cell=Size(side, side), title=name)
+            page = contact_sheet([Section(tiles=tiles)], columns=columns, cell=Size(side, side), title=name)
             cv2.imwrite(str(self.sheets / f"{name}.png"), page[..., ::-1])
 
 

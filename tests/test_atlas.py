@@ -28,14 +28,14 @@ def network() -> Network:
 def captions(monkeypatch) -> list[tuple[str, list[str]]]:
     """What is written on the sheet: headings with the captions under them."""
     written: list[tuple[str, list[str]]] = []
-    draw = module.sectioned_sheet
+    draw = module.contact_sheet
 
     def listen(sections, **options):
         kept = [Section(heading=s.heading, note=s.note, tiles=list(s.tiles)) for s in sections]
         written.extend((s.heading, [caption for _, caption in s.tiles]) for s in kept)
         return draw(kept, **options)
 
-    monkeypatch.setattr(module, "sectioned_sheet", listen)
+    monkeypatch.setattr(module, "contact_sheet", listen)
     return written
 
 

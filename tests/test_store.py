@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from renderer.errors import BadInput, DiskProblem
+from renderer.errors import BadInput, DiskProblem, UsageError
 from renderer.frame import Frame, Pixels, Size, to_8bit
 from renderer.media.ffmpeg.pipes import FfmpegFailed
 from renderer.media.store import segments as stored_segments
 from renderer.media.store import work_folder
 from renderer.media.store.journal import Journal
-from renderer.media.store.store import OtherFilmError, Store, StoreBusyError
+from renderer.media.store.store import Store
 
 SIZE = Size(32, 24)
 RATE = Fraction(24000, 1001)
@@ -303,7 +303,7 @@ def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path) -> None
     assert child.stdout is not None
     try:
         assert child.stdout.readline() == "held\n"
-        with pytest.raises(StoreBusyError, match="Another run is working in") as caught:
+        with pytest.raises(UsageError, match="Another run is working in") as caught:
             opened(tmp_path)
         assert caught.value.exit_code == 2
         with Store.existing(tmp_path) as store:  # Reading disturbs nobody.
@@ -316,7 +316,7 @@ def test_a_second_run_is_refused_until_the_first_is_dead(tmp_path: Path) -> None
 
 
 def test_a_second_run_in_the_same_process_is_refused_until_the_first_is_closed(tmp_path: Path) -> None:
-    with opened(tmp_path), pytest.raises(StoreBusyError):
+    with opened(tmp_path), pytest.raises(UsageError, match="Another run"):
         opened(tmp_path)
     with opened(tmp_path):
         pass
@@ -581,7 +581,7 @@ def test_the_folder_of_another_film_is_refused_unless_told_to_restart(tmp_path: 
     for spoil in (False, True):
         if spoil:
             empty(tmp_path / work_folder.FILM)
-        with pytest.raises(OtherFilmError, match="other settings") as caught:
+        with pytest.raises(UsageError, match="other settings") as caught:
             opened(tmp_path, pixel_key="another")
         assert len(segments(tmp_path)) == 1
     assert caught  # As long as the error lives, so does all that it refers to; the lock must be free nevertheless.

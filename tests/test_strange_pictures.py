@@ -21,7 +21,7 @@ from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.ffmpeg.pipes import file_url, run
 from renderer.media.images import image_size, is_picture, read_image
 from renderer.media.recipe import read_recipe
-from renderer.media.sheets import contact_sheet
+from renderer.media.sheets import Section, contact_sheet
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 
@@ -248,4 +248,4 @@ def test_a_jpeg_that_writes_its_picture_over_and_over_is_refused(tmp_path: Path)
 
 def test_a_caption_of_any_name_is_drawn() -> None:
     tile = np.zeros((8, 8, 3), np.uint8)
-    assert contact_sheet([(tile, "not utf-8 \udcff"), (tile, "long" * 5000)], columns=2).ndim == 3
+    assert contact_sheet([Section(tiles=[(tile, "not utf-8 \udcff"), (tile, "long" * 5000)])], columns=2).ndim == 3

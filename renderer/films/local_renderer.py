@@ -124,7 +124,7 @@ def open_lane(store: Store, first: int) -> Store:
     """Open the store for what is rendered apart from frame `first` on; what is there of another film is thrown away.
 
     Raises:
-        StoreBusyError, DiskProblem: as `Store.open`.
+        UsageError, DiskProblem: as `Store.open`.
     """
     return Store.open(
         store.lane(first), size=store.size, rate=store.rate, pixel_key=store.pixel_key, meta={}, restart=True

@@ -167,7 +167,7 @@ def draw_evolution(snapshots: Sequence[Snapshot], values: Sequence[Sequence[floa
     Raises:
         UsageError: there are none.
     """
-    from renderer.media.sheets import Section, Tile, chart, sectioned_sheet
+    from renderer.media.sheets import Section, Tile, chart, contact_sheet
 
     if not snapshots:
         raise UsageError("There are no steps to show; give --steps of at least 1.")
@@ -187,4 +187,4 @@ def draw_evolution(snapshots: Sequence[Snapshot], values: Sequence[Sequence[floa
                 tiles.append((chart(values, bright=octave, size=cell), f"{run[0]:.4g} to {run[-1]:.4g}"))
                 yield Section(heading=f"octave {octave + 1}", note=str(Size.of(row[0].picture)), tiles=tiles)
 
-    return sectioned_sheet(sections(), columns=TILES_A_ROW + 1, cell=cell, title=title, note="step: what is maximised")
+    return contact_sheet(sections(), columns=TILES_A_ROW + 1, cell=cell, title=title, note="step: what is maximised")

@@ -13,7 +13,7 @@ from renderer.dreaming.settings import AscentSettings
 from renderer.errors import UsageError, nearest
 from renderer.frame import Frame, Pixels, Size
 from renderer.media.noise import noise
-from renderer.media.sheets import Section, Tile, sectioned_sheet
+from renderer.media.sheets import Section, Tile, contact_sheet
 
 BATCH_PIXELS = 400_000
 """How many pixels are dreamed at once: enough to keep the processors busy, little enough for any machine."""
@@ -80,7 +80,7 @@ def atlas(
         for layer, channels in wanted
     )
     columns = 1 + min(max(counts), 12)  # longer rows go on below
-    return sectioned_sheet(
+    return contact_sheet(
         sections, columns=columns, cell=Size(size, size), title=network.title, note="what its layers and channels dream"
     )
 

@@ -10,7 +10,7 @@ from renderer.dreaming.networks.network import Network
 from renderer.dreaming.networks.preprocessing import preprocessing
 from renderer.errors import UsageError
 from renderer.frame import Frame, Pixels, Size
-from renderer.media.sheets import Section, sectioned_sheet
+from renderer.media.sheets import Section, contact_sheet
 
 TILE = 96
 """A filter is enlarged, pixel by pixel, to about this side."""
@@ -62,7 +62,7 @@ def filter_sheet(network: Network) -> Pixels:
     tiles = [(enlarged(one, scale), f"{layer}:{number}") for number, one in enumerate(drawn)]
     columns = int(np.ceil(np.sqrt(1.6 * len(drawn))))
     left_out = f", the first {MOST} of {len(filters)}" if len(filters) > MOST else ""
-    return sectioned_sheet(
+    return contact_sheet(
         [Section(tiles=tiles)],
         columns=columns,
         cell=Size(width * scale, height * scale),

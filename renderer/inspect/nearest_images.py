@@ -15,7 +15,7 @@ from renderer.files import is_clutter
 from renderer.films.first_frame import fit
 from renderer.frame import Frame, Pixels, Size
 from renderer.media.images import read_image
-from renderer.media.sheets import Section, sectioned_sheet
+from renderer.media.sheets import Section, contact_sheet
 
 BATCH = 16
 """Pictures that are looked at together."""
@@ -110,7 +110,7 @@ def neighbour_sheet(picture: Path, neighbours: Sequence[Neighbour], *, network: 
     cell = Size(TILE, TILE)
     tiles = [(fit(read_image(n.path), cell, how="cover"), f"{n.similarity:.2f} {n.path.stem}") for n in neighbours]
     asked = Section(tiles=[(fit(read_image(picture), cell, how="cover"), picture.stem)])
-    return sectioned_sheet(
+    return contact_sheet(
         [asked, Section(heading="most alike", note=f"in {folder.name}, to {network}", tiles=tiles)],
         columns=min(5, len(tiles)),
         cell=cell,

@@ -22,7 +22,7 @@ from renderer.frame import Frame, Pixels, Size, to_8bit
 from renderer.media.frame_sequence import PICTURES
 from renderer.media.images import read_image, write_image
 from renderer.media.noise import noise
-from renderer.media.sheets import Section, sectioned_sheet
+from renderer.media.sheets import Section, contact_sheet
 
 LONGEST_SHORT_SIDE = 400
 """Photographs are kept at this many pixels on their short side: twice a training picture, and memory for thousands."""
@@ -161,7 +161,7 @@ def class_sheet(teacher: Network, student: Path) -> Pixels:
             yield dreamer(start, frame=0, seconds=0.0)[0], f"{names[number]}, {name}"
 
     shown = [Section(tiles=tiles(number)) for number in SHOWN_CLASSES if number < len(names)]
-    return sectioned_sheet(shown, columns=2, cell=size, title=student.stem)
+    return contact_sheet(shown, columns=2, cell=size, title=student.stem)
 
 
 def dream_sheet(teacher: Network, layer: str, student: Path, photos: list[Pixels]) -> Pixels:
@@ -178,7 +178,7 @@ def dream_sheet(teacher: Network, layer: str, student: Path, photos: list[Pixels
         for name, dreamer in dreamers.items():
             yield dreamer(start, frame=0, seconds=0.0)[0], name
 
-    return sectioned_sheet([Section(tiles=row(start)) for start in starts], columns=3, cell=size, title=student.stem)
+    return contact_sheet([Section(tiles=row(start)) for start in starts], columns=3, cell=size, title=student.stem)
 
 
 def _start(lesson: Lesson) -> Network | None:

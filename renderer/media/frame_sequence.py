@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,49 +33,43 @@ FOLDER_RATE = Fraction(24)
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSequence:
-    """Pictures on a grid of time.
+    """Pictures that are shown one after another, on a grid of time.
 
     Attributes:
         rate: of the grid, frames a second.
-        total: frames on it.
-        marks: when each picture is shown, frames of the grid.
+        times: when each picture is shown, seconds.
+        seconds: in all.
+        size: of the pictures.
         load: starts at the picture of that number and gives `(H, W, 3)`, one by one.
+        notes: what the user should know, as sentences.
     """
 
     rate: Fraction
-    total: int
-    marks: Sequence[Fraction]
+    times: Sequence[Fraction]
+    seconds: Fraction
+    size: Size
     load: Callable[[int], Iterator[NDArray[Any]]]
+    notes: tuple[str, ...] = ()
 
-    @classmethod
-    def at(
-        cls,
-        rate: Fraction,
-        *,
-        times: Sequence[Fraction],
-        seconds: Fraction,
-        load: Callable[[int], Iterator[NDArray[Any]]],
-    ) -> Self:
-        """Lay pictures that are shown at `times` on a grid of `rate`."""
-        return cls(rate=rate, total=max(1, round(seconds * rate)), marks=[time * rate for time in times], load=load)
+    @property
+    def total(self) -> int:
+        """Frames on the grid."""
+        return max(1, round(self.seconds * self.rate))
 
     def read(self, begin: int, end: int | None, size: Size, tell: Callable[[str], None]) -> Iterator[NDArray[Any]]:
-        """Read frames of the grid; see `clips.Source`. What is missing raises, so that `tell` is never told."""
+        """Read frames of the grid, as `FilmDecoder.read`. What is missing raises, so that `tell` is never told."""
         del tell
         pictures: Iterator[NDArray[Any]] | None = None
         at, shown = -1, None
         for number in range(begin, self.total if end is None else min(end, self.total)):
-            wanted = self._picture(number)
+            # The last picture that begins nearer to this frame than to the next.
+            wanted = max(0, bisect.bisect_left(self.times, (number + Fraction(1, 2)) / self.rate) - 1)
             if pictures is None:
                 pictures, at = self.load(wanted), wanted - 1
             while at < wanted:
                 shown, at = next(pictures), at + 1
             assert shown is not None
             yield fitted(shown, size)
-
-    def _picture(self, number: int) -> int:
-        """Return which picture is shown in a frame: the last that begins nearer to it than to the next."""
-        return max(0, bisect.bisect_left(self.marks, number + Fraction(1, 2)) - 1)
 
 
 def fitted(values: NDArray[Any], size: Size) -> NDArray[Any]:
@@ -97,7 +91,7 @@ def fitted(values: NDArray[Any], size: Size) -> NDArray[Any]:
 # --- folders ---------------------------------------------------------------------------------------------------------
 
 
-def open_folder(path: Path, rate: Fraction | None) -> tuple[FrameSequence, Size, list[str]]:
+def open_folder(path: Path, rate: Fraction | None) -> FrameSequence:
     """Open a folder of pictures, in the order of the numbers in their names.
 
     Raises:
@@ -117,8 +111,10 @@ def open_folder(path: Path, rate: Fraction | None) -> tuple[FrameSequence, Size,
 
     chosen = rate or FOLDER_RATE
     times = [number / chosen for number in range(len(pictures))]
-    stills = FrameSequence.at(chosen, times=times, seconds=len(pictures) / chosen, load=load)
-    return stills, size, _gaps(path, pictures)
+    notes = _gaps(path, pictures)
+    return FrameSequence(
+        rate=chosen, times=times, seconds=len(pictures) / chosen, size=size, load=load, notes=tuple(notes)
+    )
 
 
 def _by_number(path: Path) -> tuple[list[tuple[int, str]], str]:
@@ -143,7 +139,7 @@ def _gaps(path: Path, pictures: list[Path]) -> list[str]:
 # --- animated WebP ---------------------------------------------------------------------------------------------------
 
 
-def open_webp(path: Path, rate: Fraction | None) -> tuple[FrameSequence, Size, list[str]]:
+def open_webp(path: Path, rate: Fraction | None) -> FrameSequence:
     """Open an animated WebP; with Pillow, because an ffmpeg before 8.1 does not decode it.
 
     Raises:
@@ -175,7 +171,7 @@ def open_webp(path: Path, rate: Fraction | None) -> tuple[FrameSequence, Size, l
                 pixels = np.array(image.convert("RGB"))
                 yield over_black(from_8bit(pixels), np.array(image.getchannel("A"))) if image.mode == "RGBA" else pixels
 
-    return FrameSequence.at(chosen, times=times, seconds=seconds, load=load), size, []
+    return FrameSequence(rate=chosen, times=times, seconds=seconds, size=size, load=load)
 
 
 @contextlib.contextmanager

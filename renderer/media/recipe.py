@@ -38,6 +38,9 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_KEY = b"dreamreel"
 TIFF_DESCRIPTION = 270
 
+# Of a PNG or WebP, Pillow would read and decode all to come to what stands at its end: of a film, that is much.
+_BY_PILLOW = {"GIF": (b"GIF8",), "JPEG": (b"\xff\xd8",), "TIFF": (b"II*\0", b"MM\0*")}
+
 _LARGEST = 4 << 20  # Bytes of text; more is not one of our recipes.
 _MOST_PARTS = 1_000_000  # Chunks, blocks or segments of a file that are looked at; long animations have some 100,000.
 
@@ -84,14 +87,11 @@ def _read_file(path: Path) -> str | None:
             file.seek(0)
             if magic.startswith(PNG_MAGIC):
                 return _from_png(file)
-            if magic.startswith(b"GIF8"):
-                return _from_gif(file)
-            if magic.startswith(b"\xff\xd8"):
-                return _from_jpeg(file)
             if magic[:4] == b"RIFF" and magic[8:] == b"WEBP":
                 return _from_webp(file)
-        if magic.startswith((b"II*\0", b"MM\0*")):
-            return _from_tiff(path)
+        for kind, begins in _BY_PILLOW.items():
+            if magic.startswith(begins):
+                return _from_pillow(path, kind)
         if magic.lstrip().startswith(b"{"):
             return _read_json_file(path)
     except BadInput:
@@ -177,23 +177,6 @@ def add_to_gif(path: Path, recipe: Mapping[str, Any]) -> None:
         old.unlink()
 
 
-def _from_gif(file: IO[bytes]) -> str | None:
-    """Look into the blocks before the first picture, which is where `add_to_gif` puts it."""
-    file.seek(_table_bytes(file.read(13)[10]), os.SEEK_CUR)
-    parts, size = 0, 0
-    while file.read(1) == b"\x21":
-        label, blocks, parts = file.read(1), [], parts + 1
-        while length := file.read(1)[0]:
-            blocks.append(file.read(length))
-            parts, size = parts + 1, size + length
-            if size > _LARGEST or parts > _MOST_PARTS:
-                return None
-        text = b"".join(blocks)
-        if label == b"\xfe" and text.startswith(b'{"dreamreel"'):
-            return text.decode("latin-1")
-    return None
-
-
 def _table_bytes(flags: int) -> int:
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
@@ -257,32 +240,18 @@ def add_to_jpeg(data: bytes, recipe: Mapping[str, Any]) -> bytes:
     return data[:2] + b"".join(b"\xff\xfe" + struct.pack(">H", len(p) + 2) + p for p in parts) + data[2:]
 
 
-def _from_jpeg(file: IO[bytes]) -> str | None:
-    file.seek(2)
-    comments, size = [], 0
-    for _ in range(_MOST_PARTS):
-        head = file.read(4)
-        mark, length = struct.unpack(">HH", head) if len(head) == 4 else (0, 0)
-        if mark >> 8 != 0xFF or mark == 0xFFDA or length < 2:  # The picture itself begins, or nothing that is one.
-            break
-        if mark == 0xFFFE:
-            comments.append(file.read(length - 2))
-            size += length
-            if size > _LARGEST:
-                return None
-        else:
-            file.seek(length - 2, os.SEEK_CUR)
-    return b"".join(comments).decode("latin-1") or None
-
-
-def _from_tiff(path: Path) -> str | None:
-    try:
-        with (
-            warnings.catch_warnings(action="ignore"),
-            MeasuredFile(path, expected="a picture") as file,
-            Image.open(file, formats=("TIFF",)) as image,
-        ):
+def _from_pillow(path: Path, kind: str) -> str | None:
+    """Read what Pillow finds at the head of a picture, which is where `add_to_gif` and the others put a recipe."""
+    with (
+        warnings.catch_warnings(action="ignore"),
+        MeasuredFile(path, expected="a picture") as file,
+        Image.open(file, formats=(kind,)) as image,
+    ):
+        if kind == "TIFF":
             text = image.getexif().get(TIFF_DESCRIPTION)
-    except Exception:  # Pillow raises whatever comes to it in a damaged file.
-        return None
-    return text if isinstance(text, str) else None
+            return text if isinstance(text, str) else None
+        if kind == "JPEG":
+            comments = [body for name, body in image.applist if name == "COM"]  # A long recipe takes several.
+            return b"".join(comments).decode("latin-1")
+        comments = image.info.get("comment", b"").split(b"\n")  # Of which another program may have added some.
+        return next((text.decode("latin-1") for text in comments if text.startswith(b'{"dreamreel"')), None)

@@ -47,36 +47,24 @@ class Section:
     tiles: Iterable[Tile]
 
 
-def contact_sheet(tiles: Iterable[Tile], *, columns: int, cell: Size | None = None, title: str = "") -> Pixels:
-    """Lay pictures out on one page, row by row, in equal cells.
+def contact_sheet(
+    sections: Iterable[Section], *, columns: int, cell: Size | None = None, title: str = "", note: str = ""
+) -> Pixels:
+    """Lay pictures out on one page, row by row in equal cells, section by section under their headings.
 
     Args:
-        tiles: pictures `(H, W, 3)` with captions ("" for none); a picture of another shape than its cell is scaled to
+        sections: top to bottom; one without tiles is left out. A picture of another shape than its cell is scaled to
             fit, whole and centred, and a caption too long for its cell is cut with an ellipsis.
         columns: tiles in a row; a sheet with fewer tiles is only as wide as they need.
         cell: size of a tile, pixels; without one, the first picture's, brought to at most `LARGEST_CELL`.
         title: a line above everything.
+        note: said after the title, fainter.
 
     Returns:
         uint8 `(H, W, 3)`.
 
     Raises:
         ValueError: no tile at all, or less than one column.
-    """
-    return sectioned_sheet([Section(tiles=tiles)], columns=columns, cell=cell, title=title)
-
-
-def sectioned_sheet(
-    sections: Iterable[Section], *, columns: int, cell: Size | None = None, title: str = "", note: str = ""
-) -> Pixels:
-    """Lay sections of pictures out on one page, each under its heading; see `contact_sheet`.
-
-    Args:
-        sections: top to bottom; one without tiles is left out.
-        columns: tiles in a row.
-        cell: size of a tile, pixels; without one, the first picture's, brought to at most `LARGEST_CELL`.
-        title: a line above everything.
-        note: said after the title, fainter.
     """
     if columns < 1:
         raise ValueError("A sheet has at least one column.")

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from renderer.errors import BadInput, UsageError
 from renderer.files import check_input, open_input
 from renderer.frame import Frame, Pixels, Size, from_8bit, to_8bit
-from renderer.media.ffmpeg.decode import open_film
+from renderer.media.ffmpeg.decode import FilmDecoder, open_film
 from renderer.media.ffmpeg.probe import probe
 from renderer.media.ffmpeg.sound import Sound
 from renderer.media.frame_sequence import PICTURES, FrameSequence, open_folder, open_webp
@@ -29,18 +28,6 @@ from renderer.media.store.store import Store
 from renderer.media.store.work_folder import FILM
 
 __all__ = ["OPENERS", "PICTURES", "Clip", "open_clip"]
-
-
-class Source(Protocol):
-    """Frames on a grid of time. `rate`: of the grid; `total`: frames on it, as far as is known."""
-
-    @property
-    def rate(self) -> Fraction: ...
-    @property
-    def total(self) -> int: ...
-
-    def read(self, begin: int, end: int | None, size: Size, tell: Callable[[str], None]) -> Iterator[NDArray[Any]]:
-        """Read frames `begin` to `end` (None: all) as uint8, uint16 or float32 `(H, W, 3)`; `tell` of damage."""
 
 
 @dataclass(kw_only=True)
@@ -52,6 +39,7 @@ class Clip:
         size: of every frame, pixels.
         rate: frames a second, exact.
         count: frames; a damaged film gives fewer, and one with frames of different lengths one more or less.
+        source: what the frames are read from; it has frames of the whole film, on the grid of `rate`.
         first: frame of the whole film, at this rate, that is frame 0 here.
         sound: the part of the film's sound and subtitles that belongs to these frames; None where it has neither.
         meta: what a work folder keeps beside its frames; empty for all others.
@@ -63,7 +51,7 @@ class Clip:
     size: Size
     rate: Fraction
     count: int
-    source: Source = field(repr=False)
+    source: FilmDecoder | FrameSequence = field(repr=False)
     first: int = 0
     sound: Sound | None = None
     meta: dict[str, Any] = field(default_factory=dict)
@@ -222,15 +210,21 @@ def _open_store(path: Path, rate: Fraction | None) -> Clip:
     if store.count == 0:
         raise BadInput(f"The work folder {path} holds no frames yet.")
     times = [number / store.rate for number in range(store.count)]
-    stills = FrameSequence.at(rate or store.rate, times=times, seconds=store.count / store.rate, load=store.frames)
-    return Clip(path=path, size=store.size, rate=stills.rate, count=stills.total, source=stills, meta=store.meta)
+    seconds = store.count / store.rate
+    shown = FrameSequence(rate=rate or store.rate, times=times, seconds=seconds, size=store.size, load=store.frames)
+    return dataclasses.replace(_clip_of(path, shown), meta=store.meta)
 
 
-def _open_stills(
-    path: Path, rate: Fraction | None, *, opener: Callable[..., tuple[FrameSequence, Size, list[str]]]
-) -> Clip:
-    stills, size, notes = opener(path, rate)
-    return Clip(path=path, size=size, rate=stills.rate, count=stills.total, source=stills, notes=notes)
+def _open_folder(path: Path, rate: Fraction | None) -> Clip:
+    return _clip_of(path, open_folder(path, rate))
+
+
+def _open_webp(path: Path, rate: Fraction | None) -> Clip:
+    return _clip_of(path, open_webp(path, rate))
+
+
+def _clip_of(path: Path, shown: FrameSequence) -> Clip:
+    return Clip(path=path, size=shown.size, rate=shown.rate, count=shown.total, source=shown, notes=list(shown.notes))
 
 
 def _is_store(path: Path) -> bool:
@@ -254,8 +248,8 @@ def _is_webp(path: Path) -> bool:
 
 OPENERS: list[tuple[Callable[[Path], bool], Callable[[Path, Fraction | None], Clip]]] = [
     (_is_store, _open_store),
-    (Path.is_dir, functools.partial(_open_stills, opener=open_folder)),
-    (_is_webp, functools.partial(_open_stills, opener=open_webp)),
+    (Path.is_dir, _open_folder),
+    (_is_webp, _open_webp),
     (Path.is_file, _open_film),
 ]
 """What a path may be -> how it is opened; the first that fits is taken."""

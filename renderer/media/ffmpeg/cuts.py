@@ -1,4 +1,4 @@
-"""Cuts: the frames at which a film changes from one shot to the next; found, written down, read.
+"""Cuts: the frames at which a film changes from one shot to the next; found, or read.
 
 A file of cuts is text, one cut a line: a time (`12.5s`, `12.5`, `1:02.5`, `1:00:02.5`) or a whole number, which is a
 frame. Both count from the first frame of the whole film, so that the file stays true when another part of the film is
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from renderer.errors import BadInput, UsageError
 from renderer.files import read_input
 from renderer.frame import Size
 from renderer.media.ffmpeg.clips import Clip
-from renderer.media.files import replacing, writing
 
 THRESHOLD = 3.0
 """How many times as much as its neighbours a frame must differ from the one before it to begin a new shot."""
@@ -73,25 +72,8 @@ def _small(size: Size) -> Size:
     return Size(max(1, round(size.width * scale)), max(1, round(size.height * scale)))
 
 
-def write_cuts(path: Path, cuts: Iterable[int], *, clip: Clip) -> None:
-    """Write cuts down, as times in the whole film.
-
-    Args:
-        path: of the text; replaced if it is there.
-        cuts: frames of the clip.
-        clip: whose cuts they are.
-
-    Raises:
-        DiskProblem: it cannot be written.
-    """
-    lines = [f"# Cuts of {clip.path.name!r}, one a line: the time at which a shot begins."]
-    lines += [f"{float((clip.first + cut) / clip.rate):.6f}s  # frame {clip.first + cut}" for cut in sorted(set(cuts))]
-    with replacing(path, overwrite=True) as part, writing(path):
-        part.write_text("\n".join(lines) + "\n", "utf-8")
-
-
 def read_cuts(path: Path, *, clip: Clip) -> list[int]:
-    """Read cuts that `write_cuts` or a person has written.
+    """Read cuts that somebody has written down.
 
     Args:
         path: of the text.

@@ -21,7 +21,7 @@ from renderer.media.ffmpeg.showinfo import (
     INPUT,
     RGB,
     TRACK,
-    Look,
+    FirstFrames,
     ask,
     because,
     check_size,
@@ -79,7 +79,6 @@ class ClipInfo:
         sar: width of a stored pixel over its height.
         interlaced: whether its rows belong to two moments.
         matrix: colour matrix by its name in ffmpeg's scale filter; None for RGB.
-        assumed_matrix: whether the film does not say its matrix, so that it was guessed from the height.
         full_range: whether luma goes from 0 to 255.
         primaries: as the film says, ffmpeg's names; "unknown" where it does not.
         transfer: its curve where that is one of high dynamic range, ffmpeg's name; "other" for all others.
@@ -104,7 +103,6 @@ class ClipInfo:
     sar: Fraction
     interlaced: bool
     matrix: str | None
-    assumed_matrix: bool
     full_range: bool
     primaries: str
     transfer: str
@@ -180,7 +178,6 @@ def _probed(path: Path, exe: str) -> ClipInfo:
         sar=seen.sar,
         interlaced=seen.interlaced,
         matrix=matrix,
-        assumed_matrix=assumed,
         full_range=matrix is None or seen.range == "pc",
         primaries=seen.primaries,
         transfer=seen.transfer,
@@ -256,7 +253,7 @@ def _check_clock(path: Path, seconds: Fraction) -> None:
         )
 
 
-def _look(path: Path, source: list[str]) -> tuple[Look, tuple[Track, ...], tuple[Track, ...]]:
+def _look(path: Path, source: list[str]) -> tuple[FirstFrames, tuple[Track, ...], tuple[Track, ...]]:
     """Look at the picture, and list the tracks beside it; those that cannot be read are of an unknown codec."""
     try:
         seen = look(path, source, beside=ALL_TRACKS)
@@ -292,7 +289,7 @@ def picture_offset(path: Path) -> Fraction:
     return seen.first * seen.tick
 
 
-def _matrix(seen: Look, packets: Packets) -> tuple[str | None, bool]:
+def _matrix(seen: FirstFrames, packets: Packets) -> tuple[str | None, bool]:
     """Return the colour matrix (None for RGB), and whether it was guessed from the size before any turning."""
     if seen.space == "gbr" or seen.form.startswith(RGB):
         return None, False
@@ -304,7 +301,7 @@ def _matrix(seen: Look, packets: Packets) -> tuple[str | None, bool]:
     return ("bt709" if height >= _HD_ROWS or width >= _HD_COLUMNS else "bt601"), True
 
 
-def _colour_notes(path: Path, seen: Look, matrix: str | None, assumed: bool) -> list[str]:
+def _colour_notes(path: Path, seen: FirstFrames, matrix: str | None, assumed: bool) -> list[str]:
     notes = []
     if assumed and matrix == "bt709":
         notes.append(f"{path} does not say how its colours are stored: BT.709 is assumed, as in high definition.")

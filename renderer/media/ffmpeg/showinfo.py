@@ -65,7 +65,7 @@ _COLOUR = re.compile(_SAID + r"color_range:(\S+) color_space:(\S+) color_primari
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class FirstFrames:
     """What the first frames are like, and a list of `framecrc` with the other tracks that were asked for.
 
     Times are in ticks of `tick` seconds; `form` is ffmpeg's name of the pixels; see `probe.ClipInfo` for the others.
@@ -86,7 +86,7 @@ class Look:
     tracks: bytes
 
 
-def look(path: Path, source: list[str], *, beside: list[str]) -> Look:
+def look(path: Path, source: list[str], *, beside: list[str]) -> FirstFrames:
     """Decode the first frames of a film.
 
     Args:
@@ -110,7 +110,7 @@ def look(path: Path, source: list[str], *, beside: list[str]) -> Look:
     colour = next(filter(None, map(_COLOUR.fullmatch, out.kept)), None)
     spread, space, primaries, transfer = colour.groups() if colour else ("",) * 4
     up, down, count, seconds = map(int, clock.groups())
-    return Look(
+    return FirstFrames(
         size=Size(int(width), int(height)),
         first=0 if pts == "NOPTS" else int(pts),
         tick=Fraction(up, max(1, down)),

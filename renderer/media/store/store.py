@@ -40,7 +40,6 @@ from renderer.media.store.work_folder import (
     JOURNAL,
     FilmRecord,
     Segment,
-    StoreBusyError,
     entry_of,
     last_key,
     make_film,
@@ -49,13 +48,7 @@ from renderer.media.store.work_folder import (
     write_film,
 )
 
-__all__ = ["OtherFilmError", "Store", "StoreBusyError"]
-
 _STATE_SHARE = 8  # Older checkpoints may take one part in so many of the segments' bytes.
-
-
-class OtherFilmError(UsageError):
-    """The folder holds the work of another film."""
 
 
 class Store:
@@ -108,9 +101,8 @@ class Store:
             restart: begin anew if the folder holds another film, instead of refusing.
 
         Raises:
-            StoreBusyError: another run works in the folder.
-            OtherFilmError: it holds a film with another key, and `restart` is not set.
-            UsageError: it holds somebody else's files.
+            UsageError: another run works in the folder, it holds a film with another key, and `restart` is not set, or
+                it holds somebody else's files.
             BadInput: it, or a record in it, is a link or no plain file.
             DiskProblem: it cannot be made or written.
         """
@@ -123,7 +115,7 @@ class Store:
             with disk_errors(directory):
                 if _held_key(directory, old) not in (None, pixel_key):
                     if not restart:
-                        raise OtherFilmError(
+                        raise UsageError(
                             f"The work folder {directory} holds a film made with other settings. Choose another "
                             "--work-dir, or give the settings of that film again, or delete the folder."
                         )

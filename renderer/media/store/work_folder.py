@@ -189,10 +189,6 @@ def looks_like_film(path: Path) -> bool:
 # --- the folder ------------------------------------------------------------------------------------------------------
 
 
-class StoreBusyError(UsageError):
-    """Another run works in this folder."""
-
-
 def claim(directory: Path, *, is_ours: Callable[[Path, list[str]], bool]) -> None:
     """Make a folder for our own files, or make sure that the one that is there is ours, before anything is written.
 
@@ -261,14 +257,14 @@ def acquire(directory: Path) -> filelock.BaseFileLock:
     """Take a work folder for this process.
 
     Raises:
-        StoreBusyError: another one has it.
+        UsageError: another one has it.
         BadInput: as `lock_of`.
     """
     lock = lock_of(directory, LOCK)
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise StoreBusyError(
+        raise UsageError(
             f"Another run is working in {directory}. Wait until it ends, or choose another --work-dir."
         ) from error
     return lock
