@@ -79,7 +79,7 @@ class Work:
         """Open what lies there to go on with it, as it was begun.
 
         Raises:
-            StoreBusyError, BadInput, DiskProblem: as `Store.open`.
+            UsageError, BadInput, DiskProblem: as `Store.open`.
         """
         old = self.found
         assert old is not None
