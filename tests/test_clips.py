@@ -198,9 +198,9 @@ def test_reading_from_any_frame_gives_the_frames_that_skipping_gives(tmp_path: P
 def test_a_long_film_is_not_decoded_from_its_start_for_its_end(tmp_path: Path) -> None:
     path = make(tmp_path / "a.mp4", "-c:v", "libx264", "-g", "10", source="testsrc2=s=32x32:r=25:d=8")
     found = open_clip(path).source
-    assert isinstance(found, film.Film)
-    assert found._jump(0) is None and found._jump(15) is None
-    assert found._jump(190) == Fraction(180, 25)
+    assert isinstance(found, film.FilmDecoder)
+    assert found.jump_before(0) is None and found.jump_before(15) is None
+    assert found.jump_before(190) == Fraction(180, 25)
 
 
 def test_another_rate_repeats_and_drops_frames_by_the_clock_and_can_be_restarted(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ class FilmDecoder:
         """
         stop = self.total if end is None else min(end, self.total)
         number = min(begin, max(0, self.last - 1))  # What comes after the last frame shows it still.
-        jump = self._jump(number)
+        jump = self.jump_before(number)
         args = [*INPUT, *self._clock(jump), *decoder_args(self.path), "-i", file_url(self.path), *TRACK]
         args += ["-filter_threads", "1", "-vf", ",".join(self.filters(number, stop, size)), "-fps_mode", "passthrough"]
         # All that is decoded before the first frame takes its time.
@@ -134,8 +134,8 @@ class FilmDecoder:
             steps.append(f"crop={size.width}:{size.height}")
         return [*steps, "setsar=1"]
 
-    def _jump(self, begin: int) -> Fraction | None:
-        """Return where to begin to decode, by the film's clock; None for its start.
+    def jump_before(self, begin: int) -> Fraction | None:
+        """Return where to begin to decode for a frame of the grid, by the film's clock; None for the film's start.
 
         One more key frame back than seems needed: what hangs over from before a key frame is over by then.
         """
@@ -159,7 +159,7 @@ class FilmDecoder:
             tell(f"{self.path} is damaged: {reader.frames} of its {stop - begin} frames could be decoded.")
             return False
         # After a jump a decoder may miss what lay before it, and say so; that is no damage.
-        wrong = self._complaint(reader.log()) if self._jump(begin) is None else None
+        wrong = self._complaint(reader.log()) if self.jump_before(begin) is None else None
         if wrong:
             tell(f"{self.path} is damaged in places ({wrong}): frames around them are wrong or repeated.")
         return True
