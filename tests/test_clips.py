@@ -61,24 +61,10 @@ def test_colours_are_read_by_the_tags_and_untagged_high_definition_as_709(
     assert np.abs(next(open_clip(path).pixels()).mean((0, 1)) - (0x20, 0xD0, 0x40)).max() < 3
 
 
-def test_a_rotated_film_is_read_upright(tmp_path: Path) -> None:
-    plain = make(tmp_path / "plain.mp4", "-c:v", "libx264")
-    turned = tmp_path / "turned.mp4"
-    run(["-display_rotation", "90", "-i", file_url(plain), "-c", "copy", file_url(turned)])
-    clip = open_clip(turned)
-    assert clip.size == Size(32, 48)
-    assert next(clip.pixels()).shape == (48, 32, 3)
-
-
 def test_pixels_that_are_not_square_are_made_square(tmp_path: Path) -> None:
     path = make(tmp_path / "a.mp4", "-vf", "setsar=64/45", "-c:v", "libx264", source="color=red:s=72x64:d=0.2")
     assert open_clip(path).size == Size(102, 64)
     assert next(open_clip(path).pixels()).shape == (64, 102, 3)
-
-
-def test_odd_sizes_stay_as_they_are(tmp_path: Path) -> None:
-    clip = open_clip(make(tmp_path / "a.mkv", "-c:v", "ffv1", source="color=red:s=33x17:d=0.2"))
-    assert next(clip.pixels()).shape == (17, 33, 3)
 
 
 def test_broadcast_rates_are_exact_and_another_rate_can_be_asked_for(tmp_path: Path) -> None:
@@ -88,13 +74,12 @@ def test_broadcast_rates_are_exact_and_another_rate_can_be_asked_for(tmp_path: P
     assert slower.rate == 6 and len(list(slower.pixels())) == slower.count == 6
 
 
-@pytest.mark.parametrize(
-    "name", ["-x.mp4", "a:b.mp4", "%d.mp4", "http:x.mp4", "a b\n'é.mp4", "🎈.mp4", "n" * 251 + ".mp4"]
-)
-def test_any_name_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    make(tmp_path / name, "-c:v", "libx264", "-f", "mp4")
+def test_any_name_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make(tmp_path / "plain.mp4", "-c:v", "libx264")
     monkeypatch.chdir(tmp_path)
-    assert len(list(open_clip(Path(name)).pixels())) == 6
+    for name in ("-x.mp4", "a:b.mp4", "%d.mp4", "http:x.mp4", "a b\n'é.mp4", "🎈.mp4", "n" * 251 + ".mp4"):
+        path = path.rename(tmp_path / name)
+        assert len(list(open_clip(Path(name)).pixels())) == 6
 
 
 def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
@@ -129,23 +114,6 @@ def test_a_film_that_was_cut_off_is_called_damaged(tmp_path: Path) -> None:
     report = measure_film(whole)
     assert report.film.frames <= 24
     assert bool(report.notes) == (report.film.frames < probe(whole).frames)
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"text", b"ffconcat version 1.0\nfile a.mkv\n", b"#EXTM3U\na.mkv\n", b"RIFF\0\0\0\0WEBPVP8 "]
-)
-def test_what_is_no_film_is_refused(tmp_path: Path, content: bytes) -> None:
-    make(tmp_path / "a.mkv", "-c:v", "ffv1")
-    path = tmp_path / "bad.mp4"
-    path.write_bytes(content)
-    with pytest.raises(BadInput, match=r"bad\.mp4"):
-        list(open_clip(path).pixels())
-
-
-def test_sound_alone_is_no_film(tmp_path: Path) -> None:
-    path = make(tmp_path / "a.mp4", "-c:a", "aac", source="sine=d=0.2")
-    with pytest.raises(BadInput, match=r"a\.mp4"):
-        open_clip(path)
 
 
 def test_every_way_of_opening_refuses_what_is_not_there(tmp_path: Path) -> None:
@@ -236,31 +204,30 @@ def test_times_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         open_clip(path).frames(-1)
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.mov", "a.avi", "a.gif", "a.webp"])
-@pytest.mark.parametrize("count", [1, 2])
-def test_films_of_one_and_two_frames_work_at_every_rate(tmp_path: Path, name: str, count: int) -> None:
-    differ = ["-vf", "negate=enable=eq(n\\,1)", "-frames:v", str(count)]
-    path = make(tmp_path / name, *differ, source="testsrc2=s=48x32:r=24")
-    clip = open_clip(path)
-    assert clip.count == count and len(list(clip.pixels())) == count and not clip.degraded
-    slow = open_clip(path, rate=Fraction(5))
-    assert slow.count == len(list(slow.pixels())) == 1
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.webm", "a.avi", "a.gif", "a.webp"])
+def test_films_of_one_and_two_frames_work_at_every_rate(tmp_path: Path, name: str) -> None:
+    for count in (1, 2):
+        differ = ["-vf", "negate=enable=eq(n\\,1)", "-frames:v", str(count)]
+        path = make(tmp_path / name, *differ, source="testsrc2=s=48x32:r=24")
+        clip = open_clip(path)
+        assert clip.count == count and len(list(clip.pixels())) == count and not clip.degraded
+        slow = open_clip(path, rate=Fraction(5))
+        assert slow.count == len(list(slow.pixels())) == 1
 
 
 # --- which shape -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", ["1x9", "9x1", "1x1", "33x17", "2x3"])
-def test_sizes_down_to_one_pixel_are_read_as_they_are(tmp_path: Path, size: str) -> None:
-    clip = open_clip(make(tmp_path / "a.mkv", "-c:v", "png", source=f"color=red:s={size}:d=0.2"))
-    assert str(clip.size) == size
-    frame = next(clip.pixels())
-    assert Size.of(frame) == clip.size and np.abs(frame.astype(int) - (255, 0, 0)).max() < 6
+def test_sizes_down_to_one_pixel_are_read_as_they_are(tmp_path: Path) -> None:
+    for size in ("1x9", "9x1", "1x1", "33x17", "2x3"):
+        clip = open_clip(make(tmp_path / "a.mkv", "-c:v", "png", source=f"color=red:s={size}:d=0.2"))
+        assert str(clip.size) == size
+        frame = next(clip.pixels())
+        assert Size.of(frame) == clip.size and np.abs(frame.astype(int) - (255, 0, 0)).max() < 6
 
 
-@pytest.mark.parametrize("size", [Size(40, 20), Size(30, 60), Size(96, 64), Size(31, 17)])
 @pytest.mark.parametrize("kind", ["film", "folder"])
-def test_another_size_is_filled_without_stretching(tmp_path: Path, size: Size, kind: str) -> None:
+def test_another_size_is_filled_without_stretching(tmp_path: Path, kind: str) -> None:
     disc = "if(lt(hypot(X-24,Y-24),15),255,0)"
     source = f"color=black:s=48x48:d=0.2,format=gbrp,geq=r='{disc}':g='{disc}':b='{disc}'"
     path = make(tmp_path / "a.mkv", "-c:v", "ffv1", source=source)
@@ -269,14 +236,15 @@ def test_another_size_is_filled_without_stretching(tmp_path: Path, size: Size, k
         path = tmp_path / "folder"
         path.mkdir()
         write_image(pixels, path / "1.png")
-    clip = open_clip(path, size=size)
-    frame = next(clip.pixels())
-    assert clip.size == Size.of(frame) == size
-    white = frame[..., 0] > 127
-    high, wide = white.any(axis=1).sum(), white.any(axis=0).sum()
-    radius = 15 * max(size.width / 48, size.height / 48)
-    assert abs(wide - min(size.width, 2 * radius)) <= 3 and abs(high - min(size.height, 2 * radius)) <= 3
-    assert bool(clip.notes) == (size != Size(48, 48) and size.width != size.height)
+    for size in (Size(40, 20), Size(30, 60), Size(96, 64), Size(31, 17)):
+        clip = open_clip(path, size=size)
+        frame = next(clip.pixels())
+        assert clip.size == Size.of(frame) == size
+        white = frame[..., 0] > 127
+        high, wide = white.any(axis=1).sum(), white.any(axis=0).sum()
+        radius = 15 * max(size.width / 48, size.height / 48)
+        assert abs(wide - min(size.width, 2 * radius)) <= 3 and abs(high - min(size.height, 2 * radius)) <= 3
+        assert bool(clip.notes) == (size != Size(48, 48) and size.width != size.height)
 
 
 @pytest.mark.parametrize("turn", [90, 180, 270])
@@ -285,6 +253,7 @@ def test_a_film_is_turned_as_its_camera_says(tmp_path: Path, turn: int) -> None:
     turned = tmp_path / "turned.mp4"
     run(["-display_rotation", str(turn), "-i", file_url(plain), "-c", "copy", file_url(turned)])
     upright = np.rot90(next(open_clip(plain).pixels()), turn // 90)
+    assert open_clip(turned).size == Size.of(upright)
     assert np.abs(next(open_clip(turned).pixels()).astype(int) - upright).mean() < 3
 
 

@@ -83,12 +83,12 @@ def test_times_and_frames_may_be_written_in_every_usual_way(film: Path, tmp_path
     assert read_cuts(path, clip=open_clip(film)) == []
 
 
-@pytest.mark.parametrize("line", ["soon", "-3", "1.2.3", "1:2:3:4", "12 frames", "1e9", "nan", "٣", "1,5"])
-def test_a_line_that_means_nothing_is_named_with_its_number(film: Path, tmp_path: Path, line: str) -> None:
-    path = tmp_path / "cuts.txt"
-    path.write_text(f"1.5s\n{line}\n", "utf-8")
-    with pytest.raises(BadInput, match=r"cuts\.txt, line 2"):
-        read_cuts(path, clip=open_clip(film))
+def test_a_line_that_means_nothing_is_named_with_its_number(film: Path, tmp_path: Path) -> None:
+    path, clip = tmp_path / "cuts.txt", open_clip(film)
+    for line in ("soon", "-3", "1.2.3", "1:2:3:4", "12 frames", "1e9", "nan", "٣", "1,5"):
+        path.write_text(f"1.5s\n{line}\n", "utf-8")
+        with pytest.raises(BadInput, match=r"cuts\.txt, line 2"):
+            read_cuts(path, clip=clip)
 
 
 def test_what_is_no_list_of_cuts_is_refused(film: Path, tmp_path: Path) -> None:

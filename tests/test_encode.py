@@ -30,14 +30,17 @@ from renderer.media.ffmpeg.formats import ALIASES
 from renderer.media.ffmpeg.pipes import ffmpeg_exe, file_url, run
 
 CASES = [(kind, codec) for kind, form in FORMATS.items() for codec in form.codecs]
-TAGGED = [(kind, codec) for kind, codec in CASES if CODECS[codec].tagged]
+BY_CODEC = [next(case for case in CASES if case[1] == codec) for codec in CODECS]
+TAGGED = [(kind, codec) for kind, codec in BY_CODEC if CODECS[codec].tagged and codec != "png"]
 LOSSLESS = ("apng", "png")
 SIZE = Size(80, 64)
 RATE = Fraction(24)
 RECIPE = {"seed": 3, "text": "a=b;#\\\"'<&>\n\0ü🎈", "nested": {"list": [1, 2.5, None, True, 1e-300]}}
 
 every_film = pytest.mark.parametrize(("kind", "codec"), CASES)
-every_file = pytest.mark.parametrize(("kind", "codec"), [case for case in CASES if case[0] != "folder"])
+every_codec = pytest.mark.parametrize(("kind", "codec"), BY_CODEC)
+every_kind = pytest.mark.parametrize("kind", FORMATS)
+every_way = pytest.mark.parametrize("kind", ["mp4", "gif", "folder"])  # By ffmpeg, changed afterwards, without it.
 
 
 def name_of(folder: Path, kind: str, stem: str = "film") -> Path:
@@ -56,7 +59,9 @@ def film(size: Size = SIZE, count: int = 5) -> Iterator[Pixels]:
         yield (127.5 + 100 * np.stack(waves, axis=2)).astype(np.uint8)
 
 
-def make(out: Path, codec: str, frames: Iterator[Pixels] | None = None, *, size: Size = SIZE, **options) -> Path:
+def make(
+    out: Path, codec: str | None = None, frames: Iterator[Pixels] | None = None, *, size: Size = SIZE, **options
+) -> Path:
     given = {"size": size, "rate": RATE, "codec": codec, "recipe": RECIPE, **options}
     encode(film(size) if frames is None else frames, out, **given)
     return out
@@ -101,47 +106,45 @@ def times(path: Path) -> list[Fraction]:
 
 
 @every_film
-@pytest.mark.parametrize("count", [1, 2, 5])
-def test_every_frame_arrives_once_at_its_size_and_looks_like_itself(
-    tmp_path: Path, kind: str, codec: str, count: int
-) -> None:
-    seen: list[int] = []
-    out = make(name_of(tmp_path, kind), codec, film(count=count), progress=seen.append)
-    assert seen == list(range(1, count + 1))
-    frames = decode(out)
-    assert len(frames) == count
-    for got, sent in zip(frames, film(count=count), strict=True):
-        assert got.shape == sent.shape
-        difference = np.abs(got.astype(int) - sent)
-        assert difference.mean() < (0.001 if codec in LOSSLESS else 14 if codec == "gif" else 4)
-    assert names_in(tmp_path) == [out.name]
+def test_every_frame_arrives_once_at_its_size_and_looks_like_itself(tmp_path: Path, kind: str, codec: str) -> None:
+    for count in (1, 5):
+        seen: list[int] = []
+        out = make(name_of(tmp_path, kind), codec, film(count=count), progress=seen.append, overwrite=True)
+        assert seen == list(range(1, count + 1))
+        frames = decode(out)
+        assert len(frames) == count
+        for got, sent in zip(frames, film(count=count), strict=True):
+            assert got.shape == sent.shape
+            difference = np.abs(got.astype(int) - sent)
+            assert difference.mean() < (0.001 if codec in LOSSLESS else 14 if codec == "gif" else 4)
+        assert names_in(tmp_path) == [out.name]
 
 
-@every_file
-@pytest.mark.parametrize("rate", [Fraction(24), Fraction(24000, 1001), Fraction(60), Fraction(25, 2)])
-def test_frames_are_shown_at_the_exact_rate(tmp_path: Path, kind: str, codec: str, rate: Fraction) -> None:
-    out = make(name_of(tmp_path, kind), codec, film(count=12), rate=rate)
-    shown = times(out)
-    most = CODECS[codec].most_rate
-    expected_count = 12 if most is None or rate <= most else round(12 * most / rate)
-    assert len(shown) - 1 == expected_count
-    exact = kind in ("mp4", "mov")
-    coarsest = {"gif": Fraction(1, 50), "webp": Fraction(1, 500)}.get(kind, Fraction(1, 1000))
-    step = 1 / (rate if most is None else min(rate, most))
-    for index, moment in enumerate(shown[:-1]):
-        assert abs(moment - shown[0] - index * step) <= (0 if exact else coarsest)
+@pytest.mark.parametrize(("kind", "codec"), [case for case in CASES if case[0] != "folder"])
+def test_frames_are_shown_at_the_exact_rate(tmp_path: Path, kind: str, codec: str) -> None:
+    for rate in (Fraction(24000, 1001), Fraction(60)):
+        out = make(name_of(tmp_path, kind), codec, film(count=12), rate=rate, overwrite=True)
+        shown = times(out)
+        most = CODECS[codec].most_rate
+        expected_count = 12 if most is None or rate <= most else round(12 * most / rate)
+        assert len(shown) - 1 == expected_count
+        exact = kind in ("mp4", "mov")
+        coarsest = {"gif": Fraction(1, 50), "webp": Fraction(1, 500)}.get(kind, Fraction(1, 1000))
+        step = 1 / (rate if most is None else min(rate, most))
+        for index, moment in enumerate(shown[:-1]):
+            assert abs(moment - shown[0] - index * step) <= (0 if exact else coarsest)
 
 
-@every_film
-def test_the_recipe_is_read_back_as_it_was_however_long(tmp_path: Path, kind: str, codec: str) -> None:
+@every_kind
+def test_the_recipe_is_read_back_as_it_was_however_long(tmp_path: Path, kind: str) -> None:
     recipe = {**RECIPE, "long": "layer " * 20_000}
-    out = make(name_of(tmp_path, kind), codec, recipe=recipe)
+    out = make(name_of(tmp_path, kind), recipe=recipe)
     assert read_recipe(out) == recipe
     assert len(decode(out)) == 5  # Players still read it.
     if out.is_file():
         moved = out.rename(tmp_path / "renamed.bin")
         assert read_recipe(moved) == recipe
-    plain = make(name_of(tmp_path, kind, "plain"), codec, recipe=None)
+    plain = make(name_of(tmp_path, kind, "plain"), recipe=None)
     with pytest.raises(BadInput, match="holds no Dreamreel recipe"):
         read_recipe(plain)
 
@@ -159,7 +162,7 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path, kind: str, codec: s
     assert contents(first) == contents(second)
 
 
-@every_film
+@every_codec
 def test_odd_sizes_are_neither_stretched_nor_given_black_edges(tmp_path: Path, kind: str, codec: str) -> None:
     size = Size(79, 65)
     out = make(name_of(tmp_path, kind), codec, film(size, 2), size=size)
@@ -175,7 +178,7 @@ def test_odd_sizes_are_neither_stretched_nor_given_black_edges(tmp_path: Path, k
         assert difference[-2:].mean() < 2 * allowed and difference[:, -2:].mean() < 2 * allowed
 
 
-@every_film
+@every_codec
 def test_sizes_down_to_the_smallest_work_and_smaller_ones_are_refused(tmp_path: Path, kind: str, codec: str) -> None:
     least = CODECS[codec].smallest
     size = Size(least, least + 2)
@@ -218,38 +221,38 @@ def dying_ffmpeg(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(script))
 
 
-@every_file
-def test_nothing_is_left_when_the_encoder_dies(tmp_path: Path, kind: str, codec: str, dying_ffmpeg: None) -> None:
+@pytest.mark.parametrize("kind", ["mp4", "gif"])
+def test_nothing_is_left_when_the_encoder_dies(tmp_path: Path, kind: str, dying_ffmpeg: None) -> None:
     old = name_of(tmp_path, kind, "old")
     old.write_text("what was there")
     for out in (name_of(tmp_path, kind), old):
         with pytest.raises(EnvironmentProblem, match="out of luck"):
-            make(out, codec, film(count=60), overwrite=True)
+            make(out, None, film(count=60), overwrite=True)
     assert names_in(tmp_path) == [old.name] and old.read_text() == "what was there"
 
 
-@every_film
+@every_way
 def test_nothing_is_left_when_the_frames_stop_with_an_error_and_no_frames_are_no_film(
-    tmp_path: Path, kind: str, codec: str
+    tmp_path: Path, kind: str
 ) -> None:
     def broken() -> Iterator[Pixels]:
         yield from film(count=3)
         raise OSError("the dream was lost")
 
     with pytest.raises(OSError, match="the dream was lost"):
-        make(name_of(tmp_path, kind), codec, broken())
+        make(name_of(tmp_path, kind), None, broken())
     with pytest.raises(BadInput, match="no frames"):
-        make(name_of(tmp_path, kind), codec, iter(()))
+        make(name_of(tmp_path, kind), None, iter(()))
     assert names_in(tmp_path) == []
 
 
-@every_film
-def test_a_film_is_replaced_only_on_request_and_only_by_a_whole_one(tmp_path: Path, kind: str, codec: str) -> None:
-    out = make(name_of(tmp_path, kind), codec, film(count=2))
+@every_way
+def test_a_film_is_replaced_only_on_request_and_only_by_a_whole_one(tmp_path: Path, kind: str) -> None:
+    out = make(name_of(tmp_path, kind), None, film(count=2))
     with pytest.raises(UsageError, match="--overwrite"):
-        make(out, codec)
+        make(out)
     counts = []
-    make(out, codec, film(count=4), overwrite=True, progress=lambda _: counts.append(len(decode(out))))
+    make(out, None, film(count=4), overwrite=True, progress=lambda _: counts.append(len(decode(out))))
     assert counts == [2] * 4 and len(decode(out)) == 4
     assert names_in(tmp_path) == [out.name]
 
@@ -339,14 +342,13 @@ def test_a_place_that_cannot_be_written_is_found_before_rendering(tmp_path: Path
             check(Path("/proc/a.mp4"))
 
 
-@pytest.mark.parametrize(
-    "name", ["-x.mp4", "a:b.mp4", "http:x.mp4", "%d.mp4", "new\nline.webm", "🎈 'quoted' [1].mov", "n" * 251 + ".gif"]
-)
-def test_any_name_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_any_name_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    encode(film(count=2), Path(name), size=SIZE, rate=RATE, recipe=RECIPE)
-    assert names_in(tmp_path) == [name]
-    assert read_recipe(Path(name)) == RECIPE
+    odd = ("-x.mp4", "a:b.mp4", "http:x.mp4", "%d.mp4", "new\nline.webm", "🎈 'quoted' [1].mov", "n" * 251 + ".gif")
+    for name in odd:
+        encode(film(count=2), Path(name), size=SIZE, rate=RATE, recipe=RECIPE)
+        assert read_recipe(Path(name)) == RECIPE
+    assert names_in(tmp_path) == sorted(odd)
 
 
 # --- choosing --------------------------------------------------------------------------------------------------------
@@ -365,9 +367,8 @@ def test_the_ending_chooses_the_format_and_its_first_codec() -> None:
         assert choose_format(f"a{home}", alias)[1] == codec
 
 
-@pytest.mark.parametrize(
-    ("name", "codec", "told"),
-    [
+def test_a_name_or_codec_that_means_nothing_is_answered_with_what_does() -> None:
+    for name, codec, told in (
         ("film.mpeg", None, r"\.mpeg.*\.mp4"),
         ("film.png", None, r"\.apng"),
         (".mp4", None, "film.mp4"),
@@ -376,11 +377,9 @@ def test_the_ending_chooses_the_format_and_its_first_codec() -> None:
         ("film.mp4", "h246", "'h264'"),
         ("film.webm", "h264", "vp9, av1.*mp4, .mov"),
         ("frames", "gif", "png"),
-    ],
-)
-def test_a_name_or_codec_that_means_nothing_is_answered_with_what_does(name: str, codec: str | None, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
-        choose_format(name, codec)
+    ):
+        with pytest.raises(UsageError, match=told):
+            choose_format(name, codec)
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -438,11 +437,9 @@ def test_what_holds_no_recipe_is_named(tmp_path: Path) -> None:
         read_recipe(tmp_path)
 
 
-@every_file
-def test_a_film_cut_off_anywhere_still_gives_its_recipe_or_says_that_it_has_none(
-    tmp_path: Path, kind: str, codec: str
-) -> None:
-    whole = make(name_of(tmp_path, kind), codec).read_bytes()
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "folder"])
+def test_a_film_cut_off_anywhere_still_gives_its_recipe_or_says_that_it_has_none(tmp_path: Path, kind: str) -> None:
+    whole = make(name_of(tmp_path, kind)).read_bytes()
     cut = tmp_path / "cut"
     for part in (0.02, 0.3, 0.7, 0.99):
         cut.write_bytes(whole[: int(len(whole) * part)])

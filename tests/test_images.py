@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 
 import cv2
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -51,11 +52,11 @@ def photo() -> Pixels:
 # --- what is readable ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif", "a.gif", "a.webp", "wrong-ending.txt"])
-def test_usual_kinds_are_read_exactly_whatever_their_name(tmp_path: Path, name: str) -> None:
+def test_usual_kinds_are_read_exactly_whatever_their_name(tmp_path: Path) -> None:
     kinds = {".webp": {"format": "WEBP", "lossless": True}, ".txt": {"format": "PNG"}}
-    path = save(tmp_path / name, Image.fromarray(corners()), **kinds.get(Path(name).suffix, {}))
-    check(path, corners())
+    for name in ("a.png", "a.bmp", "a.tif", "a.gif", "a.webp", "wrong-ending.txt"):
+        path = save(tmp_path / name, Image.fromarray(corners()), **kinds.get(Path(name).suffix, {}))
+        check(path, corners())
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -97,8 +98,7 @@ def test_palettes_black_and_white_grey_with_alpha_and_cmyk_are_read(tmp_path: Pa
     check(save(tmp_path / "ink.jpg", Image.fromarray(flat).convert("CMYK"), quality=95), flat, within=0.03)
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_rotation_that_a_camera_noted_is_applied(tmp_path: Path, orientation: int) -> None:
+def test_the_rotation_that_a_camera_noted_is_applied(tmp_path: Path) -> None:
     upright = Image.fromarray(corners())
     undo = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -109,10 +109,11 @@ def test_the_rotation_that_a_camera_noted_is_applied(tmp_path: Path, orientation
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_270,
     }
-    stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    check(save(tmp_path / "camera.png", stored, exif=exif), corners())
+    for orientation in range(1, 9):
+        stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        check(save(tmp_path / "camera.png", stored, exif=exif), corners())
 
 
 def test_an_embedded_colour_profile_is_converted_to_srgb(tmp_path: Path) -> None:
@@ -173,14 +174,14 @@ def test_a_named_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
     assert "is a pipe" in refused(tmp_path / "pipe.png")
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg", "webp", "gif", "tif", "bmp"])
-def test_a_picture_that_was_cut_off_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_picture_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     static = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    whole = save(tmp_path / f"whole.{kind}", Image.fromarray(static)).read_bytes()
-    cut = tmp_path / f"cut.{kind}"
-    for part in (0.1, 0.5, 0.9):
-        cut.write_bytes(whole[: int(len(whole) * part)])
-        refused(cut)
+    for kind in ("png", "jpg", "webp", "gif", "tif", "bmp"):
+        whole = save(tmp_path / f"whole.{kind}", Image.fromarray(static)).read_bytes()
+        cut = tmp_path / f"cut.{kind}"
+        for part in (0.1, 0.5, 0.9):
+            cut.write_bytes(whole[: int(len(whole) * part)])
+            refused(cut)
 
 
 def test_a_scrambled_picture_is_refused_or_read_but_never_a_crash(tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_the_pixel_cap_can_be_chosen(tmp_path: Path) -> None:
 RECIPE = {"seed": 3, "text": "a=b;#\\\"'<&>\n\0ü🎈", "nested": {"list": [1, 2.5, None, True]}, "long": "x" * 200_000}
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
 def test_every_kind_is_written_with_its_recipe_and_read_back(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"dream{suffix}"
     write_image(photo() / np.float32(255), path, recipe=RECIPE)
@@ -260,3 +261,4 @@ def test_a_written_picture_can_be_opened_by_other_programs(tmp_path: Path) -> No
         with Image.open(io.BytesIO(path.read_bytes())) as image:
             assert image.size == (64, 64)
         assert cv2.imread(str(path)).shape == (64, 64, 3)
+        assert iio.imread(path).shape == (64, 64, 3)

@@ -115,8 +115,7 @@ def test_at_24000_1001_neither_sound_nor_picture_drifts(tmp_path: Path, name: st
     assert made.constant and made.rate == clip.rate and abs(made.seconds - clip.seconds) * 60 < 1 / clip.rate
 
 
-@pytest.mark.parametrize("out", ["out.mp4", "out.webm", "out.mov"])
-@pytest.mark.parametrize("container", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize(("container", "out"), [("mp4", "out.webm"), ("mkv", "out.mp4"), ("ts", "out.mov")])
 def test_a_part_keeps_picture_and_sound_together(tmp_path: Path, out: str, container: str) -> None:
     source = flash_and_beep(tmp_path / f"in.{container}", 2.5, 4, "-g", "15")
     again(source, tmp_path / out, start=1.3, end=3.4)
@@ -126,9 +125,13 @@ def test_a_part_keeps_picture_and_sound_together(tmp_path: Path, out: str, conta
     assert open_clip(tmp_path / out).count == 63
 
 
-@pytest.mark.parametrize("out", ["out.mp4", "out.webm", "out.mov"])
-@pytest.mark.parametrize("container", ["mkv", "mp4", "ts"])
-@pytest.mark.parametrize("late", [0.7, -0.4])
+@pytest.mark.parametrize(
+    ("container", "out", "late"),
+    [
+        *(("mp4", "out.webm", 0.7), ("mkv", "out.mov", 0.7), ("ts", "out.mp4", 0.7)),
+        *(("mp4", "out.mov", -0.4), ("mkv", "out.mp4", -0.4), ("ts", "out.webm", -0.4)),
+    ],
+)
 def test_sound_that_starts_late_or_early_keeps_its_distance(
     tmp_path: Path, out: str, container: str, late: float
 ) -> None:
@@ -297,12 +300,12 @@ def test_tracks_can_be_chosen_and_sound_can_come_from_another_file(tmp_path: Pat
         assert onset(tmp_path / "with.mp4") == pytest.approx(0.5, abs=0.04)
 
 
-@pytest.mark.parametrize("out", ["out.gif", "out.webp", "out.apng", "out"])
-def test_formats_without_sound_say_so(tmp_path: Path, out: str) -> None:
-    source = film(tmp_path / "in.mp4")
-    notes = again(source, tmp_path / out)
-    assert len(notes) == 1 and "no sound" in notes[0] and out in notes[0]
-    assert open_clip(tmp_path / out).count == 48
+def test_formats_without_sound_say_so(tmp_path: Path) -> None:
+    source = film(tmp_path / "in.mp4", seconds=0.5)
+    for out in ("out.gif", "out.webp", "out.apng", "out"):
+        notes = again(source, tmp_path / out)
+        assert len(notes) == 1 and "no sound" in notes[0] and out in notes[0]
+        assert open_clip(tmp_path / out).count == 12
 
 
 def test_a_film_without_sound_stays_without(tmp_path: Path) -> None:
@@ -501,9 +504,10 @@ def test_a_source_that_is_gone_or_no_film_is_named_before_the_encoder_starts(tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["text.mp4"]
 
 
-@pytest.mark.parametrize("name", ["-x.mp4", "a:b.mp4", "%d.mp4", "http:x.mp4", "new\nline.mp4", "🎈 'q' [1].mp4"])
-def test_any_name_can_hold_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    film(tmp_path / "plain.mp4", seconds=0.5).rename(tmp_path / name)
+def test_any_name_can_hold_the_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = film(tmp_path / "plain.mp4", seconds=0.2)
     monkeypatch.chdir(tmp_path)
-    again(Path(name), Path("out.mp4"))
-    assert stored(tmp_path / "out.mp4", "a:0") == stored(tmp_path / name, "a:0")
+    for name in ("-x.mp4", "a:b.mp4", "%d.mp4", "http:x.mp4", "new\nline.mp4", "🎈 'q' [1].mp4"):
+        plain = plain.rename(tmp_path / name)
+        again(Path(name), Path("out.mp4"))
+        assert stored(tmp_path / "out.mp4", "a:0") == stored(tmp_path / name, "a:0")

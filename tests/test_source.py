@@ -13,7 +13,6 @@ from renderer.media.noise import NOISES, grey, noise
 
 SIZE = Size(160, 90)
 
-every_kind = pytest.mark.parametrize("kind", NOISES)
 every_kind_with_forms = pytest.mark.parametrize("kind", [kind for kind in NOISES if NOISES[kind] is not grey])
 
 
@@ -40,11 +39,11 @@ def test_a_seed_gives_the_same_noise_again_and_another_seed_another(kind: str) -
         assert np.abs(first - noise(kind, size=SIZE, seed=seed)).mean() > 0.03
 
 
-@every_kind
-@pytest.mark.parametrize("size", [Size(1, 1), Size(1, 7), Size(9, 1), Size(33, 17)])
-def test_noise_comes_in_every_size(kind: str, size: Size) -> None:
-    frame = noise(kind, size=size, seed=0)
-    assert frame.shape == (size.height, size.width, 3) and np.isfinite(frame).all()
+def test_noise_comes_in_every_size() -> None:
+    for kind in NOISES:
+        for size in (Size(1, 1), Size(1, 7), Size(9, 1), Size(33, 17)):
+            frame = noise(kind, size=size, seed=0)
+            assert frame.shape == (size.height, size.width, 3) and np.isfinite(frame).all()
 
 
 @pytest.mark.parametrize("kind", ["pink", "perlin", "clouds"])
