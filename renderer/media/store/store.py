@@ -61,6 +61,8 @@ class Store:
     directory: Path
     size: Size
     rate: Fraction
+    pixel_key: str
+    """What stands for everything that decides the pixels."""
     meta: dict[str, Any]
     notes: tuple[str, ...]
     """What was found damaged on opening, as sentences for a log."""
@@ -72,7 +74,7 @@ class Store:
         self.rate = Fraction(film.rate)
         self.meta = film.meta
         self.notes = ()
-        self._key = film.pixel_key
+        self.pixel_key = film.pixel_key
         self._lock = lock
         self._journal = Journal(directory / JOURNAL)
         self._segments: list[Segment] = []
@@ -151,11 +153,6 @@ class Store:
             return cls.existing(directory)
         except BadInput:
             return None
-
-    @property
-    def pixel_key(self) -> str:
-        """What stands for everything that decides the pixels."""
-        return self._key
 
     @property
     def count(self) -> int:
@@ -317,7 +314,7 @@ class Store:
             raise ValueError("commit before mark_done")
         if not self.done:
             with disk_errors(self.directory):
-                self._journal.append({"kind": "done", "key": self._key, "frames": self.count})
+                self._journal.append({"kind": "done", "key": self.pixel_key, "frames": self.count})
             self._done = self.count
 
     def remove(self) -> None:
@@ -374,13 +371,13 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             part_of(segment.state_file(self.directory)).replace(segment.state_file(self.directory))
         replace_file(part_of(segment.file(self.directory)), segment.file(self.directory))
-        self._journal.append(entry_of(segment, key=self._key))
+        self._journal.append(entry_of(segment, key=self.pixel_key))
         self._segments.append(segment)
         self._done = None
 
     def _load(self) -> None:
         """Read the journal and keep the segments up to the first that is not whole."""
-        self._segments, self._done = replay(self._journal.read(), key=self._key)
+        self._segments, self._done = replay(self._journal.read(), key=self.pixel_key)
         for number, segment in enumerate(self._segments):
             if not is_whole(segment.file(self.directory), length=segment.length, sha256=segment.sha256):
                 lost = self._segments[-1].end - segment.first
@@ -394,7 +391,7 @@ class Store:
     def _recover(self) -> None:
         """Go back to the newest checkpoint that is whole and has only whole segments before it; drop the rest."""
         self._load()
-        noted = len(replay(self._journal.read(), key=self._key)[0])
+        noted = len(replay(self._journal.read(), key=self.pixel_key)[0])
         while self._segments:
             last = self._segments[-1]
             if is_whole(last.state_file(self.directory), length=last.state_length, sha256=last.state_sha256):
@@ -404,7 +401,7 @@ class Store:
         if len(self._segments) < noted:
             self.notes += (f"Going on from frame {self.count}.",)
             # Before the files go: a kill in between leaves debris, never a journal that names what is gone.
-            self._journal.append({"kind": "back", "key": self._key, "frames": self.count})
+            self._journal.append({"kind": "back", "key": self.pixel_key, "frames": self.count})
         work_folder.sweep(self.directory, keep=self._keep())
 
     def _keep(self) -> set[str]:
