@@ -429,7 +429,7 @@ def test_what_holds_no_recipe_is_named(tmp_path: Path) -> None:
     }
     for name, text in texts.items():
         (tmp_path / name).write_bytes(text)
-        with pytest.raises(BadInput, match=name):
+        with pytest.raises(BadInput, match=f"{name} holds no Dreamreel recipe"):
             read_recipe(tmp_path / name)
     with pytest.raises(BadInput, match="is not there"):
         read_recipe(tmp_path / "none.mp4")

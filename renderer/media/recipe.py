@@ -22,11 +22,11 @@ import shutil
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from PIL import Image
+from PIL import GifImagePlugin, JpegImagePlugin, TiffImagePlugin
 
 from renderer.errors import BadInput
 from renderer.files import MeasuredFile, is_folder, open_input, read_input
@@ -38,8 +38,14 @@ PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_KEY = b"dreamreel"
 TIFF_DESCRIPTION = 270
 
-# Of a PNG or WebP, Pillow would read and decode all to come to what stands at its end: of a film, that is much.
-_BY_PILLOW = {"GIF": (b"GIF8",), "JPEG": (b"\xff\xd8",), "TIFF": (b"II*\0", b"MM\0*")}
+# Of a PNG or WebP, Pillow would read and decode all to come to what stands at its end: of a film, that is much. These
+# read the head alone, and know no limit of pixels: what we wrote may be larger than what others write.
+_BY_PILLOW: dict[bytes, Callable[[Any], Any]] = {
+    b"GIF8": GifImagePlugin.GifImageFile,
+    b"\xff\xd8": JpegImagePlugin.JpegImageFile,
+    b"II*\0": TiffImagePlugin.TiffImageFile,
+    b"MM\0*": TiffImagePlugin.TiffImageFile,
+}
 
 _LARGEST = 4 << 20  # Bytes of text; more is not one of our recipes.
 _MOST_PARTS = 1_000_000  # Chunks, blocks or segments of a file that are looked at; long animations have some 100,000.
@@ -89,14 +95,16 @@ def _read_file(path: Path) -> str | None:
                 return _from_png(file)
             if magic[:4] == b"RIFF" and magic[8:] == b"WEBP":
                 return _from_webp(file)
-        for kind, begins in _BY_PILLOW.items():
+        for begins, opener in _BY_PILLOW.items():
             if magic.startswith(begins):
-                return _from_pillow(path, kind)
+                return _from_pillow(path, opener)
         if magic.lstrip().startswith(b"{"):
             return _read_json_file(path)
     except BadInput:
         raise
     except OSError as error:
+        if error.errno is None:  # Not of the system, but of a library.
+            return None
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception:  # Cut off, or not what its first bytes say; a library may fail at that in any way.
         return None
@@ -240,17 +248,17 @@ def add_to_jpeg(data: bytes, recipe: Mapping[str, Any]) -> bytes:
     return data[:2] + b"".join(b"\xff\xfe" + struct.pack(">H", len(p) + 2) + p for p in parts) + data[2:]
 
 
-def _from_pillow(path: Path, kind: str) -> str | None:
+def _from_pillow(path: Path, opener: Callable[[Any], Any]) -> str | None:
     """Read what Pillow finds at the head of a picture, which is where `add_to_gif` and the others put a recipe."""
     with (
         warnings.catch_warnings(action="ignore"),
         MeasuredFile(path, expected="a picture") as file,
-        Image.open(file, formats=(kind,)) as image,
+        opener(file) as image,
     ):
-        if kind == "TIFF":
+        if image.format == "TIFF":
             text = image.getexif().get(TIFF_DESCRIPTION)
             return text if isinstance(text, str) else None
-        if kind == "JPEG":
+        if image.format == "JPEG":
             comments = [body for name, body in image.applist if name == "COM"]  # A long recipe takes several.
             return b"".join(comments).decode("latin-1")
         comments = image.info.get("comment", b"").split(b"\n")  # Of which another program may have added some.

@@ -56,7 +56,7 @@ class Codec:
     most_rate: Fraction | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Format:
     """A kind of file.
 
