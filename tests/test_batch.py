@@ -588,7 +588,7 @@ PASSING = FfmpegFailed("ffmpeg was killed.", returncode=-9, log="")
     [(PASSING, 1, "done"), (PASSING, 2, "failed"), (KeyError("x"), 1, "failed"), (MemoryError(), 1, "failed")],
 )
 def test_what_can_pass_is_tried_once_more_after_the_others_and_nothing_else_is(batch, monkeypatch, error, times, ends):
-    batch.write('name = "b"', 'name = "a"\nseed = 1')
+    batch.write(*(f'kind = "still"\nname = "{name}"\noutput = "{name}.png"\nseed = {ord(name)}' for name in "ba"))
     failing(monkeypatch, error, times=times)
     listener = Listening()
     rows = {row.name: row for row in run_here(batch, listener=listener)}

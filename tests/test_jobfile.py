@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from renderer.batch.conflicts import check_apart
+from renderer.batch.batch_plan import open_jobs
 from renderer.batch.job_tables import SweepTable, job_schema
 from renderer.batch.jobfile import read_jobs
 from renderer.batch.patterns import fill, plain
@@ -326,7 +326,7 @@ def test_films_that_would_spoil_each_other_are_refused_with_both_names(tmp_path,
     path = tmp_path / "jobs.toml"
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
-        check_apart(read_jobs(path))
+        open_jobs(path)
     assert words in str(caught.value)
     assert "'a" in str(caught.value)
     assert "b" in str(caught.value)

@@ -6,21 +6,27 @@ import base64
 import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import quote
 
 import numpy as np
 import pydantic
 
 from renderer.batch.batch_journal import FilmStatus
+from renderer.batch.status import BatchState
 from renderer.errors import BadInput, UsageError
 from renderer.files import is_own_folder, read_own
+from renderer.films.outputs import size_text, span
 from renderer.films.recipe import Recipe, parse_recipe
 from renderer.frame import Pixels, Size, to_8bit
 from renderer.measure.metrics import Figures, measure_briefly
 from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.ffmpeg.formats import FORMATS
 from renderer.media.files import replacing, writing
 from renderer.media.frame_sequence import fitted
 from renderer.media.images import read_image, to_jpeg
@@ -192,3 +198,145 @@ def _written(recipe: Recipe) -> str:
 def _maker(recipe: Recipe) -> str:
     told = [f"Dreamreel {recipe.environment['dreamreel']}"] if "dreamreel" in recipe.environment else []
     return ", ".join([*told, *filter(None, [str(recipe.environment.get("device", ""))])])
+
+
+# --- its card on the page --------------------------------------------------------------------------------------------
+
+
+PLAYED = {suffix for kind in ("mp4", "webm") for suffix in FORMATS[kind].suffixes}
+"""Endings of films that browsers play."""
+
+ANIMATED = {suffix for kind in ("gif", "webp", "apng") for suffix in FORMATS[kind].suffixes}
+"""Endings of films that browsers show as pictures."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """A film on the page.
+
+    Attributes:
+        status: what the journal tells of it.
+        seen: what was found out about it.
+        href: of its file; "" where there is none.
+        way: how it is shown: "video", "animation", "link" or "none".
+        numbers: what it can be sorted by, as texts; "" for what is not known.
+        facts: what it is, in a few words each: first what was asked for, then what came of it.
+        figures: name, value and what to add to it of each.
+        origin: where it is and what it comes from, name and value of each.
+        text: everything that a search looks at, in lower case.
+    """
+
+    status: FilmStatus
+    seen: FilmSummary
+    href: str
+    way: str
+    numbers: dict[str, str]
+    facts: tuple[tuple[str, ...], tuple[str, ...]]
+    figures: tuple[tuple[str, str, str], ...]
+    origin: tuple[tuple[str, str], ...]
+    text: str
+
+
+def card_of(status: FilmStatus, state: BatchState, place: int) -> Card:
+    """Put a film of a batch on a card; `place` is its number in the jobs file, from 0."""
+    seen = known(status, state.folder) or FilmSummary()
+    numbers = {
+        "order": place,
+        "took": status.took,
+        "speed": status.speed,
+        "strength": status.strength,
+        "drift": seen.figures.drift,
+        "unrest": seen.figures.unrest,
+        "seconds": status.seconds if status.fps else None,
+        "bytes": status.bytes,
+    }
+    there = status.state == "done" and status.out is not None
+    asked, came = tuple(_asked(status)), tuple(_came(status))
+    origin = tuple(_origin(status, seen, state.base))
+    words = (status.name, *asked, *came, *(value for _, value in origin), status.error)
+    return Card(
+        status=status,
+        seen=seen,
+        href=_href(status.out, state.base) if there and status.out is not None else "",
+        way=_way(status) if there else "none",
+        numbers={name: "" if value is None else f"{value:.6g}" for name, value in numbers.items()},
+        facts=(asked, came),
+        figures=tuple(_figures(status, seen)),
+        origin=origin,
+        text=" ".join(words).lower(),
+    )
+
+
+def _way(status: FilmStatus) -> str:
+    assert status.out is not None
+    suffix = status.out.suffix.lower()
+    if status.kind != "still" and not status.out.is_dir():
+        if suffix in PLAYED:
+            return "video"
+        if suffix in ANIMATED:
+            return "animation"
+    return "link"
+
+
+def _href(path: Path, base: Path) -> str:
+    """Return the address of a file from the page's folder, percent-encoded byte by byte."""
+    try:
+        way = Path(os.path.relpath(path, base))
+    except ValueError:  # On another drive there is no way from here.
+        return path.absolute().as_uri()
+    # With "./" before it, a colon in a name does not make it another protocol.
+    return "./" + "/".join(quote(os.fsencode(part), safe="") for part in way.parts)
+
+
+def _asked(status: FilmStatus) -> Iterator[str]:
+    yield status.kind
+    if status.preset:
+        yield status.preset
+    if status.seed is not None:
+        yield f"seed {status.seed}"
+
+
+def _came(status: FilmStatus) -> Iterator[str]:
+    if status.size:
+        yield status.size.replace("x", " × ")
+    if status.fps:
+        yield span(status.seconds) if status.seconds >= 59.5 else f"{status.seconds:.3g} s"
+        yield f"{float(Fraction(status.fps)):.4g} fps"
+    if status.bytes is not None:
+        yield size_text(status.bytes)
+
+
+def _figures(status: FilmStatus, seen: FilmSummary) -> Iterator[tuple[str, str, str]]:
+    figures = seen.figures
+    if status.took:
+        yield "Made in", span(status.took), ""
+    if status.speed and status.kind != "still":
+        yield "Frames/s", f"{status.speed:.3g}", ""
+    if status.strength is not None:
+        yield "Activation", f"{status.strength:.3g}", ""
+    if figures.drift is not None:
+        yield "Drift", f"{figures.drift:.0%}", figures.drifting
+    if figures.unrest is not None:
+        source = "" if figures.source_unrest is None else f"source {figures.source_unrest:.2g}"
+        yield "Steadiness", f"± {figures.unrest:.2g}", source
+
+
+def _origin(status: FilmStatus, seen: FilmSummary, base: Path) -> Iterator[tuple[str, str]]:
+    told = (
+        ("File", _named(status.out, base)),
+        (
+            "Begun with" if status.kind == "zoom" else "Dreamed over",
+            _named(Path(status.source), base) if status.source else "noise",
+        ),
+        ("Network", status.network),
+        ("Made by", seen.made_by),
+        ("SHA-256", status.sha256),
+    )
+    yield from ((name, value) for name, value in told if value)
+
+
+def _named(path: Path | None, base: Path) -> str:
+    """Name a file by its way from the page, where it lies in the same folder."""
+    if path is None:
+        return ""
+    return str(path.relative_to(base) if path.is_relative_to(base) else path)

@@ -15,13 +15,10 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import jinja2
 from markupsafe import Markup
@@ -29,13 +26,12 @@ from markupsafe import Markup
 import renderer
 from renderer.batch import film_summary
 from renderer.batch.batch_journal import FilmStatus
-from renderer.batch.film_summary import FilmSummary
+from renderer.batch.film_summary import card_of
 from renderer.batch.status import BatchState, read_state
 from renderer.errors import BadInput, DreamreelError, Interrupted, UsageError, bug, shown
 from renderer.files import open_own
 from renderer.films.outputs import size_text, span
 from renderer.frame import Size
-from renderer.media.ffmpeg.formats import FORMATS
 from renderer.media.files import replacing, writing
 
 NAME = "report.html"
@@ -43,12 +39,6 @@ NAME = "report.html"
 
 PAGE = Path(__file__).parent / "page"
 """The page's own files: its frame, its looks, what it does."""
-
-PLAYED = {suffix for kind in ("mp4", "webm") for suffix in FORMATS[kind].suffixes}
-"""Endings of films that browsers play."""
-
-ANIMATED = {suffix for kind in ("gif", "webp", "apng") for suffix in FORMATS[kind].suffixes}
-"""Endings of films that browsers show as pictures."""
 
 FIRST_SCREEN = 6
 """Films whose first bytes are read at once; those of the others when they come into view."""
@@ -62,33 +52,6 @@ SECTIONS = (
     ("left", "Still to make", ("running", "stopped", "waiting")),
 )
 """Parts of the page, top to bottom: identity, heading, states."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """A film on the page.
-
-    Attributes:
-        status: what the journal tells of it.
-        seen: what was found out about it.
-        href: of its file; "" where there is none.
-        way: how it is shown: "video", "animation", "link" or "none".
-        numbers: what it can be sorted by, as texts; "" for what is not known.
-        facts: what it is, in a few words each: first what was asked for, then what came of it.
-        figures: name, value and what to add to it of each.
-        origin: where it is and what it comes from, name and value of each.
-        text: everything that a search looks at, in lower case.
-    """
-
-    status: FilmStatus
-    seen: FilmSummary
-    href: str
-    way: str
-    numbers: dict[str, str]
-    facts: tuple[tuple[str, ...], tuple[str, ...]]
-    figures: tuple[tuple[str, str, str], ...]
-    origin: tuple[tuple[str, str], ...]
-    text: str
 
 
 class BatchReport:
@@ -196,7 +159,7 @@ def _mark(state: BatchState) -> str:
 
 def render_report(state: BatchState, *, now: datetime | None = None) -> str:
     """Return the page of a batch as HTML; see `write_report`."""
-    cards = [_card(status, state, place) for place, status in enumerate(state.films)]
+    cards = [card_of(status, state, place) for place, status in enumerate(state.films)]
     script = _part("report.js")
     return _template().render(
         mark=Markup(_mark(state)),
@@ -239,113 +202,6 @@ def _template() -> jinja2.Template:
 
 def _part(name: str) -> str:
     return (PAGE / name).read_text(encoding="utf-8")
-
-
-# --- one film --------------------------------------------------------------------------------------------------------
-
-
-def _card(status: FilmStatus, state: BatchState, place: int) -> Card:
-    seen = film_summary.known(status, state.folder) or FilmSummary()
-    numbers = {
-        "order": place,
-        "took": status.took,
-        "speed": status.speed,
-        "strength": status.strength,
-        "drift": seen.figures.drift,
-        "unrest": seen.figures.unrest,
-        "seconds": status.seconds if status.fps else None,
-        "bytes": status.bytes,
-    }
-    there = status.state == "done" and status.out is not None
-    asked, came = tuple(_asked(status)), tuple(_came(status))
-    origin = tuple(_origin(status, seen, state.base))
-    words = (status.name, *asked, *came, *(value for _, value in origin), status.error)
-    return Card(
-        status=status,
-        seen=seen,
-        href=_href(status.out, state.base) if there and status.out is not None else "",
-        way=_way(status) if there else "none",
-        numbers={name: "" if value is None else f"{value:.6g}" for name, value in numbers.items()},
-        facts=(asked, came),
-        figures=tuple(_figures(status, seen)),
-        origin=origin,
-        text=" ".join(words).lower(),
-    )
-
-
-def _way(status: FilmStatus) -> str:
-    assert status.out is not None
-    suffix = status.out.suffix.lower()
-    if status.kind != "still" and not status.out.is_dir():
-        if suffix in PLAYED:
-            return "video"
-        if suffix in ANIMATED:
-            return "animation"
-    return "link"
-
-
-def _href(path: Path, base: Path) -> str:
-    """Return the address of a file from the page's folder, percent-encoded byte by byte."""
-    try:
-        way = Path(os.path.relpath(path, base))
-    except ValueError:  # On another drive there is no way from here.
-        return path.absolute().as_uri()
-    # With "./" before it, a colon in a name does not make it another protocol.
-    return "./" + "/".join(quote(os.fsencode(part), safe="") for part in way.parts)
-
-
-def _asked(status: FilmStatus) -> Iterator[str]:
-    yield status.kind
-    if status.preset:
-        yield status.preset
-    if status.seed is not None:
-        yield f"seed {status.seed}"
-
-
-def _came(status: FilmStatus) -> Iterator[str]:
-    if status.size:
-        yield status.size.replace("x", " × ")
-    if status.fps:
-        yield span(status.seconds) if status.seconds >= 59.5 else f"{status.seconds:.3g} s"
-        yield f"{float(Fraction(status.fps)):.4g} fps"
-    if status.bytes is not None:
-        yield size_text(status.bytes)
-
-
-def _figures(status: FilmStatus, seen: FilmSummary) -> Iterator[tuple[str, str, str]]:
-    figures = seen.figures
-    if status.took:
-        yield "Made in", span(status.took), ""
-    if status.speed and status.kind != "still":
-        yield "Frames/s", f"{status.speed:.3g}", ""
-    if status.strength is not None:
-        yield "Activation", f"{status.strength:.3g}", ""
-    if figures.drift is not None:
-        yield "Drift", f"{figures.drift:.0%}", figures.drifting
-    if figures.unrest is not None:
-        source = "" if figures.source_unrest is None else f"source {figures.source_unrest:.2g}"
-        yield "Steadiness", f"± {figures.unrest:.2g}", source
-
-
-def _origin(status: FilmStatus, seen: FilmSummary, base: Path) -> Iterator[tuple[str, str]]:
-    told = (
-        ("File", _named(status.out, base)),
-        (
-            "Begun with" if status.kind == "zoom" else "Dreamed over",
-            _named(Path(status.source), base) if status.source else "noise",
-        ),
-        ("Network", status.network),
-        ("Made by", seen.made_by),
-        ("SHA-256", status.sha256),
-    )
-    yield from ((name, value) for name, value in told if value)
-
-
-def _named(path: Path | None, base: Path) -> str:
-    """Name a file by its way from the page, where it lies in the same folder."""
-    if path is None:
-        return ""
-    return str(path.relative_to(base) if path.is_relative_to(base) else path)
 
 
 # --- the batch -------------------------------------------------------------------------------------------------------

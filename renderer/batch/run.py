@@ -74,8 +74,8 @@ def run_batch(
 
 
 @dataclass
-class _Begun:
-    """What is known of a film at work."""
+class _Attempts:
+    """What is known of a film that is tried: how often, and the frames of the last time."""
 
     planned: PlannedJob
     attempts: int = 0
@@ -101,7 +101,7 @@ class _Run(Iterator[Job]):
         self._failed = False
         todo = [one for one in planned if one.error is None and one.status.state != "done"]
         self._queue = deque(sorted(todo, key=lambda one: -one.priority))
-        self._begun = {one.status.name: _Begun(one) for one in todo}
+        self._begun = {one.status.name: _Attempts(one) for one in todo}
 
     def should_stop(self) -> bool:
         """Say whether to end: somebody asked for it, or a film failed that may not."""
@@ -137,7 +137,7 @@ class _Run(Iterator[Job]):
                 begun.dreaming += event.seconds
         self._listener(job, event)
 
-    def _note_begun(self, begun: _Begun) -> None:
+    def _note_begun(self, begun: _Attempts) -> None:
         begun.attempts += 1
         begun.frames, begun.strength, begun.dreaming = 0, 0.0, 0.0
         self._journal.append({"kind": "begun", **self._name(begun.planned), "at": now()})
@@ -162,7 +162,7 @@ class _Run(Iterator[Job]):
         self._failed = True
         return self._note_failure(begun.planned, error, attempts=begun.attempts, trace=outcome.traceback)
 
-    def _note_made(self, begun: _Begun, outcome: Outcome) -> FilmStatus:
+    def _note_made(self, begun: _Attempts, outcome: Outcome) -> FilmStatus:
         status, result = begun.planned.status, outcome.result
         assert result is not None and status.out is not None
         told: dict[str, Any] = {"size": str(result.size), "took": round(result.took, 3), "at": now()}

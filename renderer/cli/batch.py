@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,24 +21,6 @@ if TYPE_CHECKING:
     from renderer.batch.status import BatchState
 
 
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """Which films of a batch are made, where, and what a failure does."""
-
-    only: Annotated[
-        list[str] | None, typer.Option("--only", metavar="NAME", help="Make these films alone; * and ? too.")
-    ] = None
-    executor: Annotated[
-        str, typer.Option("--executor", metavar="SPEC", help="serial, process, process:N or dask://HOST:PORT.")
-    ] = "serial"
-    workers: Annotated[
-        int | None, typer.Option("--workers", metavar="N", min=1, max=1024, help="How many films at a time.")
-    ] = None
-    keep_going: Annotated[
-        bool, typer.Option("--keep-going/--fail-fast", help="Whether a film that fails stops the others.")
-    ] = True
-
-
 def add(app: typer.Typer) -> None:
     """Register the commands."""
 
@@ -52,7 +33,18 @@ def add(app: typer.Typer) -> None:
             Path | None,
             typer.Option("--output-dir", metavar="DIR", help="Where outputs are meant from. [where JOBS.toml lies]"),
         ] = None,
-        running: Running,
+        only: Annotated[
+            list[str] | None, typer.Option("--only", metavar="NAME", help="Make these films alone; * and ? too.")
+        ] = None,
+        executor: Annotated[
+            str, typer.Option("--executor", metavar="SPEC", help="serial, process, process:N or dask://HOST:PORT.")
+        ] = "serial",
+        workers: Annotated[
+            int | None, typer.Option("--workers", metavar="N", min=1, max=1024, help="How many films at a time.")
+        ] = None,
+        keep_going: Annotated[
+            bool, typer.Option("--keep-going/--fail-fast", help="Whether a film that fails stops the others.")
+        ] = True,
         making: Making,
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="List the films, and say what they would take; nothing is written.")
@@ -64,11 +56,11 @@ def add(app: typer.Typer) -> None:
         """
         from renderer.batch.batch_plan import BatchOptions
 
-        options = BatchOptions(only=tuple(running.only or ()), **making.options())
+        options = BatchOptions(only=tuple(only or ()), **making.options())
         if dry_run:
             _dry_run(terminal, jobs, output_dir, options)
         else:
-            _run(terminal, jobs, output_dir, options, running)
+            _run(terminal, jobs, output_dir, options, executor=executor, workers=workers, fail_fast=not keep_going)
 
     @command(app)
     def status(
@@ -99,7 +91,16 @@ def add(app: typer.Typer) -> None:
         _check_failed(state.counts()["failed"], len(state.films), "failed; `dreamreel batch` tries them once more")
 
 
-def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: BatchOptions, running: Running) -> None:
+def _run(
+    terminal: Terminal,
+    path: Path,
+    output_dir: Path | None,
+    options: BatchOptions,
+    *,
+    executor: str,
+    workers: int | None,
+    fail_fast: bool,
+) -> None:
     from renderer.batch.batch_journal import BatchJournal, batch_folder
     from renderer.batch.batch_plan import open_jobs, plan_batch
     from renderer.batch.report import BatchReport
@@ -110,7 +111,7 @@ def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: Batch
     began = time.monotonic()
     jobs = open_jobs(path, output_dir=output_dir)
     base = (output_dir or jobs.folder).absolute()
-    chosen = open_executor(running.executor, workers=running.workers)
+    chosen = open_executor(executor, workers=workers)
     ended: list[FilmStatus] = []
     # What is entered into `after` ends when the journal is closed: the page then says that the run has ended.
     with contextlib.ExitStack() as after, BatchJournal(batch_folder(path, base)) as journal:
@@ -127,10 +128,10 @@ def _run(terminal: Terminal, path: Path, output_dir: Path | None, options: Batch
                 planned,
                 journal,
                 executor=chosen,
-                label=running.executor,
+                label=executor,
                 listener=progress,
                 should_stop=terminal.stopper,
-                fail_fast=not running.keep_going,
+                fail_fast=fail_fast,
             ):
                 ended.append(status)
                 progress.end(status)
