@@ -74,8 +74,8 @@ def test_lbfgs_goes_no_further_than_its_steps_would(tiny_network, picture):
     assert 0.01 < moved.max() < 0.0601
 
 
-@pytest.mark.parametrize(("name", "decays"), [("momentum", True), ("adam", True)])
-def test_momentum_remembers_within_a_climb_and_not_beyond(tiny_network, picture, name, decays):
+@pytest.mark.parametrize("name", ["momentum", "adam"])
+def test_momentum_remembers_within_a_climb_and_not_beyond(tiny_network, picture, name):
     still = AscentSettings(optimiser=name, momentum=0.0)
     _, first = climb(tiny_network, picture, settings=AscentSettings(optimiser=name))
     _, again = climb(tiny_network, picture, settings=AscentSettings(optimiser=name))
@@ -107,27 +107,27 @@ def test_a_sight_that_is_no_part_of_a_graph_climbs_just_the_same(tiny_network, p
     np.testing.assert_allclose(apart.values, whole.values, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", PENALTIES)
-def test_every_penalty_has_the_gradient_of_finite_differences_and_eases(name):
-    picture = tf.constant(RNG.uniform(0, 1, (12, 9, 3)))
-    with tf.GradientTape() as tape:
-        tape.watch(picture)
-        value = PENALTIES[name](picture)
-    gradient = tape.gradient(value, picture).numpy()
-    direction = RNG.normal(0, 1, picture.shape)
-    up, down = (float(PENALTIES[name](picture + step * direction)) for step in (1e-6, -1e-6))
-    assert (gradient * direction).sum() == pytest.approx((up - down) / 2e-6, rel=1e-4)
-    assert float(PENALTIES[name](picture - 0.1 * gradient / np.abs(gradient).max())) < float(value)
+def test_every_penalty_has_the_gradient_of_finite_differences_and_eases():
+    for name in PENALTIES:
+        picture = tf.constant(RNG.uniform(0, 1, (12, 9, 3)))
+        with tf.GradientTape() as tape:
+            tape.watch(picture)
+            value = PENALTIES[name](picture)
+        gradient = tape.gradient(value, picture).numpy()
+        direction = RNG.normal(0, 1, picture.shape)
+        up, down = (float(PENALTIES[name](picture + step * direction)) for step in (1e-6, -1e-6))
+        assert (gradient * direction).sum() == pytest.approx((up - down) / 2e-6, rel=1e-4)
+        assert float(PENALTIES[name](picture - 0.1 * gradient / np.abs(gradient).max())) < float(value)
 
 
-@pytest.mark.parametrize("name", PENALTIES)
-def test_every_penalty_is_least_for_flat_grey_and_does_not_grow_with_the_picture(name):
-    rough = RNG.uniform(0, 1, (24, 16, 3)).astype(np.float32)
-    small, large, grey = (
-        float(PENALTIES[name](tf.constant(p))) for p in (rough, np.tile(rough, (4, 4, 1)), 0 * rough + 0.5)
-    )
-    assert 0 <= grey < 1e-3 < small
-    assert large == pytest.approx(small, rel=0.15)
+def test_every_penalty_is_least_for_flat_grey_and_does_not_grow_with_the_picture():
+    for name in PENALTIES:
+        rough = RNG.uniform(0, 1, (24, 16, 3)).astype(np.float32)
+        small, large, grey = (
+            float(PENALTIES[name](tf.constant(p))) for p in (rough, np.tile(rough, (4, 4, 1)), 0 * rough + 0.5)
+        )
+        assert 0 <= grey < 1e-3 < small
+        assert large == pytest.approx(small, rel=0.15)
 
 
 @pytest.mark.parametrize("name", PENALTIES)
@@ -143,15 +143,15 @@ def test_a_penalty_of_weight_zero_changes_nothing(tiny_network, picture):
     np.testing.assert_allclose(held.picture, free.picture, atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [(33, 40), (1, 1), (1, 7), (16, 5)])
 @pytest.mark.parametrize("name", MOVES)
-def test_what_goes_back_through_a_move_is_its_transpose(name, size):
-    amount = {"rotate": 40.0, "scale": 0.4, "flip": 1.0}[name]
-    for matrix in matrices({name: amount}, keys=(0, 1, 2), steps=4):
-        there, back = (tf.constant(RNG.normal(0, 1, (*size, 3)).astype(np.float32)) for _ in range(2))
-        one = float(tf.reduce_sum(warp(there, matrix) * back))
-        other = float(tf.reduce_sum(there * warp_back(back, matrix)))
-        assert one == pytest.approx(other, abs=2e-4 * (1 + np.prod(size) ** 0.5))
+def test_what_goes_back_through_a_move_is_its_transpose(name):
+    for size in [(33, 40), (1, 1), (1, 7), (16, 5)]:
+        amount = {"rotate": 40.0, "scale": 0.4, "flip": 1.0}[name]
+        for matrix in matrices({name: amount}, keys=(0, 1, 2), steps=4):
+            there, back = (tf.constant(RNG.normal(0, 1, (*size, 3)).astype(np.float32)) for _ in range(2))
+            one = float(tf.reduce_sum(warp(there, matrix) * back))
+            other = float(tf.reduce_sum(there * warp_back(back, matrix)))
+            assert one == pytest.approx(other, abs=2e-4 * (1 + np.prod(size) ** 0.5))
 
 
 @pytest.mark.parametrize("name", MOVES)
@@ -189,13 +189,13 @@ def test_a_turned_step_follows_the_true_gradient(tiny_network, picture):
     assert ((climbed - picture) * direction).sum() == pytest.approx(slope, rel=0.02, abs=1e-4)
 
 
-@pytest.mark.parametrize("size", [(32, 48), (31, 45), (16, 17), (5, 5)])
 @pytest.mark.parametrize("name", PARAMETRISATIONS)
-def test_every_parametrisation_gives_back_what_it_wrote(name, size):
-    written = PARAMETRISATIONS[name]
-    picture = RNG.uniform(0.05, 0.95, (*size, 3)).astype(np.float32)
-    shape = tf.constant(size)
-    np.testing.assert_allclose(written.decode(written.encode(picture), shape), picture, atol=1e-4)
+def test_every_parametrisation_gives_back_what_it_wrote(name):
+    for size in [(32, 48), (31, 45), (16, 17), (5, 5)]:
+        written = PARAMETRISATIONS[name]
+        picture = RNG.uniform(0.05, 0.95, (*size, 3)).astype(np.float32)
+        shape = tf.constant(size)
+        np.testing.assert_allclose(written.decode(written.encode(picture), shape), picture, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", PARAMETRISATIONS)
@@ -303,7 +303,7 @@ def test_scales_are_named_one_by_one_or_bounded_by_sides():
 
 
 @pytest.mark.parametrize("carry", CARRIES)
-@pytest.mark.parametrize("scales", ["0.5", "0.5, 0.75", "1, 1.5"])
+@pytest.mark.parametrize("scales", ["0.5, 0.75", "1, 1.5"])
 def test_a_dream_has_the_size_of_its_canvas_whatever_the_scales(tiny_network, picture, carry, scales):
     dreamer = dreamer_of(tiny_network, octave_sizes=scales, octave_carry=carry, first_steps=1)
     dream, _ = dreamer(picture, frame=0, seconds=0.0)
