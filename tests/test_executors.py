@@ -117,12 +117,11 @@ def test_a_stop_keeps_what_is_there_and_begins_no_other_film(two, network, tmp_p
     assert not list(tmp_path.glob("*.mp4"))
 
 
-def at_work(executor):
-    """Process ids of the workers that have a task."""
-    workers = list(executor.scheduler._at_work)
+def worker_ids(executor):
+    """Process ids of the workers."""
     if isinstance(executor, ProcessPool):
-        return [worker.process.pid for worker in workers]
-    return list(executor.client.run(os.getpid, workers=[worker.address for worker in workers]).values())
+        return executor.process_ids()
+    return list(executor.client.run(os.getpid).values())
 
 
 @pytest.mark.parametrize("name", ["two", "dask"])
@@ -134,7 +133,7 @@ def test_a_worker_killed_in_the_middle_is_replaced_and_the_film_has_the_same_byt
 
     def kill(report):
         if not killed and report.index >= 3:
-            killed.extend(at_work(executor))
+            killed.extend(worker_ids(executor))
             for number in killed:
                 os.kill(number, signal.SIGKILL)
 
@@ -176,7 +175,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
         from renderer.workers.executors import open_executor
         executor = open_executor("process:2")
         executor.start()
-        print(*executor.process_ids(), executor._folder, flush=True)
+        print(*executor.process_ids(), flush=True)
         import signal; signal.pause()
     """
     child = subprocess.Popen(
@@ -187,7 +186,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path):
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     with child:
-        *workers, _ = child.stdout.readline().split()
+        workers = child.stdout.readline().split()
         assert len(workers) == 2
         assert all(alive(int(number)) for number in workers)
         child.kill()
@@ -305,7 +304,7 @@ def test_nothing_of_ours_listens_beyond_this_machine(two, dask):
             fields = line.split()
             if fields[3] == "0A":  # Listening.
                 listening[fields[9]] = fields[1].partition(":")[0]
-    ours = [os.getpid(), *two.process_ids(), *dask.client.run(os.getpid).values()]
+    ours = [os.getpid(), *worker_ids(two), *worker_ids(dask)]
     found = set()
     for number in ours:
         for descriptor in Path(f"/proc/{number}/fd").iterdir():

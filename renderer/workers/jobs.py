@@ -9,16 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 from renderer.errors import DreamreelError, bug, known_error
 from renderer.events import BatchListener, JobStarted, Listener
 from renderer.films.film import Film, Result
+from renderer.films.local_renderer import FilmRenderer, render_here
 from renderer.films.make import make_film
-
-if TYPE_CHECKING:
-    from renderer.films.local_renderer import FilmRenderer
-    from renderer.films.still import PictureDreamer
+from renderer.films.still import PictureDreamer, dream_here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +101,8 @@ def make(
     *,
     listener: Listener,
     should_stop: Callable[[], bool],
-    films: FilmRenderer | None = None,
-    stills: PictureDreamer | None = None,
+    films: FilmRenderer = render_here,
+    stills: PictureDreamer = dream_here,
 ) -> Outcome:
     """Make the film or picture of a job; whatever goes wrong is in the outcome.
 
@@ -112,13 +110,11 @@ def make(
         job: what to make.
         listener: is told how it comes along.
         should_stop: see `Executor.run`.
-        films: who renders the frames of a film; None for this process.
-        stills: who dreams a picture; None for this process.
+        films: who renders the frames of a film.
+        stills: who dreams a picture.
     """
     try:
-        chosen: dict[str, Any] = {"renderer": films, "dreamer": stills}
-        chosen = {name: who for name, who in chosen.items() if who is not None}
-        result = make_film(job.film, listener=listener, should_stop=should_stop, **chosen)
+        result = make_film(job.film, listener=listener, should_stop=should_stop, renderer=films, dreamer=stills)
     except Exception as error:
         return Outcome(id=job.id, error=known_error(error) or bug(error), traceback=traceback.format_exc())
     return Outcome(id=job.id, result=result)
