@@ -20,7 +20,7 @@ import pytest
 from films import SHOT, Batch, sha256
 
 from renderer.errors import EnvironmentProblem, Interrupted, UsageError
-from renderer.workers import dask_pool, distributed, process_pool
+from renderer.workers import dask_pool, distributed_renderer, process_pool
 from renderer.workers.executors import open_executor
 from renderer.workers.jobs import Job
 from renderer.workers.process_pool import ProcessPool, gpus, open_processes
@@ -57,8 +57,8 @@ def clip(made):
 def small_lanes():
     """Every shot is a lane, every range a few frames long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distributed, "SHORTEST_LANE", 4)
-        patch.setattr(distributed, "RANGE_SECONDS", 0.2)
+        patch.setattr(distributed_renderer, "SHORTEST_LANE", 4)
+        patch.setattr(distributed_renderer, "RANGE_SECONDS", 0.2)
         yield
 
 
@@ -77,10 +77,10 @@ def two(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dask():
-    """Two workers of a Dask cluster of its own, which share no folder that we know of."""
+    """A worker of a Dask cluster of its own, which shares no folder that we know of; one that dies has a successor."""
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as local:
         address = local.scheduler_address.removeprefix("tcp://")
         with open_executor(f"dask://{address}") as executor:
             yield executor
@@ -117,35 +117,6 @@ def test_a_stop_keeps_what_is_there_and_begins_no_other_film(two, network, tmp_p
     assert not list(tmp_path.glob("*.mp4"))
 
 
-def worker_ids(executor):
-    """Process ids of the workers."""
-    if isinstance(executor, ProcessPool):
-        return executor.process_ids()
-    return list(executor.client.run(os.getpid).values())
-
-
-@pytest.mark.parametrize("name", ["two", "dask"])
-def test_a_worker_killed_in_the_middle_is_replaced_and_the_film_has_the_same_bytes(
-    request, name, made, network, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(distributed, "RANGE_SECONDS", 60.0)  # Whenever it is killed, it is in the middle of one.
-    executor, killed = request.getfixturevalue(name), []
-
-    def kill(report):
-        if not killed and report.index >= 3:
-            killed.extend(worker_ids(executor))
-            for number in killed:
-                os.kill(number, signal.SIGKILL)
-
-    listener = Batch(kill)
-    outcomes, _ = make(executor, films.zoom(network, tmp_path / "long.mp4", frames=films.LONG), listener=listener)
-    assert killed
-    assert outcomes["long.mp4"].error is None
-    assert any(re.search("A worker (was killed|at tcp.* was lost).*long.mp4", note) for note in listener.notes)
-    assert sha256(tmp_path / "long.mp4") == sha256(made / "films" / "long.mp4")
-    assert not any(alive(number) for number in killed)
-
-
 def test_whoever_walks_away_leaves_no_thread_behind_and_may_come_back(two, network, tmp_path):
     before = {thread.name for thread in threading.enumerate()}
     running = two.run(
@@ -168,6 +139,35 @@ def test_workers_share_no_session_with_the_terminal(two, network, tmp_path):
     workers = two.process_ids()
     assert len(workers) == 2
     assert all(os.getsid(number) == number != os.getsid(0) for number in workers)
+
+
+def worker_ids(executor):
+    """Process ids of the workers."""
+    if isinstance(executor, ProcessPool):
+        return executor.process_ids()
+    return list(executor.client.run(os.getpid).values())
+
+
+@pytest.mark.parametrize("name", ["two", "dask"])
+def test_a_worker_killed_in_the_middle_is_replaced_and_the_film_has_the_same_bytes(
+    request, name, made, network, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(distributed_renderer, "RANGE_SECONDS", 60.0)  # It is killed in the middle of one.
+    executor, killed = request.getfixturevalue(name), []
+
+    def kill(report):
+        if not killed and report.index >= 3:
+            killed.extend(worker_ids(executor))
+            for number in killed:
+                os.kill(number, signal.SIGKILL)
+
+    listener = Batch(kill)
+    outcomes, _ = make(executor, films.zoom(network, tmp_path / "long.mp4", frames=films.LONG), listener=listener)
+    assert killed
+    assert outcomes["long.mp4"].error is None
+    assert any(re.search("A worker (was killed|at tcp.* was lost).*long.mp4", note) for note in listener.notes)
+    assert sha256(tmp_path / "long.mp4") == sha256(made / "films" / "long.mp4")
+    assert not any(alive(number) for number in killed)
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
@@ -366,7 +366,7 @@ def test_each_worker_has_a_gpu_of_its_own_where_there_are_some(monkeypatch):
 
 
 def test_nothing_heavy_is_loaded_by_whoever_only_hands_out_work():
-    code = "import sys; from renderer.workers import distributed, pool, process_pool; print(*sys.modules)"
+    code = "import sys; from renderer.workers import distributed_renderer, pool, process_pool; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=TESTS.parent)
     assert not set(done.stdout.split()) & {"tensorflow", "keras", "distributed"}
 

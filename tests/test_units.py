@@ -30,7 +30,7 @@ from renderer.media.ffmpeg.pipes import FfmpegFailed
 from renderer.media.images import write_image
 from renderer.media.store.segments import Recorder
 from renderer.media.store.store import Store
-from renderer.workers import distributed, jobs
+from renderer.workers import distributed_renderer, jobs
 from renderer.workers.answers import NonsenseError, pack, unpack
 from renderer.workers.inputs import chunks, describe, find, keep, missing
 from renderer.workers.jobs import Job, SerialExecutor
@@ -60,8 +60,8 @@ def whole(network, clip, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def small_lanes(monkeypatch):
     """Every shot is a lane, and every range ends after one frame."""
-    monkeypatch.setattr(distributed, "SHORTEST_LANE", 4)
-    monkeypatch.setattr(distributed, "RANGE_SECONDS", 0.0)
+    monkeypatch.setattr(distributed_renderer, "SHORTEST_LANE", 4)
+    monkeypatch.setattr(distributed_renderer, "RANGE_SECONDS", 0.0)
 
 
 class Neighbour:
@@ -260,9 +260,9 @@ def test_films_one_after_another_load_their_network_once_and_leave_nothing_behin
 
 
 def test_a_film_is_split_at_its_cuts_alone_and_not_where_two_are_close():
-    assert distributed.lanes_of([], 10) == [(0, 10)]
-    assert distributed.lanes_of([2, 4, 6, 20], 20) == [(0, 4), (4, 20)]
-    assert distributed.lanes_of([3, 7, 8, 12], 20) == [(0, 7), (7, 12), (12, 20)]
+    assert distributed_renderer.lanes_of([], 10) == [(0, 10)]
+    assert distributed_renderer.lanes_of([2, 4, 6, 20], 20) == [(0, 4), (4, 20)]
+    assert distributed_renderer.lanes_of([3, 7, 8, 12], 20) == [(0, 7), (7, 12), (12, 20)]
 
 
 def test_a_worker_that_dies_costs_its_stretch_only(network, clip, whole, tmp_path):

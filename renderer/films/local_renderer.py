@@ -1,4 +1,4 @@
-"""Who renders the frames of a film: this process. `workers.distributed` has them rendered elsewhere."""
+"""Who renders the frames of a film: this process. `workers.distributed_renderer` has them rendered elsewhere."""
 
 from __future__ import annotations
 

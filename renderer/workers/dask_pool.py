@@ -25,7 +25,7 @@ from renderer import __version__
 from renderer.errors import DreamreelError, EnvironmentProblem, UsageError
 from renderer.workers.answers import NonsenseError, check, unpack
 from renderer.workers.dask_worker import STRANGER, TAKEN, introduce, leave, perform, stop, take
-from renderer.workers.distributed import error_of
+from renderer.workers.distributed_renderer import error_of
 from renderer.workers.inputs import chunks
 from renderer.workers.pool import PoolExecutor
 from renderer.workers.scheduler import Task

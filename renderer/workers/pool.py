@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from renderer.errors import Interrupted
 from renderer.events import BatchListener, Event, JobStarted, Note
-from renderer.workers.distributed import JobClient
+from renderer.workers.distributed_renderer import JobClient
 from renderer.workers.jobs import Executor, Job, Outcome, make
 from renderer.workers.scheduler import Scheduler
 

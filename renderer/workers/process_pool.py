@@ -22,15 +22,15 @@ from renderer import runtime
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.workers.answers import MOST_TEXT, NonsenseError, most_bytes, unpack
 from renderer.workers.pool import PoolExecutor
+from renderer.workers.process_worker import receive, send
 from renderer.workers.scheduler import Task
-from renderer.workers.worker_process import receive, send
 
 MOST_WORKERS = 256
 
 _BOOT = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[2])
-from renderer.workers.worker_process import main
+from renderer.workers.process_worker import main
 main(sys.argv[1])
 """
 _LOG_BYTES = 4096
