@@ -414,6 +414,17 @@ def test_a_batchs_journal_with_anything_wrong_in_it_is_a_sentence_or_that_film_i
             ends_well(lambda: write_report(read_state(folder)))
 
 
+def test_a_journal_of_an_earlier_version_is_read(tmp_path):
+    folder, entries = batch(tmp_path)
+    told = {"state": "waiting", "frames_done": 0, "rendered": 0, "took": None, "dreaming": None, "bytes": None}
+    told |= {"sha256": "", "strength": None, "attempts": 0, "earlier": False, "error": "", "exit_code": None, "at": ""}
+    jobs = [{**job, **told, "speed": None, "source": "flower.jpg"} for job in entries[0]["jobs"]]
+    (folder / work_folder.JOURNAL).write_bytes(b"".join(map(seal_line, [{**entries[0], "jobs": jobs}, *entries[1:]])))
+    a, b = read_state(tmp_path).films
+    assert (a.state, a.out, a.source, a.sha256) == ("done", tmp_path / "a.gif", str(tmp_path / "flower.jpg"), "0" * 64)
+    assert (b.state, b.error, b.frames) == ("failed", "It broke.", 4)
+
+
 def test_status_of_a_damaged_batch_is_a_sentence(tmp_path):
     folder, entries = batch(tmp_path)
     (folder / work_folder.JOURNAL).write_bytes(seal_line({**entries[0], "jobs": [{"fps": "1/0"}]}))
