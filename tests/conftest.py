@@ -78,7 +78,6 @@ def tiny_network():
     norm.set_weights([rng.uniform(0.5, 2, 12), rng.normal(0, 0.3, 12), rng.normal(0, 0.3, 12), rng.uniform(0.5, 2, 12)])
     spec = NetworkSpec(
         summary="for tests",
-        application=None,
         preprocessing="tf",
         layers=("shallow", "middle", "deep"),
         mix={"deep": 1.0},

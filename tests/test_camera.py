@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from renderer.errors import UsageError
 from renderer.frame import Size
-from renderer.motion.camera import EDGES, MOVES, Camera, warp
-from renderer.motion.resample import _warper
+from renderer.motion.camera import Camera
+from renderer.motion.moves import MOVES
+from renderer.motion.resample import EDGES, _warper, warp
 from renderer.motion.schedule import Schedule, parse
 
 SIZE = Size(640, 360)

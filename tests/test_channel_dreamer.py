@@ -18,9 +18,7 @@ def network() -> Network:
     picture = keras.Input((None, None, 3), name="picture")
     x = keras.layers.Conv2D(6, 5, strides=2, activation="relu", name="low")(picture)
     x = keras.layers.Conv2D(10, 3, strides=2, activation="relu", name="high")(x)
-    spec = NetworkSpec(
-        summary="tiny", application=None, preprocessing="tf", layers=("low", "high"), mix={"high": 1.0}, smallest=16
-    )
+    spec = NetworkSpec(summary="tiny", preprocessing="tf", layers=("low", "high"), mix={"high": 1.0}, smallest=16)
     return Network("tiny", keras.Model(picture, x), spec=spec)
 
 

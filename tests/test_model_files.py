@@ -17,7 +17,6 @@ from keras import layers
 from renderer.batch.jobfile import read_jobs
 from renderer.dreaming.networks.network import Network, load_network
 from renderer.dreaming.networks.preprocessing import PREPROCESSING, preprocessing
-from renderer.dreaming.networks.squeezenet import prepare
 from renderer.errors import BadInput, DreamreelError, EnvironmentProblem, UsageError
 from renderer.settings.presets import load_preset
 from renderer.settings.schema import build, flatten, pixel_key
@@ -124,7 +123,6 @@ def test_ranges_say_what_black_and_white_are(photo):
     np.testing.assert_allclose(preprocessing("-1..1")(photo), PREPROCESSING["tf"](photo), atol=1e-6)
     np.testing.assert_allclose(preprocessing("0..255")(photo), PREPROCESSING["byte"](photo), atol=1e-4)
     np.testing.assert_allclose(preprocessing(" BGR:0..1 ")(photo), photo[..., ::-1])
-    np.testing.assert_allclose(preprocessing("squeezenet")(photo), prepare(photo), atol=1e-4)
     for wrong in ("1..1", "0-1", "..", "caffee", "", "rgb:0..1"):
         with pytest.raises(UsageError, match=r"-1\.\.1"):
             preprocessing(wrong)

@@ -33,9 +33,7 @@ def network():
     x = layers.Conv2D(8, 3, strides=2, padding="same", activation="softplus", name="shallow")(picture)
     x = layers.Conv2D(12, 3, padding="same", activation="softplus", name="middle")(x)
     x = layers.Conv2D(16, 3, strides=2, padding="same", activation="softplus", name="deep")(x)
-    spec = NetworkSpec(
-        summary="smooth", application=None, preprocessing="tf", layers=("deep",), mix={"deep": 1.0}, smallest=16
-    )
+    spec = NetworkSpec(summary="smooth", preprocessing="tf", layers=("deep",), mix={"deep": 1.0}, smallest=16)
     return Network("smooth", keras.Model(picture, x), spec=spec, precision="float32")
 
 

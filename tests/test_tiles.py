@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from renderer import runtime
 from renderer.dreaming.evaluator import PICTURE, Evaluator
-from renderer.dreaming.networks.fold_batch_norm import Folded
+from renderer.dreaming.networks.model_rewrite import Folded
 from renderer.dreaming.networks.network import Network
 from renderer.dreaming.networks.registry import NetworkSpec
 from renderer.dreaming.objectives.objective_spec import parse_mix
@@ -29,7 +29,7 @@ SIZES = [(61, 47), (80, 50)]
 
 
 def network_of(model, *, precision="float32", smallest=8):
-    spec = NetworkSpec(summary="for tests", application=None, preprocessing="tf", layers=(), mix={}, smallest=smallest)
+    spec = NetworkSpec(summary="for tests", preprocessing="tf", layers=(), mix={}, smallest=smallest)
     return Network("tested", model, spec=spec, precision=precision)
 
 

@@ -11,8 +11,7 @@ Inside, the centre of the frame is (0, 0) and its width is 1; x grows to the rig
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from functools import lru_cache
 from types import MappingProxyType
@@ -22,11 +21,9 @@ from numpy.typing import NDArray
 
 from renderer.errors import UsageError
 from renderer.frame import Size
-from renderer.motion.resample import EDGES, warp
+from renderer.motion.moves import MOVES
 from renderer.motion.schedule import Schedule
 from renderer.motion.settings import CameraSettings
-
-__all__ = ["EDGES", "MOVES", "Camera", "warp"]
 
 Matrix = NDArray[np.float64]
 Value = float | Schedule
@@ -36,9 +33,6 @@ CELLS = 240
 
 CENTRE = ("centre_x", "centre_y", "wander")
 """Settings that say which point zoom and rotation keep in place."""
-
-_FOCAL = 0.5 / math.tan(math.radians(60) / 2)
-"""Distance from the eye to the picture, in widths, for a horizontal field of view of 60 degrees."""
 
 _KNOTS = 5.0
 """Knots of the wandering a `wander_period`; measured: the centre then crosses the middle about twice a period."""
@@ -73,7 +67,7 @@ class Camera:
             if not isinstance(value, Schedule) and not math.isfinite(value):
                 raise UsageError(f"Camera: {name} is {value}; it must be a finite number.")
         if not isinstance(zoom := self._values["zoom"], Schedule):
-            _log_zoom(zoom)
+            MOVES["zoom"].convert(zoom)
 
     def matrix(self, t0: float, t1: float, *, size: Size) -> Matrix:
         """Return where each pixel of the frame at `t1` lies in the frame at `t0`.
@@ -214,53 +208,3 @@ def _point(seed: int, knot: int) -> tuple[float, float]:
     angle, radius = key.generate_state(2, np.uint64) / 2.0**64
     radius = math.sqrt(0.5 + 0.5 * radius)
     return radius * math.cos(math.tau * angle), radius * math.sin(math.tau * angle)
-
-
-@dataclass(frozen=True)
-class Move:
-    """A motion of the picture.
-
-    Attributes:
-        settings: the fields of `CameraSettings` that it reads.
-        field: (speeds in the order of `settings`, height / width) -> generator `(3, 3)`: the velocity of `(x, y, 1)`.
-        convert: what a field says -> speed, 0 for no motion.
-        about_centre: true where the field is meant around the camera's (wandering) centre.
-    """
-
-    settings: tuple[str, ...]
-    field: Callable[[Sequence[float], float], Matrix]
-    convert: Callable[[float], float] = float
-    about_centre: bool = False
-
-
-def _log_zoom(factor: float) -> float:
-    if not factor > 0:
-        raise UsageError(f"Camera: zoom is {factor:g}; it is a factor a second and must be above 0.")
-    return math.log(factor)
-
-
-def _zoom(speeds: Sequence[float], _aspect: float) -> Matrix:
-    return np.diag([speeds[0], speeds[0], 0.0])
-
-
-def _rotate(speeds: Sequence[float], _aspect: float) -> Matrix:
-    # y points down, so this turns anticlockwise to the eye.
-    return np.array([[0, speeds[0], 0], [-speeds[0], 0, 0], [0, 0, 0.0]])
-
-
-def _pan(speeds: Sequence[float], aspect: float) -> Matrix:
-    return np.array([[0, 0, -speeds[0]], [0, 0, -speeds[1] * aspect], [0, 0, 0.0]])
-
-
-def _turn(speeds: Sequence[float], _aspect: float) -> Matrix:
-    """An eye that turns about itself: K R K^-1, differentiated (Hartley and Zisserman, section 8.4.2)."""
-    right, down = speeds
-    return np.array([[0, 0, -right * _FOCAL], [0, 0, -down * _FOCAL], [right / _FOCAL, down / _FOCAL, 0]])
-
-
-MOVES: dict[str, Move] = {
-    "zoom": Move(("zoom",), _zoom, _log_zoom, about_centre=True),
-    "rotate": Move(("rotate",), _rotate, math.radians, about_centre=True),
-    "pan": Move(("pan_x", "pan_y"), _pan),
-    "turn": Move(("turn_x", "turn_y"), _turn, math.radians),
-}

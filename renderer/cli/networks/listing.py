@@ -30,7 +30,7 @@ def _list(terminal: Terminal) -> None:
     width = max(map(len, NETWORKS))
     for name, spec in NETWORKS.items():
         mix = ",".join(f"{layer}:{weight:g}" for layer, weight in spec.mix.items())
-        there = _whereabouts(name, spec)
+        there = _whereabouts(spec)
         classes = ", with classes" if spec.classes else ""
         terminal.result(
             f"{name:<{width}}  {there:<9}  {spec.summary}{classes} [{mix}]",
@@ -43,12 +43,12 @@ def _list(terminal: Terminal) -> None:
         )
 
 
-def _whereabouts(name: str, spec: NetworkSpec) -> str:
+def _whereabouts(spec: NetworkSpec) -> str:
     """Say where a network's weights are: bundled, here, to fetch, or with the user."""
     from renderer.dreaming.networks.download import weights_file
 
     if spec.application is None:
-        return "bundled" if name == "dreamnet" else "--weights"
+        return "bundled" if spec.bundled else "--weights"
     return "here" if weights_file(spec.application).path.is_file() else "to fetch"
 
 
@@ -113,7 +113,7 @@ def _file_of(name: str, *, head: bool) -> WeightsFile | None:
     spec = network_spec(name)
     if spec.application is not None:
         return weights_file(spec.application, head=head)
-    if name == "dreamnet":
+    if spec.bundled:
         return None
     raise UsageError(
         f"The weights of {name!r} cannot be fetched: nobody publishes them in a form that is read here. "

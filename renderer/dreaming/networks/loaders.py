@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import pkgutil
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,15 +79,26 @@ def open_squeezenet(weights: Path | None, *, spec: NetworkSpec, head: bool, repo
     )
 
 
-def blank(name: str, *, spec: NetworkSpec) -> keras.Model | None:
-    """Build a network of the registry with random weights, to see which layers it has; None for a bundled one."""
+def blank(spec: NetworkSpec) -> keras.Model | None:
+    """Build a network of the registry with random weights, to see its layers; None where these need its weights."""
     if spec.application is not None:
         return open_up(build_application(spec.application, head=False), None)[0]
-    return squeezenet.build_squeezenet() if name == "squeezenet" else None
+    return pkgutil.resolve_name(spec.blank)() if spec.blank else None
 
 
 def open_application(weights: Path | None, *, spec: NetworkSpec, head: bool, report: Report | None) -> Opened:
-    """Open a network of `keras.applications`; its weights are fetched if need be."""
+    """Open a network of `keras.applications`; its weights are fetched if need be.
+
+    Args:
+        weights: a file to use in place of the network's own; None for those.
+        spec: its entry in the registry.
+        head: whether its class scores are wanted.
+        report: told how far a download is.
+
+    Raises:
+        EnvironmentProblem: weights that are missing, broken, do not fit, or cannot be downloaded.
+        BadInput: a file that cannot be weights.
+    """
     application = spec.application
     assert application is not None
     try:
@@ -164,13 +175,3 @@ def open_file(weights: Path | None, *, spec: NetworkSpec, head: bool, report: Re
     model, scores, side = modelfile.open_file(weights)
     smallest = smallest_side(model, [scores]) if scores else 0
     return Opened(model=model, path=weights, head=scores, smallest=smallest, side=side or SIDE)
-
-
-Opener = Callable[..., Opened]
-
-OPENERS: dict[str, Opener] = {
-    "dreamnet": open_bundled,
-    "squeezenet": open_squeezenet,
-    "file": open_file,
-}
-"""Networks that are not of `keras.applications` -> how they are opened."""

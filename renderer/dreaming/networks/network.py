@@ -7,6 +7,7 @@ is part of the graph.
 from __future__ import annotations
 
 import functools
+import pkgutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,9 @@ import tensorflow as tf
 from renderer.dreaming.networks.classes import class_number, imagenet_names
 from renderer.dreaming.networks.download import Report
 from renderer.dreaming.networks.feature_maps import LayerInfo, list_maps
-from renderer.dreaming.networks.fold_batch_norm import rebuild
-from renderer.dreaming.networks.loaders import BUNDLED_WEIGHTS, OPENERS, SIDE, blank, open_application
+from renderer.dreaming.networks.loaders import BUNDLED_WEIGHTS, SIDE, blank
 from renderer.dreaming.networks.model_file import spec_of_file
+from renderer.dreaming.networks.model_rewrite import rebuild
 from renderer.dreaming.networks.preprocessing import preprocessing
 from renderer.dreaming.networks.registry import FILE, NetworkSpec, network_spec
 from renderer.errors import UsageError, nearest
@@ -154,7 +155,7 @@ def load_network(
         preprocessing(preprocess)
         spec = replace(spec, preprocessing=preprocess)
     prepare_device()
-    opened = OPENERS.get(name, open_application)(weights, spec=spec, head=head, report=report)
+    opened = pkgutil.resolve_name(spec.opener)(weights, spec=spec, head=head, report=report)
     if name == FILE:
         spec = spec_of_file(opened.model, spec, path=opened.path)
     resolved = best_precision() if precision == "auto" else precision
@@ -176,7 +177,7 @@ def layers_of(name: str) -> list[LayerInfo]:
     Raises:
         UsageError: a name that the registry lacks.
     """
-    model = blank(name, spec=network_spec(name))
+    model = blank(network_spec(name))
     return load_network(name).layers() if model is None else list_maps(model)
 
 

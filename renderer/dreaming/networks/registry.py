@@ -1,6 +1,7 @@
 """The networks that can dream: what is known of each before it is opened. Nothing here imports TensorFlow.
 
-A new network is one line in `NETWORKS` at the foot.
+A new network is one entry in `NETWORKS` at the foot. One that is not of `keras.applications` names the function that
+opens it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from renderer.errors import UsageError, nearest
 
+_HERE = __name__.rpartition(".")[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkSpec:
@@ -18,22 +21,29 @@ class NetworkSpec:
 
     Attributes:
         summary: one line for people.
-        application: class in `keras.applications`; None for others, which `loaders.OPENERS` knows.
         preprocessing: see `preprocessing.preprocessing`; "" for a model file, which may show it.
         layers: layers that dream well, shallow to deep.
         mix: default mix, layer -> weight.
         smallest: shortest side, pixels, that every layer in `layers` can take.
+        application: class in `keras.applications`; None for others.
+        opener: what opens it, as "module:function"; see `loaders.open_application`.
+        blank: what builds it with random weights, to see its layers where there are no weights, as "module:function";
+            "" where `application` says it, or the weights are always there.
+        bundled: whether its weights come with Dreamreel.
         classes: whether there are weights of it with a head, so that it can tell classes apart.
         taught: the three layers that a student learns from it, at strides of about 8, 16 and 16 pixels; the last
             three of `layers` where none are named.
     """
 
     summary: str
-    application: str | None
     preprocessing: str
     layers: tuple[str, ...]
     mix: Mapping[str, float]
     smallest: int
+    application: str | None = None
+    opener: str = f"{_HERE}.loaders:open_application"
+    blank: str = ""
+    bundled: bool = False
     taught: tuple[str, ...] = ()
     classes: bool = False
 
@@ -111,14 +121,20 @@ _EFFICIENT = "block3a_expand_activation block4a_expand_activation block6a_expand
 _EFFICIENT_V2 = "block2b_add block4a_expand_activation block6a_expand_activation top_activation"
 
 _MODEL_FILE = NetworkSpec(
-    summary="a Keras model file", application=None, preprocessing="", layers=(), mix={}, smallest=32
+    summary="a Keras model file",
+    preprocessing="",
+    layers=(),
+    mix={},
+    smallest=32,
+    opener=f"{_HERE}.loaders:open_file",
 )
 
 
 NETWORKS: dict[str, NetworkSpec] = {
     "dreamnet": NetworkSpec(
         summary="the bundled network: small, fast, no download",
-        application=None,
+        opener=f"{_HERE}.loaders:open_bundled",
+        bundled=True,
         preprocessing="unit",
         layers=("edges", "textures", "patterns", "parts", "objects"),
         mix={"objects": 1.0},
@@ -135,7 +151,8 @@ NETWORKS: dict[str, NetworkSpec] = {
     ),
     "squeezenet": NetworkSpec(
         summary="SqueezeNet v1.0: small, tells 1,000 classes apart; weights with --weights",
-        application=None,
+        opener=f"{_HERE}.loaders:open_squeezenet",
+        blank=f"{_HERE}.squeezenet:build_squeezenet",
         preprocessing="squeezenet",
         layers=("fire3", "fire4", "fire6", "fire8", "fire9"),
         mix={"fire8": 1.0},

@@ -2,7 +2,7 @@
 
 Source: Iandola et al. 2016, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters", and the authors' Caffe
 model. Layers have that model's names. The model takes prepared pictures, as those of `keras.applications` do: BGR,
-0 to 255, less `MEAN_BGR`; see `prepare`.
+0 to 255, less the mean of the training pictures; see `preprocessing`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 
 from renderer.dreaming.networks.weight_files import check_weights
 from renderer.errors import EnvironmentProblem
-
-MEAN_BGR = (104.0, 117.0, 123.0)
-"""Mean of the training pictures, blue, green, red, 0 to 255."""
 
 SIDE = 227
 """Side of the pictures it was trained on, pixels."""
@@ -82,21 +79,6 @@ def load_squeezenet(path: Path) -> keras.Model:
         if isinstance(layer, layers.Conv2D):
             _set(layer, weights, path)
     return model
-
-
-def prepare(pictures: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn pictures `(..., 3)`, RGB in [0, 1], into what the network takes."""
-    return np.asarray(pictures[..., ::-1] * np.float32(255) - np.array(MEAN_BGR, np.float32), np.float32)
-
-
-def features(model: keras.Model, layer: str) -> keras.Model:
-    """Cut the network at a layer.
-
-    Returns:
-        A model from prepared pictures `(N, H, W, 3)` to the layer's mean over the positions, `(N, channels)`.
-    """
-    pooled = layers.GlobalAveragePooling2D(name="features")(model.get_layer(layer).output)
-    return keras.Model(model.input, pooled, name=f"{model.name}_{layer}")
 
 
 def _pool(x: keras.KerasTensor, after: str) -> keras.KerasTensor:

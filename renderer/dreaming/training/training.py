@@ -15,7 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from renderer.dreaming.networks.dreamnet import StandardisedConvolution
-from renderer.dreaming.networks.fold_batch_norm import rebuild
+from renderer.dreaming.networks.model_rewrite import rebuild
 from renderer.dreaming.networks.weight_files import check_weights
 from renderer.errors import UsageError
 
