@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -35,7 +36,7 @@ for line in sys.stdin.read().splitlines():
 
 def examples():
     """Each block of the page: the file that its first line names, whether that is new, and the rest."""
-    for first, rest in re.findall(r"```(?:python|toml)\n# (.*)\n(.*?)```", PAGE, re.DOTALL):
+    for first, rest in re.findall(r"```(?:python|toml)\n# ([^\n]*)\n(.*?)```", PAGE, re.DOTALL):
         where, name = re.fullmatch(r"(at the end of|in the new file) (\S+)", first).groups()
         yield name, where == "in the new file", rest
 
@@ -66,7 +67,8 @@ def test_every_example_works_as_it_stands(tmp_path):
         text=True,
         check=False,
     )
-    said = {entry["line"]: entry for entry in map(_json, filter(_is_json, done.stdout.splitlines()))}
+    results = (json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"line"'))
+    said = {entry["line"]: entry for entry in results}
     assert len(said) == len(asked), done.stderr[-2000:]
     failed = [entry for line in lines if (entry := said[line])["code"]]
     assert not failed, failed
@@ -82,13 +84,3 @@ def test_every_example_works_as_it_stands(tmp_path):
     assert "did you mean 'peak'" in mistyped
     assert "camera.shear" in too_fast
     assert "-1000 to 1000" in too_fast
-
-
-def _is_json(line):
-    return line.startswith('{"line"')
-
-
-def _json(line):
-    import json
-
-    return json.loads(line)

@@ -12,24 +12,20 @@ from renderer.errors import UsageError
 NOISE = tf.constant(np.random.default_rng(0).normal(0, 1e-4, (40, 56, 3)).astype(np.float32))
 
 
-@pytest.mark.parametrize("name", [name for name in NORMALISERS if name != "none"])
-def test_every_normaliser_forgets_the_scale_of_the_gradient(name):
-    normalise = NORMALISERS[name]
-    small, large = normalise(NOISE, 4).numpy(), normalise(1e4 * NOISE, 4).numpy()
-    np.testing.assert_allclose(small, large, rtol=1e-3, atol=1e-4)
-    assert 0.5 < np.abs(large).mean() < 1.1
+def test_every_normaliser_forgets_the_scale_of_the_gradient_and_keeps_zero_zero():
+    for name, normalise in NORMALISERS.items():
+        assert not normalise(tf.zeros((24, 24, 3)), 4).numpy().any(), name
+        if name != "none":
+            small, large = normalise(NOISE, 4).numpy(), normalise(1e4 * NOISE, 4).numpy()
+            np.testing.assert_allclose(small, large, rtol=1e-3, atol=1e-4, err_msg=name)
+            assert 0.5 < np.abs(large).mean() < 1.1, name
 
 
-@pytest.mark.parametrize("name", list(NORMALISERS))
-def test_every_normaliser_keeps_a_zero_gradient_zero(name):
-    assert not NORMALISERS[name](tf.zeros((24, 24, 3)), 4).numpy().any()
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 37), (5, 3), (33, 65)])
-def test_the_laplacian_normaliser_takes_any_size(size):
-    found = NORMALISERS["laplacian"](tf.random.stateless_normal((*size, 3), (0, 1)), 4).numpy()
-    assert found.shape == (*size, 3)
-    assert np.isfinite(found).all()
+def test_the_laplacian_normaliser_takes_any_size():
+    for size in [(1, 1), (1, 37), (5, 3), (33, 65)]:
+        found = NORMALISERS["laplacian"](tf.random.stateless_normal((*size, 3), (0, 1)), 4).numpy()
+        assert found.shape == (*size, 3)
+        assert np.isfinite(found).all()
 
 
 def test_the_laplacian_normaliser_lifts_broad_strokes():

@@ -58,13 +58,13 @@ def test_strength_is_read_at_the_time_of_the_frame(tiny_network, picture):
     assert np.abs(moved - picture).max() > 1e-3
 
 
-@pytest.mark.parametrize("size", [(1, 1), (7, 130), (16, 16)])
-def test_pictures_smaller_than_the_network_sees_are_dreamed_all_the_same(tiny_network, size):
-    canvas = np.random.default_rng(0).uniform(0.3, 0.7, (*size, 3)).astype(np.float32)
-    dream, strength = dreamer_of(tiny_network)(canvas, frame=0, seconds=0.0)
-    assert dream.shape == canvas.shape
-    assert np.isfinite(dream).all()
-    assert np.isfinite(strength)
+def test_pictures_smaller_than_the_network_sees_are_dreamed_all_the_same(tiny_network):
+    for size in [(1, 1), (7, 130), (16, 16)]:
+        canvas = np.random.default_rng(0).uniform(0.3, 0.7, (*size, 3)).astype(np.float32)
+        dream, strength = dreamer_of(tiny_network)(canvas, frame=0, seconds=0.0)
+        assert dream.shape == canvas.shape
+        assert np.isfinite(dream).all()
+        assert np.isfinite(strength)
 
 
 def test_values_that_are_not_finite_are_an_error_not_a_black_film(tiny_network, picture):

@@ -226,7 +226,7 @@ def apart(a, b):
     return np.abs(a - b).mean()
 
 
-@pytest.mark.parametrize("moves", [{}, {"zoom": 1.0, "wander": 0.0}, {"zoom": 0.8, "rotate": 15.0}, {"pan_x": 0.3}])
+@pytest.mark.parametrize("moves", [{}, {"zoom": 0.8, "rotate": 15.0, "pan_x": 0.3}])
 def test_the_last_frame_leads_into_the_first(tiny_network, picture, moves):
     kept = Kept()
     dream(scene(picture, **moves), tiny_network, kept, frames=25)

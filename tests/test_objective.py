@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -38,6 +41,15 @@ def value(ascent, picture, inputs):
     return float(ascent.gradient(tf.constant(picture), inputs)[0])
 
 
+def test_the_page_of_objectives_lists_every_kind_and_what_it_needs():
+    page = (Path(__file__).parents[1] / "docs" / "objectives.md").read_text(encoding="utf-8")
+    table = page[page.index("| kind | it grows with") :].partition("\n\n")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]* \| ([^|]*)\|", table, re.MULTILINE))
+    needs = {name: kind.compares_with for name, kind in OBJECTIVES.items()}
+    wanted = {name: f"a {picture}" if picture in ("guide", "style") else "" for name, picture in needs.items()}
+    assert {name: need.strip() for name, need in rows.items()} == {**wanted, "logit": "a head"}
+
+
 def test_the_terms_of_a_mix_are_weighed_and_added():
     objective = parse_mix({"square@a:1": 0.2, "b": 3.0, "a": -1.0}, kind="mean")
     found = objective(ACTIVATIONS, objective.inputs({"a": 5, "b": 6}))
@@ -60,8 +72,9 @@ def test_every_objective_has_its_true_gradient_and_rises_along_it(tiny_network, 
     assert value(ascent, climbed, inputs) > value(ascent, begin, inputs)
 
 
-@pytest.mark.parametrize("layer", ["deep:weakest4", "shallow(0.4,0.6)", "picture"])
-@pytest.mark.parametrize("kind", ["mean", "guide", "content"])
+@pytest.mark.parametrize(
+    ("layer", "kind"), [("deep:weakest4", "mean"), ("shallow(0.4,0.6)", "content"), ("picture", "guide")]
+)
 def test_objectives_rise_on_some_channels_at_a_place_and_in_the_picture_itself(
     tiny_network, picture, other, kind, layer
 ):
@@ -73,19 +86,17 @@ def test_objectives_rise_on_some_channels_at_a_place_and_in_the_picture_itself(
     assert value(ascent, climbed, inputs) > value(ascent, begin, inputs)
 
 
-@pytest.mark.parametrize("kind", sorted(set(OBJECTIVES) - {"target", "logit"}))  # to which the others count
-def test_a_channel_alone_is_to_every_objective_a_layer_of_one_channel(tiny_network, picture, other, kind):
+def test_a_channel_alone_is_to_every_objective_a_layer_of_one_channel(tiny_network, picture, other):
     evaluator = Evaluator(tiny_network, ["deep"])
-    whole, alone = (Objective((Term(kind, "deep", channel),)) for channel in (2, None))
-    inputs_of = InputsBuilder(whole, evaluator, pictures=dict.fromkeys(("guide", "style"), lambda _: other))
-    seen = evaluator.activations(tf.constant(np.ascontiguousarray(picture[:, ::-1])))["deep"]
-    inputs = inputs_of(picture)
-    narrow = alone.inputs(
-        {"deep": 1}, references={name: _only(kept, 2, kind) for name, kept in inputs.references.items()}
-    )
-    assert float(whole({"deep": seen}, inputs)) == pytest.approx(
-        float(alone({"deep": seen[..., 2:3]}, narrow)), rel=1e-4, abs=1e-7
-    )
+    deep = evaluator.activations(tf.constant(np.ascontiguousarray(picture[:, ::-1])))["deep"]
+    for kind in sorted(set(OBJECTIVES) - {"target", "logit"}):  # to which the others count
+        whole, alone = (Objective((Term(kind, "deep", channel),)) for channel in (2, None))
+        pictures = dict.fromkeys(("guide", "style"), lambda _: other)
+        inputs = InputsBuilder(whole, evaluator, pictures=pictures)(picture)
+        one = {name: _only(kept, 2, kind) for name, kept in inputs.references.items()}
+        narrow = alone.inputs({"deep": 1}, references=one)
+        found = float(alone({"deep": deep[..., 2:3]}, narrow))
+        assert float(whole({"deep": deep}, inputs)) == pytest.approx(found, rel=1e-4, abs=1e-7), kind
 
 
 def _only(reference, channel, kind):
