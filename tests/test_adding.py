@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
 
@@ -41,6 +43,7 @@ def examples():
         yield name, where == "in the new file", rest
 
 
+@pytest.mark.minutes
 def test_every_example_works_as_it_stands(tmp_path):
     for folder in ("renderer", "presets"):
         shutil.copytree(ROOT / folder, tmp_path / folder)
