@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import keras
 import numpy as np
 
 from benchmarks.tools import INCEPTION_WEIGHTS, Benchmark, Figure, Measurement, tell, told
 from renderer.dreaming.ascent.ascent import Ascent
 from renderer.dreaming.ascent.channel_dreamer import ChannelDreamer, single, whole
 from renderer.dreaming.networks.network import BUNDLED_WEIGHTS, Network, load_network
-from renderer.dreaming.networks.squeezenet import SIDE, features, load_squeezenet, prepare
+from renderer.dreaming.networks.preprocessing import PREPROCESSING
+from renderer.dreaming.networks.squeezenet import SIDE, load_squeezenet
 from renderer.dreaming.objectives.objective_spec import parse_mix
 from renderer.dreaming.settings import AscentSettings
 from renderer.errors import BadInput
@@ -203,7 +205,11 @@ def variety(bench: Bench) -> list[Figure]:
     student's dreams over the teacher's, in SqueezeNet's `fire7` (spatial means, each feature standardised over the
     dreams of both).
     """
-    judge = features(load_squeezenet(bench.data / "weights" / "squeezenet_v1.0_imagenet.npz"), "fire7")
+    squeezenet, prepare = (
+        load_squeezenet(bench.data / "weights" / "squeezenet_v1.0_imagenet.npz"),
+        PREPROCESSING["squeezenet"],
+    )
+    judge = keras.Model(squeezenet.input, keras.layers.GlobalAveragePooling2D()(squeezenet.get_layer("fire7").output))
     start = soft_noise(Size(SIDE, SIDE), seed=bench.seed)
     seen = {}
     for who, network, layer in (("student", bench.student, "objects"), ("teacher", bench.teacher, TAPS["objects"])):
