@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -175,50 +176,76 @@ def test_what_was_not_committed_does_not_count(tmp_path: Path) -> None:
 
 # --- killed -----------------------------------------------------------------------------------------------------------
 
-CHILD = """
-import os, signal, sys
+LIVES = """
+import os, signal, sys, traceback
 from pathlib import Path
 import test_store as t
+from renderer.media.ffmpeg.pipes import ffmpeg_exe
 from renderer.media.store import journal, segments, store
 
-folder, point, at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+def live(folder, point, at):
+    def die(*_args, **_options):
+        os.kill(os.getpid(), signal.SIGKILL)
 
-def die(*_args, **_options):
-    os.kill(os.getpid(), signal.SIGKILL)
+    def nth_call(module, name, *, before=None, after=None):
+        real, calls = getattr(module, name), [0]
+        def wrapped(*args, **options):
+            calls[0] += 1
+            if calls[0] == at and before:
+                before(*args, **options)
+            result = real(*args, **options)
+            if calls[0] == at and after:
+                after(*args, **options)
+            return result
+        setattr(module, name, wrapped)
 
-def nth_call(module, name, *, before=None, after=None):
-    real, calls = getattr(module, name), [0]
-    def wrapped(*args, **options):
-        calls[0] += 1
-        if calls[0] == at and before:
-            before(*args, **options)
-        result = real(*args, **options)
-        if calls[0] == at and after:
-            after(*args, **options)
-        return result
-    setattr(module, name, wrapped)
+    def half_a_line(self, entry):
+        with self.path.open("ab") as file:
+            file.write(journal.seal_line(entry)[:-9])
+        die()
 
-def half_a_line(self, entry):
-    with self.path.open("ab") as file:
-        file.write(journal.seal_line(entry)[:-9])
-    die()
+    match point:
+        case "mid-frame": nth_call(segments.PipeWriter, "write", after=die)
+        case "before the state": nth_call(segments, "save_state", before=die)
+        case "state unsealed": nth_call(segments, "save_state", after=die)
+        case "segment unsealed": nth_call(segments.PipeWriter, "close", before=die)
+        case "before the renames": nth_call(segments.PipeWriter, "close", after=die)
+        case "between the renames": nth_call(store, "replace_file", before=die)
+        case "between rename and journal": nth_call(journal.Journal, "append", before=die)
+        case "mid-journal": nth_call(journal.Journal, "append", before=half_a_line)
+        case "after the journal": nth_call(journal.Journal, "append", after=die)
+        case "no film yet": nth_call(store, "write_film", before=die)
 
-match point:
-    case "mid-frame": nth_call(segments.PipeWriter, "write", after=die)
-    case "before the state": nth_call(segments, "save_state", before=die)
-    case "state unsealed": nth_call(segments, "save_state", after=die)
-    case "segment unsealed": nth_call(segments.PipeWriter, "close", before=die)
-    case "before the renames": nth_call(segments.PipeWriter, "close", after=die)
-    case "between the renames": nth_call(store, "replace_file", before=die)
-    case "between rename and journal": nth_call(journal.Journal, "append", before=die)
-    case "mid-journal": nth_call(journal.Journal, "append", before=half_a_line)
-    case "after the journal": nth_call(journal.Journal, "append", after=die)
-    case "no film yet": nth_call(store, "write_film", before=die)
+    with t.opened(folder) as film:
+        t.render(film, 12)
+        film.mark_done()
 
-with t.opened(folder) as film:
-    t.render(film, 12)
-    film.mark_done()
+ffmpeg_exe()
+for line in sys.stdin:
+    point, at, folder = line.rstrip().split("|", 2)
+    born = os.fork()
+    if not born:
+        try:
+            live(Path(folder), point, int(at))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(born, 0)[1]), flush=True)
 """
+
+
+@pytest.fixture(scope="session")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path, str, int], int]]:
+    """Renders a film in a process that dies at a certain moment; gives its exit code. All are forks of one process."""
+    child = spawn(tmp_path_factory.mktemp("lives"), LIVES)
+
+    def live(folder: Path, point: str, at: int) -> int:
+        print(point, at, folder, sep="|", file=child.stdin, flush=True)
+        return int(child.stdout.readline())
+
+    yield live
+    child.communicate(timeout=60)
 
 
 def spawn(folder: Path, code: str, *args: str) -> subprocess.Popen[str]:
@@ -252,10 +279,10 @@ def spawn(folder: Path, code: str, *args: str) -> subprocess.Popen[str]:
         ("after the journal", 2, 8),
     ],
 )
-def test_a_kill_at_any_moment_loses_nothing_that_was_committed(point: str, at: int, left: int, tmp_path: Path) -> None:
-    child = spawn(tmp_path / "film", CHILD, point, str(at))
-    child.communicate(timeout=60)
-    assert child.returncode == -signal.SIGKILL
+def test_a_kill_at_any_moment_loses_nothing_that_was_committed(
+    point: str, at: int, left: int, tmp_path: Path, life: Callable[[Path, str, int], int]
+) -> None:
+    assert life(tmp_path / "film", point, at) == -signal.SIGKILL
     with opened(tmp_path / "film") as store:
         assert store.next_frame == left
         assert not store.done
@@ -267,16 +294,17 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_committed(point: str, at: i
 
 
 @posix
-def test_killed_again_and_again_it_still_ends_with_the_same_frames(tmp_path: Path) -> None:
+def test_killed_again_and_again_it_still_ends_with_the_same_frames(
+    tmp_path: Path, life: Callable[[Path, str, int], int]
+) -> None:
     seen = []
     for at in (3, 6, 5, 2, 7):  # Frames written in each life.
-        child = spawn(tmp_path, CHILD, "mid-frame", str(at))
-        child.communicate(timeout=60)
+        code = life(tmp_path, "mid-frame", at)
         with Store.existing(tmp_path) as store:
             seen.append(store.count)
-        if child.returncode == 0:
+        if code == 0:
             break
-        assert child.returncode == -signal.SIGKILL
+        assert code == -signal.SIGKILL
     assert seen == [0, 4, 8, 8, 12]
     with opened(tmp_path) as store:
         assert store.done
