@@ -76,6 +76,6 @@ def test_a_chart_rises_where_the_numbers_do_and_marks_one_run():
     assert np.corrcoef(rows, columns)[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("runs", [[], [[]], [[0.3]], [[float("nan")]], [[1.0, float("inf"), 2.0]], [[5.0] * 9]])
-def test_a_chart_takes_any_numbers(runs):
-    assert chart(runs, bright=0, size=Size(40, 30)).shape == (30, 40, 3)
+def test_a_chart_takes_any_numbers():
+    for runs in ([], [[]], [[0.3]], [[float("nan")]], [[1.0, float("inf"), 2.0]], [[5.0] * 9]):
+        assert chart(runs, bright=0, size=Size(40, 30)).shape == (30, 40, 3)

@@ -109,15 +109,15 @@ def zoom_into(world: np.ndarray, camera: Camera, seconds: float) -> np.ndarray:
     return cv2.warpPerspective(world, to_world @ way, tuple(SIZE), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
-@pytest.mark.parametrize("moves", [{"zoom": 1.3}, {"zoom": 1.2, "rotate": 15.0}, {"zoom": 1.0, "pan_x": 0.1}])
-def test_a_later_frame_is_brought_back_onto_the_earlier(moves: dict[str, float]) -> None:
-    camera = moving_camera(**moves, wander=0.1)
+def test_a_later_frame_is_brought_back_onto_the_earlier() -> None:
     world = grain(5, Size(512, 384), scale=64)
-    early, late = zoom_into(world, camera, 0.5), zoom_into(world, camera, 2.0)
-    seen, mask = unzoom(late, camera, earlier_at=0.5, later_at=2.0)
-    assert 0.2 < mask.mean() < 0.95
-    assert np.abs(seen - early)[mask].mean() < 0.01
-    assert ssim(early, seen, mask=mask) > 0.95 > 0.8 > ssim(early, late)
+    for moves in ({"zoom": 1.3}, {"zoom": 1.2, "rotate": 15.0}, {"zoom": 1.0, "pan_x": 0.1}):
+        camera = moving_camera(**moves, wander=0.1)
+        early, late = zoom_into(world, camera, 0.5), zoom_into(world, camera, 2.0)
+        seen, mask = unzoom(late, camera, earlier_at=0.5, later_at=2.0)
+        assert 0.2 < mask.mean() < 0.95
+        assert np.abs(seen - early)[mask].mean() < 0.01
+        assert ssim(early, seen, mask=mask) > 0.95 > 0.8 > ssim(early, late)
 
 
 def test_a_ramp_is_brought_back_to_a_twentieth_of_a_pixel() -> None:
@@ -153,7 +153,7 @@ def test_only_a_few_frames_are_kept() -> None:
 
     def frames() -> Iterator[MeasuredFrame]:
         nonlocal most
-        for index in range(200):
+        for index in range(60):
             frame = MeasuredFrame(index, grey(grain(index % 3)), source=grey(grain(index % 3)))
             alive.append(weakref.ref(frame))
             yield frame
@@ -270,19 +270,16 @@ def test_a_gif_takes_its_rate_from_the_recipe(tmp_path: Path) -> None:
     assert measure_film(out).as_json()["rate"] == "24"
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"ffconcat version 1.0\nfile film.mp4\n"])
-def test_what_is_no_film_is_refused_in_a_sentence(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_film_is_refused_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
-    path.write_bytes(content)
-    with pytest.raises(BadInput, match=r"film\.mp4"):
-        measure_film(path)
-
-
-def test_a_missing_film_and_an_empty_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="not there"):
-        measure_film(tmp_path / "none.mp4")
-    with pytest.raises(BadInput, match="holds no pictures"):
-        measure_film(tmp_path)
+    for content in (b"", b"hello", b"ffconcat version 1.0\nfile film.mp4\n"):
+        path.write_bytes(content)
+        with pytest.raises(BadInput, match=r"film\.mp4"):
+            measure_film(path)
+    (tmp_path / "empty").mkdir()
+    for name, words in (("none.mp4", "not there"), ("empty", "holds no pictures")):
+        with pytest.raises(BadInput, match=words):
+            measure_film(tmp_path / name)
 
 
 # --- against the video it was made from ------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from renderer.batch.jobfile import JobsFile, JobSpec, read_jobs
 from renderer.batch.patterns import plain
 from renderer.batch.up_to_date import look_for
 from renderer.errors import BadInput, DreamreelError, UsageError, bug, known_error, nearest
-from renderer.films.film import Film
+from renderer.films.film import Film, RunOptions
 from renderer.films.make import check
 from renderer.films.new_film import new_film
 from renderer.settings.kinds import KINDS
@@ -25,24 +25,14 @@ from renderer.settings.schema import encode_key, files_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchOptions:
-    """What holds for a whole run.
+class BatchOptions(RunOptions):
+    """What holds for a whole run: how its films are made, also where the jobs file does not say so.
 
     Attributes:
         only: names or globs of the films to make; empty for all.
-        overwrite: whether files that are not this batch's may be replaced.
-        keep_store: whether the lossless frames stay, also where the jobs file does not say so.
-        work_dir: where the frames lie meanwhile; beside each film if None.
-        restart: whether unfinished work of somebody else's may be thrown away.
-        allow_env_change: whether work goes on that another version or machine began.
     """
 
     only: Sequence[str] = ()
-    overwrite: bool = False
-    keep_store: bool = False
-    work_dir: Path | None = None
-    restart: bool = False
-    allow_env_change: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Making:
-    """How a film is made; each is an attribute of `Film` too."""
+    """How a film is made: the flags of `films.film.RunOptions`."""
 
     overwrite: Overwrite = False
     keep_store: KeepStore = False

@@ -31,17 +31,31 @@ class Extras:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Film:
+class RunOptions:
+    """How films are made: nothing that their pixels depend on.
+
+    Attributes:
+        overwrite: whether files that are there may be replaced.
+        keep_store: whether the lossless frames stay after a film is done.
+        work_dir: where they lie meanwhile; beside the film if None.
+        restart: throw away unfinished work of a film with other settings.
+        allow_env_change: go on with work that another version or machine began; then the bytes may differ.
+    """
+
+    overwrite: bool = False
+    keep_store: bool = False
+    work_dir: Path | None = None
+    restart: bool = False
+    allow_env_change: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film(RunOptions):
     """One film to make; zooms, videos and stills derive from it.
 
     Attributes:
         settings: all of them.
         out: the finished file, or a folder for pictures.
-        overwrite: whether `out` may be replaced.
-        keep_store: whether the lossless frames stay after the film is done.
-        work_dir: where they lie; beside `out` if None.
-        restart: throw away unfinished work of a film with other settings.
-        allow_env_change: go on with work that another version or machine began; then the bytes may differ.
         weights_sha256: what the network's weights must hash to; None for any.
 
     The files of `KINDS[kind].inputs` are attributes of the same names; None where there is none.
@@ -53,11 +67,6 @@ class Film:
 
     settings: Settings
     out: Path
-    overwrite: bool = False
-    keep_store: bool = False
-    work_dir: Path | None = None
-    restart: bool = False
-    allow_env_change: bool = False
     weights_sha256: str | None = None
 
     @classmethod
