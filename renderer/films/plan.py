@@ -112,10 +112,12 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
     listener(Stage("measuring"))
     frame_seconds, loading = measure_frame(parts, began)
     size, count, dream = settings.film.size, film.frames, settings.dream
+    pixels = size.width * size.height
     first = frame_seconds * dream.first_steps / max(1, dream.steps)
     run_up = parts.scene.loop.run_up if parts.scene.loop else 0
-    # A picture is written as it is; a film is kept in its work folder until it is encoded.
-    a_pixel, beside = (3.0, 0) if film.kind == "still" else (STORE_BYTES_A_PIXEL + FILE_BYTES_A_PIXEL, 72)
+    disk = 3 * pixels  # of a picture
+    if film.has_store:
+        disk = int(count * pixels * (STORE_BYTES_A_PIXEL + FILE_BYTES_A_PIXEL)) + 72 * pixels
     octaves = parts.dreamer.pyramid.sizes(size, smallest=parts.dreamer.smallest)
     environment = runtime.environment()
     return Plan(
@@ -128,9 +130,9 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
         network=f"{parts.network.name}, {parts.network.precision}",
         device=f"{environment['device']}, {environment['threads']} threads",
         memory=runtime.peak_memory(),
-        disk=int(count * size.width * size.height * a_pixel) + beside * size.width * size.height,
+        disk=disk,
         disk_free=free_bytes(next(p for p in (film.folder, *film.folder.absolute().parents) if p.is_dir())),
-        frame_seconds=frame_seconds,
+        frame_seconds=first if count == 1 else frame_seconds,
         seconds=loading + first + frame_seconds * (count - 1 + run_up),
     )
 
