@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, StringConstraints, model_validator
 
@@ -43,6 +43,13 @@ class SeamRecord(Record):
 
     frame: Count
     changed: Annotated[list[Text], Field(max_length=1000)]
+
+
+def _kind(name: str) -> str:
+    """Check the name of a kind of film."""
+    if name not in KINDS:
+        raise ValueError(f"must be one of {', '.join(KINDS)}")
+    return name
 
 
 def _settings(values: Any) -> Settings:
@@ -85,7 +92,7 @@ class Recipe(Record):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     dreamreel: Word
-    kind: Literal["zoom", "video", "still"]
+    kind: Annotated[str, AfterValidator(_kind)]
     settings: Annotated[Settings, PlainValidator(_settings)]
     files: dict[str, InputRecord] = Field(alias="inputs")
     facts: Annotated[dict[str, Any], AfterValidator(_facts)]
