@@ -33,7 +33,7 @@ from renderer.files import file_sha256
 from renderer.films.film import ZoomFilm
 from renderer.films.make import check
 from renderer.films.recipe import hashes_of, parse_recipe, write_recipe
-from renderer.films.replay import Encoding, encode_again, film_from_recipe
+from renderer.films.replay import encode_again, film_from_recipe
 from renderer.films.work import Work
 from renderer.frame import Size
 from renderer.inspect.preset_files import look_of
@@ -186,7 +186,7 @@ def _recipe(case: Case, folder: Path) -> Sequence[Reading]:
         (path / "2.png").write_bytes(picture(".png"))
 
     def replayed() -> None:
-        film, recipe = film_from_recipe(path, folder / "again.mp4", encoding=Encoding())
+        film, recipe = film_from_recipe(path, folder / "again.mp4")
         facts = film.facts({"facts": recipe.facts} if recipe.facts else {}, ignore)
         film.beginnings(facts)
         check(film)
@@ -347,7 +347,7 @@ def _journal(case: Case, folder: Path) -> Sequence[Reading]:
                 store.commit({"tone": 0.5})
 
     def encoded() -> None:
-        encode_again(place, folder / "again.gif", encoding=Encoding(), listener=ignore)
+        encode_again(place, folder / "again.gif", listener=ignore)
 
     readings: list[Reading] = [("store", existing), ("work folder as a clip", shown), ("going on", gone_on)]
     readings += [("encode", _beside(folder, encoded))] if rng.random() < 0.1 else []

@@ -21,7 +21,7 @@ from renderer.films.film import ZoomFilm
 from renderer.films.make import make_film
 from renderer.films.new_film import new_film
 from renderer.films.recipe import parse_recipe
-from renderer.films.replay import Encoding, encode_again, film_from_recipe
+from renderer.films.replay import encode_again, film_from_recipe
 from renderer.frame import Size
 from renderer.media.ffmpeg.encode import read_recipe
 from renderer.media.images import write_image
@@ -103,7 +103,7 @@ def test_frames_so_far_make_a_film_and_the_rest_goes_on_afterwards(tmp_path):
     with pytest.raises(Interrupted):
         make(film(out), stop_after=2)
     listening = Listening()
-    result = encode_again(out, part, encoding=Encoding(), listener=listening)
+    result = encode_again(out, part, listener=listening)
     assert (result.frames, result.size) == (2, Size(64, 48))
     assert f"2 of {FRAMES}" in listening.notes[0]
     assert read_recipe(part)["frames"] == 2
@@ -155,7 +155,7 @@ def test_a_film_killed_between_its_name_and_the_cleaning_up_is_noticed(tmp_path)
 
 
 def test_replay_gives_the_same_bytes(tmp_path, whole):
-    again, _ = film_from_recipe(whole, tmp_path / "again.mp4", encoding=Encoding())
+    again, _ = film_from_recipe(whole, tmp_path / "again.mp4")
     make(again)
     assert sha256(again.out) == sha256(whole)
 
@@ -195,7 +195,7 @@ def test_a_still_is_planned_like_any_film(tmp_path):
 
 
 def test_replay_refuses_weights_that_are_not_those_of_the_film(tmp_path, whole):
-    again, _ = film_from_recipe(whole, tmp_path / "again.mp4", encoding=Encoding())
+    again, _ = film_from_recipe(whole, tmp_path / "again.mp4")
     with pytest.raises(EnvironmentProblem, match="not those that the film was made with"):
         make(dataclasses.replace(again, weights_sha256="0" * 64))
 
@@ -210,11 +210,11 @@ def test_replay_finds_the_picture_beside_the_film_and_notices_another(tmp_path, 
     moved.mkdir()
     for path in (image, out):
         path.rename(moved / path.name)
-    again, _ = film_from_recipe(moved / "film.mp4", tmp_path / "again.mp4", encoding=Encoding())
+    again, _ = film_from_recipe(moved / "film.mp4", tmp_path / "again.mp4")
     assert again.picture == moved / "start.png"
     write_image(picture * 0.5, moved / "start.png")
     with pytest.raises(BadInput, match="content is another"):
-        film_from_recipe(moved / "film.mp4", tmp_path / "again.mp4", encoding=Encoding())
+        film_from_recipe(moved / "film.mp4", tmp_path / "again.mp4")
 
 
 def test_a_stop_while_encoding_leaves_no_film_and_renders_nothing_twice(tmp_path):

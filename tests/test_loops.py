@@ -20,7 +20,7 @@ from renderer.films.film import ZoomFilm
 from renderer.films.make import make_film
 from renderer.films.new_film import new_film
 from renderer.films.render_setup import camera_of
-from renderer.films.replay import Encoding, film_from_recipe
+from renderer.films.replay import film_from_recipe
 from renderer.frame import Size, to_8bit
 from renderer.media.ffmpeg.clips import open_clip
 from renderer.media.ffmpeg.encode import encode
@@ -321,7 +321,7 @@ def test_a_loop_is_made_stopped_and_made_again_with_the_same_bytes(tmp_path):
     with pytest.raises(Interrupted):
         make(parts, stop_after=4)
     make(parts)
-    again, _ = film_from_recipe(film.out, tmp_path / "c.mp4", encoding=Encoding())
+    again, _ = film_from_recipe(film.out, tmp_path / "c.mp4")
     assert again.settings.film.loop
     make(again)
     assert len({sha256(tmp_path / name) for name in ("a.mp4", "b.mp4", "c.mp4")}) == 1

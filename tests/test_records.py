@@ -28,7 +28,7 @@ from renderer.errors import BadInput, DreamreelError, UsageError
 from renderer.films.film import ZoomFilm
 from renderer.films.make import check
 from renderer.films.recipe import find_input, parse_recipe, write_recipe
-from renderer.films.replay import Encoding, film_from_recipe
+from renderer.films.replay import film_from_recipe
 from renderer.films.work import Work
 from renderer.frame import Size
 from renderer.media.images import write_image
@@ -151,7 +151,7 @@ def test_a_recipe_names_only_inputs_that_its_kind_of_film_has(tmp_path, picture)
     for name in ("overwrite", "work_dir", "evolution", "own_size", "restart", "weights", "clip"):
         write_image(picture, film, recipe=recipe("still", inputs={name: inputs}), overwrite=True)
         with pytest.raises(BadInput, match=f"not made from '{name}'"):
-            film_from_recipe(film, tmp_path / "again.png", encoding=Encoding())
+            film_from_recipe(film, tmp_path / "again.png")
     assert target.read_text() == "mine"
 
 
@@ -163,7 +163,7 @@ def test_a_recipe_with_anything_wrong_in_it_is_a_sentence(tmp_path):
         folder = tmp_path / "film"
         folder.mkdir(exist_ok=True)
         (folder / "recipe.json").write_text(json.dumps({"dreamreel": changed}))
-        ends_well(lambda folder=folder: film_from_recipe(folder, tmp_path / "again", encoding=Encoding()))
+        ends_well(lambda folder=folder: film_from_recipe(folder, tmp_path / "again"))
 
 
 @posix

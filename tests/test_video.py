@@ -17,7 +17,7 @@ from renderer.films.first_frame import Masks, shrunk
 from renderer.films.make import make_film
 from renderer.films.new_film import new_film
 from renderer.films.recipe import parse_recipe
-from renderer.films.replay import Encoding, film_from_recipe
+from renderer.films.replay import film_from_recipe
 from renderer.films.video import pictures
 from renderer.frame import Size
 from renderer.media.ffmpeg import process
@@ -198,7 +198,7 @@ def test_the_sound_of_a_kept_film_is_found_from_any_folder_and_never_lost_in_sil
     made, work = project / "out" / "dream.mp4", project / "out" / ".dream.mp4.dreamreel"
     assert invoke("encode", work, "-o", "again.mp4").exit_code == 0 and sounds(elsewhere / "again.mp4") == ["aac"]
     assert invoke("encode", made, "-o", "none.mp4", "--no-sound").exit_code == 0 and not sounds(elsewhere / "none.mp4")
-    assert film_from_recipe(made, Path("x.mp4"), encoding=Encoding())[0].clip == project / "clips" / "one.mp4"
+    assert film_from_recipe(made, Path("x.mp4"))[0].clip == project / "clips" / "one.mp4"
     moved = (project / "clips" / "one.mp4").rename(tmp_path / "moved.mp4")
     lost = invoke("encode", made, "-o", "lost.mp4")
     assert lost.exit_code == 4 and not (elsewhere / "lost.mp4").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,15 +33,14 @@ def encode(
     overwrite: Overwrite = False,
 ) -> None:
     """Make a film from the frames that are there: of a kept store, or of one that is not finished yet."""
-    chosen = given.resolve().settings.encode
-    from renderer.films.replay import Encoding, encode_again
+    chosen = _encode_settings(given, no_sound=no_sound)
+    from renderer.films.replay import encode_again
 
-    encoding = Encoding(codec=chosen.codec, quality=chosen.quality, sound=False if no_sound else None)
     terminal.stopper.graceful = True
     result = encode_again(
         film,
         out,
-        encoding=encoding,
+        encode=chosen,
         clip=clip,
         overwrite=overwrite,
         listener=terminal,
@@ -76,9 +75,9 @@ def replay(
     making: Making,
 ) -> None:
     """Render a film again from the recipe inside it."""
-    chosen = given.resolve().settings.encode
+    chosen = _encode_settings(given, no_sound=no_sound)
     from renderer.films.make import make_film
-    from renderer.films.replay import Encoding, film_from_recipe
+    from renderer.films.replay import film_from_recipe
 
     again, recipe = film_from_recipe(
         film,
@@ -93,7 +92,7 @@ def replay(
             "second guide": second_guide,
             "style": style,
         },
-        encoding=Encoding(codec=chosen.codec, quality=chosen.quality, sound=False if no_sound else None),
+        encode=chosen,
         **making.options(),
     )
     result = make_film(again, listener=terminal, should_stop=terminal.stopper)
@@ -102,3 +101,14 @@ def replay(
     if changed := differences(recipe.environment):
         terminal.note(f"Made then with something else ({'; '.join(changed)}): frames may differ in fine detail.")
     terminal.film(result)
+
+
+def _encode_settings(given: Given, *, no_sound: bool) -> dict[str, Any]:
+    """Return the settings of the encoding that were given, by dotted name."""
+    encode = given.resolve().settings.encode
+    chosen = {
+        "encode.codec": encode.codec,
+        "encode.quality": encode.quality,
+        "encode.sound": False if no_sound else None,
+    }
+    return {name: value for name, value in chosen.items() if value is not None}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from renderer.errors import BadInput
@@ -24,25 +24,11 @@ from renderer.media.store.work_folder import FILM
 from renderer.settings.schema import FILES, Settings, build, flatten, with_files
 
 
-@dataclass(frozen=True, kw_only=True)
-class Encoding:
-    """What decides a file but not its pixels.
-
-    Attributes:
-        codec, quality: None for what suits the ending.
-        sound: whether the sound of a video is kept; None for what the recipe says.
-    """
-
-    codec: str | None = None
-    quality: float | None = None
-    sound: bool | None = None
-
-
 def encode_again(
     source: Path,
     out: Path,
     *,
-    encoding: Encoding,
+    encode: Mapping[str, Any] = MappingProxyType({}),
     clip: Path | None = None,
     overwrite: bool = False,
     listener: Listener,
@@ -53,7 +39,8 @@ def encode_again(
     Args:
         source: the work folder, or the film that it lies beside.
         out: the file to make.
-        encoding: how.
+        encode: `encode` settings to take in place of the film's, by dotted name; codec and quality suit the ending if
+            they are not among them.
         clip: where the video is now that it was made from; None to look for it.
         overwrite: whether `out` may be replaced.
         listener: is told how it comes along.
@@ -66,11 +53,12 @@ def encode_again(
     began = time.monotonic()
     store = _find_store(source)
     recipe = parse_recipe(store.meta, source=store.directory)
-    settings = _with_encoding(recipe.settings, encoding)
+    settings = _encoded_anew(recipe.settings, encode)
     check_not_input(out, *recipe.inputs.values())
     extras = _extras(recipe, settings, out, source=source, clip=clip)
     size = Size(2 * store.size.width, store.size.height) if extras.beside else store.size
-    check_encode(out, size=size, codec=encoding.codec, quality=encoding.quality, overwrite=overwrite)
+    chosen = settings.encode
+    check_encode(out, size=size, codec=chosen.codec, quality=chosen.quality, overwrite=overwrite)
     total = settings.frame_count
     if store.count < total:
         listener(Note(f"{store.count} of {total} frames are there; the film is made of these."))
@@ -103,8 +91,8 @@ def film_from_recipe(
     source: Path,
     out: Path,
     *,
-    given: Mapping[str, Path | None] | None = None,
-    encoding: Encoding,
+    given: Mapping[str, Path | None] = MappingProxyType({}),
+    encode: Mapping[str, Any] = MappingProxyType({}),
     **options: Any,
 ) -> tuple[Film, Recipe]:
     """Read the recipe inside a film or picture, and put together what makes it again.
@@ -114,7 +102,8 @@ def film_from_recipe(
         out: where the new one goes.
         given: where its inputs are now, by what they are to it, keys of `SAY_WHERE`, if they are no longer where they
             were.
-        encoding: how to encode; as the recipe says if the ending is the same and nothing is given.
+        encode: as `encode_again` takes it; codec and quality are the recipe's if the ending is the same and neither is
+            given.
         options: further attributes of `Film`.
 
     Raises:
@@ -122,7 +111,6 @@ def film_from_recipe(
     """
     recipe = parse_recipe(read_recipe(source), source=source)
     check_not_input(out, source)
-    given = given or {}
     inputs = {
         name: find_input(given.get(name), recorded=path, sha256=recipe.hashes[name], film=source, what=name)
         for name, path in recipe.inputs.items()
@@ -131,11 +119,10 @@ def film_from_recipe(
     found = find_input(
         given.get("weights"), recorded=recorded, sha256=recipe.weights_sha256, film=source, what="weights"
     )
-    settings = recipe.settings
-    if (encoding.codec, encoding.quality) != (None, None) or out.suffix.lower() != source.suffix.lower():
-        settings = _with_encoding(settings, encoding)
-    elif encoding.sound is not None:
-        settings = build({**flatten(settings), "encode.sound": encoding.sound})
+    if out.suffix.lower() != source.suffix.lower() or {"encode.codec", "encode.quality"} & encode.keys():
+        settings = _encoded_anew(recipe.settings, encode)
+    else:
+        settings = build({**flatten(recipe.settings), **encode})
     places = {name: path for name, path in {**inputs, "weights": found}.items() if path is not None}
     settings = with_files(settings, places)
     known: dict[str, Any] = {name: path for name, path in inputs.items() if name not in FILES}
@@ -173,7 +160,5 @@ def _find_store(source: Path) -> Store:
     )
 
 
-def _with_encoding(settings: Settings, encoding: Encoding) -> Settings:
-    sound = settings.encode.sound if encoding.sound is None else encoding.sound
-    chosen = {"encode.codec": encoding.codec, "encode.quality": encoding.quality, "encode.sound": sound}
-    return build({**flatten(settings), **chosen})
+def _encoded_anew(settings: Settings, encode: Mapping[str, Any]) -> Settings:
+    return build({**flatten(settings), "encode.codec": None, "encode.quality": None, **encode})
