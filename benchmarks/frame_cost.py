@@ -50,7 +50,7 @@ def frame_cost(settings: Settings, *, rounds: int = 5, block: int = 6) -> Cost:
     from renderer.media.store.store import Store
 
     start = first_canvas(settings, None)
-    parts = ZoomFilm(settings=settings, out=Path("film.mp4")).parts({})
+    parts = ZoomFilm(settings=settings, out=Path("film.mp4")).render_setup({})
     bare = bare_steps(parts.dreamer, start, settings)
     times: dict[str, list[float]] = defaultdict(list)
     steps: dict[Size, list[float]] = defaultdict(list)
@@ -179,6 +179,6 @@ def _one_step(settings: Settings) -> Callable[[], Any]:
     from renderer.films.first_frame import first_canvas
 
     canvas = first_canvas(settings, None)
-    ascent = ZoomFilm(settings=settings, out=Path("film.mp4")).parts({}).dreamer.ascents[-1]
+    ascent = ZoomFilm(settings=settings, out=Path("film.mp4")).render_setup({}).dreamer.ascents[-1]
     shifts, sizes = np.array([[3, 5]], np.int32), np.array([0.01], np.float32)
     return lambda: ascent.ascend(canvas, shifts=shifts, sizes=sizes)

@@ -55,7 +55,7 @@ def loop(camera: str, options: argparse.Namespace) -> Iterator[Figure]:
     sets = [f"film.size={options.size}", f"film.fps={options.fps}", f"film.seconds={options.seconds}", *options.set]
     presets = [options.preset] if options.preset else []
     settings = resolve(presets=presets, sets=[*sets, *CAMERAS[camera], "film.loop=true"]).settings
-    parts = ZoomFilm(settings=settings, out=Path("loop.mp4"), picture=options.image).parts({})
+    parts = ZoomFilm(settings=settings, out=Path("loop.mp4"), picture=options.image).render_setup({})
     loop = parts.scene.loop
     assert loop is not None
     tell(f"{camera}: {loop.frames} frames, the last {loop.seam} led into the first, {loop.run_up} before it")

@@ -58,7 +58,7 @@ def activations(settings: Settings, *, every: Fraction) -> dict[Fraction, float]
     from renderer.films.film import ZoomFilm
     from renderer.render.recurrence import render
 
-    parts = ZoomFilm(settings=settings, out=Path("film.mp4")).parts({})
+    parts = ZoomFilm(settings=settings, out=Path("film.mp4")).render_setup({})
     watch = Watch(parts.dreamer, settings.rate, every=every)
     render(
         parts.scene,

@@ -212,7 +212,7 @@ def _scene(film: VideoFilm, count: int, *, ready: bool) -> tuple[Scene, Dreamer]
     from renderer.render.carry import VideoScene
     from renderer.render.footage import Footage
 
-    parts = film.parts({"cuts": []})
+    parts = film.render_setup({"cuts": []})
     scene = parts.scene
     assert isinstance(scene, VideoScene)
     if ready:

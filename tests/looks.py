@@ -98,9 +98,9 @@ def render_look(path: Path, *, precision: str = "float32") -> Frame:
         settings = resolve(presets=[preset], sets=small, defaults=KINDS[command].defaults).settings
         out = Path(folder, "look.mp4")
         if command == "video":
-            parts = VideoFilm(settings=settings, out=out, clip=leader.parent).parts({"cuts": []})
+            parts = VideoFilm(settings=settings, out=out, clip=leader.parent).render_setup({"cuts": []})
         else:
-            parts = ZoomFilm(settings=settings, out=out).parts({})
+            parts = ZoomFilm(settings=settings, out=out).render_setup({})
         kept = Kept()
         render(
             parts.scene,

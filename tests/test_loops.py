@@ -398,6 +398,6 @@ def test_animated_pictures_play_for_ever(tmp_path, ending, forever):
 
 
 def test_all_that_varies_in_a_loop_comes_round(tmp_path):
-    parts = ZoomFilm(settings=settings(*SMALL), out=tmp_path / "a.mp4").parts({})
+    parts = ZoomFilm(settings=settings(*SMALL), out=tmp_path / "a.mp4").render_setup({})
     scene = parts.scene
     assert scene.loop.seconds == scene.zoom.camera.loop_seconds == parts.dreamer.channel_waves.loop_seconds == 0.5

@@ -121,7 +121,7 @@ def test_a_mix_of_nothing_is_refused_however_it_is_written():
     for nothing in (0, "0", "1 - 1"):
         settings = build({"film.size": "64x48", "dream.layers": {"parts": nothing}})
         with pytest.raises(UsageError, match="all its weights are 0"):
-            ZoomFilm(settings=settings, out=Path("film.mp4")).parts({})
+            ZoomFilm(settings=settings, out=Path("film.mp4")).render_setup({})
 
 
 def test_a_film_reads_every_value_over_time_from_its_settings(tmp_path, picture):
@@ -139,7 +139,7 @@ def test_a_film_reads_every_value_over_time_from_its_settings(tmp_path, picture)
         }
     )
     write_image(picture, tmp_path / "start.png")
-    parts = ZoomFilm(settings=settings, out=tmp_path / "film.mp4", picture=tmp_path / "start.png").parts({})
+    parts = ZoomFilm(settings=settings, out=tmp_path / "film.mp4", picture=tmp_path / "start.png").render_setup({})
     np.testing.assert_allclose(parts.dreamer.objective.weights(1.5), [0.25, 3.0])
     assert settings.over_time_in("dream")["step_size"](1.5) == pytest.approx(0.015)
     assert parts.dreamer.channel_waves.amount(1.0) == 0.5

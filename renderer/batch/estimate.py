@@ -119,7 +119,7 @@ def _measured(films: Sequence[Film], listener: Listener) -> list[_Measured]:
 
 def _measure(film: Film) -> _Measured:
     began = time.monotonic()
-    seconds, loading = measure_frame(film.parts({"cuts": []}), began)
+    seconds, loading = measure_frame(film.render_setup({"cuts": []}), began)
     settings = film.settings
     return _Measured(
         kind=type(film), network=settings.network.name, seconds=seconds, work=_work(settings), loading=loading

@@ -13,7 +13,7 @@ from renderer.films.first_frame import first_canvas
 from renderer.films.guides import guide_files, open_guides
 from renderer.films.outputs import work_folder
 from renderer.films.recipe import film_key
-from renderer.films.render_setup import Parts, camera_of, governor_of, open_dreamer
+from renderer.films.render_setup import RenderSetup, camera_of, governor_of, open_dreamer
 from renderer.frame import Size
 from renderer.media.ffmpeg.clips import Clip
 from renderer.media.ffmpeg.encode import Sound
@@ -129,7 +129,7 @@ class Film(RunOptions):
         del facts
         return []
 
-    def parts(self, facts: Mapping[str, Any]) -> Parts:
+    def render_setup(self, facts: Mapping[str, Any]) -> RenderSetup:
         """Build what renders it.
 
         Raises:
@@ -159,7 +159,7 @@ class ZoomFilm(Film):
 
     picture: Path | None = None
 
-    def parts(self, facts: Mapping[str, Any]) -> Parts:
+    def render_setup(self, facts: Mapping[str, Any]) -> RenderSetup:
         """Build what renders it."""
         del facts
         settings, from_noise = self.settings, self.picture is None
@@ -171,7 +171,7 @@ class ZoomFilm(Film):
 
         rate = float(settings.rate)
         zoom = ZoomScene(start=start, camera=camera_of(settings), edges=settings.camera.edges, rate=rate)
-        return Parts(
+        return RenderSetup(
             network=network,
             scene=zoom if loop is None else LoopScene(zoom, loop, seed=settings.seed),
             dreamer=dreamer,

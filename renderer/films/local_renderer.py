@@ -15,7 +15,7 @@ from renderer.media.store.store import Store
 
 if TYPE_CHECKING:
     from renderer.films.film import Film
-    from renderer.films.render_setup import Parts
+    from renderer.films.render_setup import RenderSetup
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ class Environment:
     details: Mapping[str, Any]
 
     @classmethod
-    def of(cls, parts: Parts) -> Environment:
+    def of(cls, setup: RenderSetup) -> Environment:
         """Describe this process with what is opened to render a film."""
-        network, memory = parts.network, parts.dreamer.memory
+        network, memory = setup.network, setup.dreamer.memory
         details = {**runtime.environment(), "precision": network.precision}
         if memory is not None:  # tiles change the order of sums, and so the last bits
             details["memory"] = memory
@@ -66,48 +66,48 @@ def render_here(film: Film, facts: Mapping[str, Any], listener: Listener) -> Ren
     """Make a film ready to be rendered in this process, one frame after another.
 
     Raises:
-        DreamreelError: as `Film.parts`.
+        DreamreelError: as `Film.render_setup`.
     """
     listener(Stage("loading TensorFlow and the network"))
-    parts = film.parts(facts)
-    return Rendering(environment=Environment.of(parts), render=partial(_render, film, parts))
+    setup = film.render_setup(facts)
+    return Rendering(environment=Environment.of(setup), render=partial(_render, film, setup))
 
 
-def _render(film: Film, parts: Parts, store: Store, listener: Listener, should_stop: Callable[[], bool]) -> None:
+def _render(film: Film, setup: RenderSetup, store: Store, listener: Listener, should_stop: Callable[[], bool]) -> None:
     total = film.settings.frame_count
     join_lanes(store)
     listener(RenderingStarted(store.count, total))
-    if (loop := parts.scene.loop) and loop.run_up and not store.count:
+    if (loop := setup.scene.loop) and loop.run_up and not store.count:
         listener(Note(f"The first frame comes after {loop.run_up} that are not kept: a loop begins in full swing."))
-    with contextlib.closing(parts):
+    with contextlib.closing(setup):
         complete = True
         # What was rendered apart, further on, before the film was stopped: up to there, and join it.
         for stop in [*(first for first, _ in store.lanes()), total]:
             if complete and store.count < stop:
-                complete = _render_to(stop, film, parts, store, listener, should_stop)
+                complete = _render_to(stop, film, setup, store, listener, should_stop)
             join_lanes(store)
     if not complete:
         raise interrupted(store.count, total)
-    for note in parts.notes():
+    for note in setup.notes():
         listener(Note(note))
     finish_store(store)
 
 
 def _render_to(
-    stop: int, film: Film, parts: Parts, store: Store, listener: Listener, should_stop: Callable[[], bool]
+    stop: int, film: Film, setup: RenderSetup, store: Store, listener: Listener, should_stop: Callable[[], bool]
 ) -> bool:
     from renderer.render.recurrence import render
 
     return render(
-        parts.scene,
-        parts.dreamer,
+        setup.scene,
+        setup.dreamer,
         store,
-        governor=parts.governor,
+        governor=setup.governor,
         frames=stop,
         rate=film.settings.rate,
         report=lambda frame: listener(replace(frame, total=film.settings.frame_count)),
         should_stop=should_stop,
-        start=parts.start,
+        start=setup.start,
     )
 
 

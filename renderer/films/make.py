@@ -1,4 +1,4 @@
-"""Make a film, from settings to the finished file: the one place that puts parts, store and encoder together."""
+"""Make a film, from settings to the finished file: the one place that puts renderer, store and encoder together."""
 
 from __future__ import annotations
 

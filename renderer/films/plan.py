@@ -18,7 +18,7 @@ from renderer.films.film import Film
 from renderer.films.make import STORE_BYTES_A_PIXEL, check
 from renderer.films.outputs import size_text, span
 from renderer.films.recipe import hashes_of
-from renderer.films.render_setup import Parts
+from renderer.films.render_setup import RenderSetup
 from renderer.frame import Size
 from renderer.media.files import free_bytes
 
@@ -108,17 +108,17 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
     settings, hashes = film.settings, hashes_of(film.inputs)
     facts = film.facts({}, listener)
     listener(Stage("loading TensorFlow and the network"))
-    parts = film.parts(facts)
+    setup = film.render_setup(facts)
     listener(Stage("measuring"))
-    frame_seconds, loading = measure_frame(parts, began)
+    frame_seconds, loading = measure_frame(setup, began)
     size, count, dream = settings.film.size, film.frames, settings.dream
     pixels = size.width * size.height
     first = frame_seconds * dream.first_steps / max(1, dream.steps)
-    run_up = parts.scene.loop.run_up if parts.scene.loop else 0
+    run_up = setup.scene.loop.run_up if setup.scene.loop else 0
     disk = 3 * pixels  # of a picture
     if film.has_store:
         disk = int(count * pixels * (STORE_BYTES_A_PIXEL + FILE_BYTES_A_PIXEL)) + 72 * pixels
-    octaves = parts.dreamer.pyramid.sizes(size, smallest=parts.dreamer.smallest)
+    octaves = setup.dreamer.pyramid.sizes(size, smallest=setup.dreamer.smallest)
     environment = runtime.environment()
     return Plan(
         kind=film.kind,
@@ -127,7 +127,7 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
         size=size,
         rate=settings.rate,
         octaves=tuple(octaves),
-        network=f"{parts.network.name}, {parts.network.precision}",
+        network=f"{setup.network.name}, {setup.network.precision}",
         device=f"{environment['device']}, {environment['threads']} threads",
         memory=runtime.peak_memory(),
         disk=disk,
@@ -137,22 +137,22 @@ def make_plan(film: Film, *, listener: Listener) -> Plan:
     )
 
 
-def measure_frame(parts: Parts, began: float) -> tuple[float, float]:
+def measure_frame(setup: RenderSetup, began: float) -> tuple[float, float]:
     """Dream a frame three times, the first to warm up; return seconds a frame, and seconds from `began` until then."""
     from renderer.dreaming.governor import measure
 
-    first = parts.scene.canvas(0, None)
+    first = setup.scene.canvas(0, None)
     assert first is not None
-    tone, dream = measure(first.picture), parts.scene.finish(first.picture)
+    tone, dream = measure(first.picture), setup.scene.finish(first.picture)
 
     def once(index: int) -> None:
         nonlocal dream
-        canvas = parts.scene.canvas(index, dream)
+        canvas = setup.scene.canvas(index, dream)
         if canvas is not None:
-            found, _ = parts.dreamer(canvas.picture, frame=index, seconds=0.0, full=canvas.full, where=canvas.where)
-            dream = parts.scene.finish(parts.governor(found, tone, frame=index))
+            found, _ = setup.dreamer(canvas.picture, frame=index, seconds=0.0, full=canvas.full, where=canvas.where)
+            dream = setup.scene.finish(setup.governor(found, tone, frame=index))
 
-    with contextlib.closing(parts):
+    with contextlib.closing(setup):
         once(1)
         loading = time.monotonic() - began
         seconds = min(_timed(partial(once, index)) for index in (2, 3))

@@ -35,7 +35,7 @@ UNIT = 4_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class RenderSetup:
     """What renders a film's frames.
 
     `notes` tells, when all frames are rendered, what the user should know of the sources. `start` is the tone of the

@@ -16,7 +16,7 @@ from renderer.films.film import Film
 from renderer.films.first_frame import Masks, first_canvas, own_size
 from renderer.films.guides import open_guides
 from renderer.films.local_renderer import Environment
-from renderer.films.render_setup import Parts, governor_of, open_dreamer
+from renderer.films.render_setup import RenderSetup, governor_of, open_dreamer
 from renderer.frame import Frame, Size
 from renderer.media.images import image_size
 from renderer.settings.presets import Resolved
@@ -59,7 +59,7 @@ class StillFilm(Film):
         """One."""
         return 1
 
-    def parts(self, facts: Mapping[str, Any]) -> Parts:
+    def render_setup(self, facts: Mapping[str, Any]) -> RenderSetup:
         """Build what dreams it."""
         del facts
         settings = self.settings
@@ -68,7 +68,7 @@ class StillFilm(Film):
         network, dreamer = open_dreamer(settings, kind=self.kind, pictures=guides.pictures)
         from renderer.render.scenes import StillScene
 
-        return Parts(
+        return RenderSetup(
             network=network,
             scene=StillScene(start, where=where, keep_colour=settings.area.keep_colour),
             dreamer=dreamer,
@@ -102,24 +102,24 @@ def dream_here(still: StillFilm, listener: Listener) -> DreamedPicture:
         DreamreelError: whatever a user can mend.
     """
     listener(Stage("loading TensorFlow and the network"))
-    parts = still.parts({})
+    setup = still.render_setup({})
     recorder = StepRecorder(columns=TILES_A_ROW)
     listener(Stage("dreaming"))
-    with contextlib.closing(parts):
-        canvas = parts.scene.canvas(0, None)
+    with contextlib.closing(setup):
+        canvas = setup.scene.canvas(0, None)
         assert canvas is not None
         watch = recorder if still.evolution else None
-        dream, strength = parts.dreamer(
+        dream, strength = setup.dreamer(
             canvas.picture, frame=0, seconds=0.0, full=canvas.full, where=canvas.where, watch=watch
         )
         if not np.isfinite(strength):
             raise EnvironmentProblem("The network gave a value that is not finite; try --precision float32.")
         return DreamedPicture(
-            picture=parts.scene.finish(dream),
+            picture=setup.scene.finish(dream),
             strength=strength,
             snapshots=tuple(recorder.snapshots),
             values=tuple(map(tuple, recorder.values)),
-            environment=Environment.of(parts),
+            environment=Environment.of(setup),
         )
 
 

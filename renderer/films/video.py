@@ -1,4 +1,4 @@
-"""A film that is dreamed over: from a clip, its masks and cuts to the parts that render it."""
+"""A film that is dreamed over: from a clip, its masks and cuts to what renders it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from renderer.events import Listener, Note, Stage, StageProgress
 from renderer.films.film import Extras, Film
 from renderer.films.first_frame import Masks, Plane, own_size
 from renderer.films.guides import open_guides
-from renderer.films.render_setup import Parts, camera_of, governor_of, open_dreamer
+from renderer.films.render_setup import RenderSetup, camera_of, governor_of, open_dreamer
 from renderer.frame import Frame, Size
 from renderer.media.ffmpeg.clips import Clip, open_clip
 from renderer.media.ffmpeg.cuts import find_cuts, read_cuts
@@ -107,7 +107,7 @@ class VideoFilm(Film):
         """Return the cuts; none of a damaged film, which may decode otherwise from there than from its start."""
         return [] if self.footage().degraded else list(facts["cuts"])
 
-    def parts(self, facts: Mapping[str, Any]) -> Parts:
+    def render_setup(self, facts: Mapping[str, Any]) -> RenderSetup:
         """Build what renders it."""
         clip, settings = self.footage(), self.settings
         told = tuple(clip.notes)
@@ -131,7 +131,7 @@ class VideoFilm(Film):
             motion=(lambda _, now, before: finder(now, before)) if carry.moves else None,
             size=settings.film.size,
         )
-        return Parts(
+        return RenderSetup(
             network=network,
             scene=VideoScene(footage, carry, keep_colour=settings.area.keep_colour),
             dreamer=dreamer,

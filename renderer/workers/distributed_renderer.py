@@ -65,7 +65,7 @@ class JobClient:
         """Have a film made ready to be rendered by the workers; see `local_renderer.FilmRenderer`.
 
         Raises:
-            DreamreelError: as `Film.parts`.
+            DreamreelError: as `Film.render_setup`.
             Interrupted: it was stopped.
         """
         listener(Stage("waiting for a worker"))

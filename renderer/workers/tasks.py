@@ -29,7 +29,7 @@ from renderer.workers import inputs
 from renderer.workers.inputs import InputFile
 
 if TYPE_CHECKING:
-    from renderer.films.render_setup import Parts
+    from renderer.films.render_setup import RenderSetup
 
 
 # --- Work ------------------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ class TaskRunner:
         self.token = uuid.uuid4().hex
         self.stopped: set[int] = set()
         self._left = False
-        self._opened: tuple[FilmSpec, Film, Parts] | None = None
+        self._opened: tuple[FilmSpec, Film, RenderSetup] | None = None
 
     def perform(self, work: Work, *, number: int = 0, report: Callable[[FrameDone], None] = ignore) -> Answer:
         """Do some work.
@@ -233,13 +233,13 @@ class TaskRunner:
             if isinstance(places, Missing):
                 return places
             film = spec.film(places)
-            self._opened = (spec, film, film.parts(spec.facts))
-        _, film, parts = self._opened
-        here = Environment.of(parts)
+            self._opened = (spec, film, film.render_setup(spec.facts))
+        _, film, setup = self._opened
+        here = Environment.of(setup)
         if not isinstance(work, FrameRange):
             return here
         _check_environment(here, work.environment)
-        rendered = _render(work, film, parts, self.folder, should_stop, report)
+        rendered = _render(work, film, setup, self.folder, should_stop, report)
         return replace(rendered, notes=tuple(self._as_shown(note, spec) for note in rendered.notes))
 
     def _places(self, spec: FilmSpec) -> dict[str, Path] | Missing:
@@ -271,7 +271,7 @@ class TaskRunner:
 def _render(
     work: FrameRange,
     film: Film,
-    parts: Parts,
+    setup: RenderSetup,
     folder: Path,
     should_stop: Callable[[], bool],
     report: Callable[[FrameDone], None],
@@ -288,21 +288,21 @@ def _render(
 
     with contextlib.closing(recorder):
         complete = render(
-            parts.scene,
-            parts.dreamer,
+            setup.scene,
+            setup.dreamer,
             recorder,
-            governor=parts.governor,
+            governor=setup.governor,
             frames=work.end,
             rate=film.settings.rate,
             report=report_and_keep,
             should_stop=lambda: should_stop() or time.monotonic() > until,
-            start=parts.start,
+            start=setup.start,
         )
     return RenderedFrames(
         segments=tuple(recorder.segments),
         ended=complete and recorder.count < work.end,
         last=last[0] if last else None,
-        notes=tuple(parts.notes()),
+        notes=tuple(setup.notes()),
     )
 
 
