@@ -16,18 +16,9 @@ from renderer.films.recipe import film_key
 from renderer.films.render_setup import RenderSetup, camera_of, governor_of, open_dreamer
 from renderer.frame import Size
 from renderer.media.ffmpeg.clips import Clip
-from renderer.media.ffmpeg.encode import Sound
 from renderer.settings.kinds import KINDS
 from renderer.settings.presets import Resolved
 from renderer.settings.schema import Settings
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extras:
-    """What a finished file has beside its frames: the sound of a film, and a clip shown at the left of the frames."""
-
-    sound: Sound | None = None
-    beside: Clip | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,15 +129,15 @@ class Film(RunOptions):
         """
         raise NotImplementedError
 
-    def extras(self) -> Extras:
-        """Return what the finished file has beside its frames."""
-        return Extras()
+    def footage(self) -> Clip | None:
+        """Open what it is dreamed over; None for films that are not dreamed over a clip."""
+        return None
 
     def warnings(self) -> tuple[str, ...]:
         """Say what the finished file will lack or have otherwise than its inputs, found before the first frame.
 
         Raises:
-            DreamreelError: as `extras`, or a track of its inputs cannot be read because of ffmpeg.
+            DreamreelError: as `footage`, or a track of its inputs cannot be read because of ffmpeg.
         """
         return ()
 

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from renderer import runtime
 from renderer.dreaming.networks.registry import network_spec
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
 from renderer.events import Listener, Note, Stage, StageProgress
-from renderer.films.film import Extras, Film, Result
+from renderer.films.film import Film, Result
 from renderer.films.guides import check_guides
 from renderer.films.local_renderer import FilmRenderer, frames_there, render_here
 from renderer.films.outputs import check_not_input, check_room, path_size
@@ -141,7 +140,7 @@ def make_film(
             settings=film.settings,
             overwrite=film.overwrite,
             recipe=store.meta,
-            extras=film.extras(),
+            clip=film.footage(),
             listener=listener,
             should_stop=should_stop,
             told=told,
@@ -170,7 +169,7 @@ def finish(
     settings: Settings,
     overwrite: bool,
     recipe: Mapping[str, Any],
-    extras: Extras,
+    clip: Clip | None,
     listener: Listener,
     should_stop: Callable[[], bool] = lambda: False,
     told: Collection[str] = (),
@@ -183,7 +182,7 @@ def finish(
         settings: of the film.
         overwrite: whether `out` may be replaced.
         recipe: that of the store.
-        extras: what the file has beside the frames.
+        clip: that the film is dreamed over: its sound is kept, and it is shown beside the dream, as the settings say.
         listener: is told how it comes along.
         should_stop: asked after each frame.
         told: notes that were told before.
@@ -202,42 +201,32 @@ def finish(
         if should_stop():
             raise Interrupted("Stopped while encoding; the frames are kept, and the same command goes on from here.")
 
-    attempt = partial(_encode, store, out, settings=settings, extras=extras, overwrite=overwrite, progress=progress)
     whole = finished_recipe(recipe, settings=settings, out=out)
+    beside = clip if settings.encode.compare else None
+
+    def attempt() -> tuple[str, ...]:
+        return encode(
+            store.frames() if beside is None else _side_by_side(beside, store),
+            out,
+            size=store.size if beside is None else Size(2 * store.size.width, store.size.height),
+            rate=store.rate,
+            codec=settings.encode.codec,
+            quality=settings.encode.quality,
+            recipe=whole,
+            sound=clip.sound if clip is not None and settings.encode.sound else None,
+            overwrite=overwrite,
+            threads=runtime.thread_count(),
+            progress=progress,
+        )
+
     try:
-        notes = attempt(recipe=whole)
+        notes = attempt()
     except FfmpegFailed as error:
         listener(Note(f"{error} Once more, from the frames that are kept."))
-        notes = attempt(recipe=whole)
+        notes = attempt()
     for note in notes:
         if note not in told:
             listener(Note(note))
-
-
-def _encode(
-    store: Store,
-    out: Path,
-    *,
-    settings: Settings,
-    extras: Extras,
-    overwrite: bool,
-    recipe: Mapping[str, Any],
-    progress: Callable[[int], None],
-) -> tuple[str, ...]:
-    beside = extras.beside
-    return encode(
-        store.frames() if beside is None else _side_by_side(beside, store),
-        out,
-        size=store.size if beside is None else Size(2 * store.size.width, store.size.height),
-        rate=store.rate,
-        codec=settings.encode.codec,
-        quality=settings.encode.quality,
-        recipe=recipe,
-        sound=extras.sound,
-        overwrite=overwrite,
-        threads=runtime.thread_count(),
-        progress=progress,
-    )
 
 
 def _side_by_side(clip: Clip, store: Store) -> Iterator[Pixels]:

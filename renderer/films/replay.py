@@ -11,13 +11,14 @@ from typing import Any
 
 from renderer.errors import BadInput
 from renderer.events import Listener, Note
-from renderer.films.film import Extras, Film, Result
+from renderer.films.film import Film, Result
 from renderer.films.make import finish
 from renderer.films.new_film import FILMS
 from renderer.films.outputs import check_not_input, path_size, work_folder
 from renderer.films.recipe import Recipe, find_input, parse_recipe
 from renderer.films.video import VideoFilm
 from renderer.frame import Size
+from renderer.media.ffmpeg.clips import Clip
 from renderer.media.ffmpeg.encode import check_encode, read_recipe
 from renderer.media.store.store import Store
 from renderer.media.store.work_folder import FILM
@@ -55,8 +56,9 @@ def encode_again(
     recipe = parse_recipe(store.meta, source=store.directory)
     settings = _encoded_anew(recipe.settings, encode)
     check_not_input(out, *recipe.inputs.values())
-    extras = _extras(recipe, settings, out, source=source, clip=clip)
-    size = Size(2 * store.size.width, store.size.height) if extras.beside else store.size
+    footage = _footage(recipe, settings, out, source=source, clip=clip)
+    beside = footage is not None and settings.encode.compare
+    size = Size(2 * store.size.width, store.size.height) if beside else store.size
     chosen = settings.encode
     check_encode(out, size=size, codec=chosen.codec, quality=chosen.quality, overwrite=overwrite)
     total = settings.frame_count
@@ -71,7 +73,7 @@ def encode_again(
         settings=settings,
         overwrite=overwrite,
         recipe=meta,
-        extras=extras,
+        clip=footage,
         listener=listener,
         should_stop=should_stop,
     )
@@ -131,18 +133,18 @@ def film_from_recipe(
     return FILMS[recipe.kind](settings=settings, out=out, weights_sha256=weights_sha256, **known, **options), recipe
 
 
-def _extras(recipe: Recipe, settings: Settings, out: Path, *, source: Path, clip: Path | None) -> Extras:
-    """Find what a film made from a video has beside its frames: the sound, and the video where it is shown.
+def _footage(recipe: Recipe, settings: Settings, out: Path, *, source: Path, clip: Path | None) -> Clip | None:
+    """Find the video that a film was made from, where its sound is kept or it is shown beside the dream.
 
     Raises:
         BadInput: the video is not there, and without it something would be lost.
     """
     if recipe.kind != VideoFilm.kind or not (settings.encode.sound or settings.encode.compare):
-        return Extras()
+        return None
     try:
         found = find_input(clip, recorded=recipe.inputs["clip"], sha256=recipe.hashes["clip"], film=source, what="clip")
         assert found is not None
-        return VideoFilm(settings=settings, out=out, clip=found).extras()
+        return VideoFilm(settings=settings, out=out, clip=found).footage()
     except BadInput as error:
         hint = "" if settings.encode.compare else " Or leave its sound out with --no-sound."
         raise BadInput(f"{error}{hint}") from error

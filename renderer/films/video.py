@@ -11,7 +11,7 @@ import numpy as np
 
 from renderer.errors import BadInput, UsageError
 from renderer.events import Listener, Note, Stage, StageProgress
-from renderer.films.film import Extras, Film
+from renderer.films.film import Film
 from renderer.films.first_frame import Masks, Plane, own_size
 from renderer.films.guides import open_guides
 from renderer.films.render_setup import RenderSetup, camera_of, governor_of, open_dreamer
@@ -141,16 +141,10 @@ class VideoFilm(Film):
             guides=guides,
         )
 
-    def extras(self) -> Extras:
-        """Return the clip's sound, and the clip itself where it is to be shown."""
-        chosen = self.settings.encode
-        clip = self.footage()
-        return Extras(sound=clip.sound if chosen.sound else None, beside=clip if chosen.compare else None)
-
     def warnings(self) -> tuple[str, ...]:
         """Say what cannot be kept of the clip's sound and subtitles."""
-        sound = self.extras().sound
-        if sound is None:
+        sound = self.footage().sound
+        if sound is None or not self.settings.encode.sound:
             return ()
         return plan_sound(sound, choose_format(self.out, self.settings.encode.codec)[0], out=self.out).notes
 
