@@ -336,7 +336,7 @@ def _journal(case: Case, folder: Path) -> Sequence[Reading]:
         begun.key = KEY[::-1]  # As in what is whole.
         begun.check()
         _ = begun.known
-        batch_journal.held(place)
+        batch_journal.kept_frames(place)
 
     def opened() -> None:
         with Store.open(place, size=Size(32, 24), rate=Fraction(4), pixel_key=KEY, meta=recipes()[0]) as store:

@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 from renderer.batch import film_summary
-from renderer.batch.batch_journal import BatchJournal, FilmStatus, held
+from renderer.batch.batch_journal import BatchJournal, FilmStatus, kept_frames
 from renderer.batch.report import write_report
 from renderer.batch.status import read_state
 from renderer.cli.main import app
@@ -214,7 +214,7 @@ def test_a_work_folder_with_anything_wrong_in_its_records_is_a_sentence_or_done_
         except UnicodeEncodeError:  # It could not be written.
             continue
         (folder / work_folder.JOURNAL).write_bytes(seal_line(entry))
-        held(folder)
+        kept_frames(folder)
         work = Work(film)
         work.key = "f"
         for call in (work.check, partial(getattr, work, "known"), work.reopen_done):

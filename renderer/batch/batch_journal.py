@@ -355,7 +355,7 @@ def _is_batch_folder(folder: Path, names: list[str]) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class KeptFrames:
     """What a work folder says it holds; its files are not looked at."""
 
     film_key: str
@@ -363,7 +363,7 @@ class Held:
     done: bool
 
 
-def held(work: Path | None) -> Held | None:
+def kept_frames(work: Path | None) -> KeptFrames | None:
     """Read what a work folder says it holds; None if it is none."""
     try:
         film = None if work is None else read_film(work)
@@ -373,7 +373,9 @@ def held(work: Path | None) -> Held | None:
     except BadInput:
         return None
     frames = segments[-1].end if segments else 0
-    return Held(film_key=str(film.meta.get("film_key", "")), frames=frames, done=done is not None and done == frames)
+    return KeptFrames(
+        film_key=str(film.meta.get("film_key", "")), frames=frames, done=done is not None and done == frames
+    )
 
 
 def now() -> str:

@@ -16,7 +16,7 @@ from renderer.batch.batch_journal import (
     JobRecord,
     RunRecord,
     batch_folder,
-    held,
+    kept_frames,
 )
 from renderer.errors import BadInput
 from renderer.files import exists
@@ -99,7 +99,7 @@ def _since(film: FilmStatus, history: JobHistory, *, earlier: bool, at_work: boo
         told = last.told("error", "exit_code", "at")
         return film.updated(**told, state="waiting" if last.again else "failed", attempts=history.attempts)
     state = "running" if last.kind == "begun" and at_work else "stopped"
-    work = held(film.work)
+    work = kept_frames(film.work)
     kept = 0 if work is None else work.frames
     return film.updated(state=state, attempts=history.attempts, frames_done=kept, at=last.at)
 

@@ -11,7 +11,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from renderer.batch.batch_journal import TOLD, BatchJournal, FilmStatus, held
+from renderer.batch.batch_journal import TOLD, BatchJournal, FilmStatus, kept_frames
 from renderer.errors import BadInput, DreamreelError, UsageError
 from renderer.files import file_sha256
 from renderer.films.film import Film
@@ -61,7 +61,7 @@ def look_for(
     if not film.has_store:
         return replace(film, overwrite=ours), status
     film = _with_kept_frames(film, keys[0], journal)
-    work = held(film.folder)
+    work = kept_frames(film.folder)
     # Frames of ours that other settings made: the jobs file was changed. Those of the same film are never thrown away.
     stale = work is not None and work.film_key != keys[0] and work.film_key in history.film_keys
     kept = work.frames if work is not None and work.film_key == keys[0] else 0
@@ -105,13 +105,13 @@ def _in_the_way(film: Film, *, changed: bool) -> str:
 
 def _with_kept_frames(film: Film, film_key: str, journal: BatchJournal) -> Film:
     """Use the kept frames of the same film under another name: a new ending renders nothing again."""
-    if film.work_dir is not None or held(film.folder) is not None:
+    if film.work_dir is not None or kept_frames(film.folder) is not None:
         return film
     for history in journal.histories():
         if history.done is None or history.done.film_key != film_key or history.done.work is None:
             continue
         folder = journal.base / history.done.work
-        work = held(folder)
+        work = kept_frames(folder)
         if work is not None and work.done and work.film_key == film_key:
             return replace(film, work_dir=folder)
     return film
