@@ -91,7 +91,7 @@ def plan_batch(
     Raises:
         UsageError: two films are the same, with both names; `only` names none.
     """
-    specs = chosen(jobs.specs, options.only)
+    specs = _told_once(chosen(jobs.specs, options.only))
     planned = []
     for index, spec in enumerate(specs):
         progress(index, len(specs))
@@ -111,6 +111,18 @@ def chosen(specs: Sequence[JobSpec], only: Sequence[str]) -> list[JobSpec]:
         if not any(_named(name, pattern) for name in names):
             raise UsageError(f"--only {pattern}: there is no such film in the jobs file{nearest(pattern[:100], names)}")
     return [spec for spec in specs if not only or any(_named(spec.name, pattern) for pattern in only)]
+
+
+def _told_once(specs: Sequence[JobSpec]) -> list[JobSpec]:
+    """Leave out what was noted of an earlier film's settings in the same words."""
+    told: set[str] = set()
+    found = []
+    for spec in specs:
+        if (resolved := spec.resolved) is not None and resolved.notes:
+            spec = replace(spec, resolved=replace(resolved, notes=tuple(n for n in resolved.notes if n not in told)))
+            told.update(resolved.notes)
+        found.append(spec)
+    return found
 
 
 def _named(name: str, pattern: str) -> bool:

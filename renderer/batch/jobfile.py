@@ -132,7 +132,7 @@ class _Reader:
         for head, own in jobs_of(self._tables):
             values, origins = self._values(head, own)
             table = own.model_copy(update={k: v for k, v in usual.items() if k not in own.model_fields_set})
-            found += self._films(head, table, put_all(base_values, values), {**base_origins, **origins})
+            found += self._films(head, table, put_all(base_values, values), {**base_origins, **origins}, own=set(values))
             if len(found) > MOST_FILMS:
                 path = self._document.path
                 raise UsageError(f"{path} asks for more than {MOST_FILMS} films; split it into several files.")
@@ -197,9 +197,12 @@ class _Reader:
         return [str(one.path) for one in found]
 
     def _films(
-        self, head: str, table: JobTable, values: Mapping[str, Any], origins: Mapping[str, str]
+        self, head: str, table: JobTable, values: Mapping[str, Any], origins: Mapping[str, str], *, own: set[str]
     ) -> Iterator[tuple[JobSpec, bool, bool]]:
-        """Give the films of a table, each with whether a glob found its input, and whether its output counts them."""
+        """Give the films of a table, each with whether a glob found its input, and whether its output counts them.
+
+        Of `values`, the table names `own` itself, and not `[defaults]`.
+        """
         where = self._where(head)
         if table.output is None:
             raise UsageError(f'{where}: output is missing: say where its film goes, like "{{name}}.mp4".')
@@ -236,16 +239,23 @@ class _Reader:
             )
             varied = [source.stem] if many or not table.name else []
             varied += [_look(spec.presets) if key == "preset" else plain(_called(key, one)) for key, one in point]
-            spec = self._named(self._resolved(spec, origins), head, table, source, varied, index)
+            spec = self._named(self._resolved(spec, origins, own={*own, *axes}), head, table, source, varied, index)
             yield spec, source.matched, counts
 
-    def _resolved(self, spec: JobSpec, origins: Mapping[str, str]) -> JobSpec:
+    def _resolved(self, spec: JobSpec, origins: Mapping[str, str], *, own: set[str]) -> JobSpec:
         """Stack its presets and values into settings, or note why that cannot be."""
         flags = {key: (origins[key], value) for key, value in spec.values.items()}
-        base = KINDS[spec.kind].defaults
+        given = {"clip" if spec.kind == "video" else "picture": spec.input, "mask": spec.mask, "cuts": spec.cuts}
         try:
-            presets = [self._load(name) for name in spec.presets]
-            return replace(spec, resolved=resolve(presets=presets, flags=flags, defaults=base, command=spec.kind))
+            resolved = resolve(
+                presets=[self._load(name) for name in spec.presets],
+                flags=flags,
+                defaults=KINDS[spec.kind].defaults,
+                command=spec.kind,
+                inputs=[name for name, path in given.items() if path is not None],
+                table=own,
+            )
+            return replace(spec, resolved=resolved)
         except DreamreelError as error:
             return replace(spec, error=spec.error or _placed(error, spec.where))
 

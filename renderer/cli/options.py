@@ -113,29 +113,33 @@ class Given:
     note: Callable[[str], None]
 
     def resolve(
-        self, extra: Mapping[str, tuple[str, Any]] = MappingProxyType({}), *, below: Sequence[Preset] = ()
+        self,
+        extra: Mapping[str, tuple[str, Any]] = MappingProxyType({}),
+        *,
+        below: Sequence[Preset] = (),
+        inputs: Mapping[str, Path | None] | None = None,
     ) -> Resolved:
         """Stack all of it into settings.
 
         Args:
             extra: further flags, dotted name -> flag and value; those whose value is None were not given.
             below: presets under those that were given.
+            inputs: where a film is to be made, the files that it is made from, see `presets.resolve`; None for those
+                that were not given.
 
         Raises:
             UsageError, BadInput: something that makes no sense.
         """
-        from renderer.errors import UsageError
         from renderer.settings.presets import resolve
 
         flags = {**self.flags, **{key: given for key, given in extra.items() if given[1] is not None}}
-        if "film.seconds" in flags and "film.frames" in flags:
-            raise UsageError("--seconds and --frames say the same thing; give one of them.")
         resolved = resolve(
             presets=[*below, *self.presets],
             sets=self.sets,
             flags=flags,
             defaults=self.defaults,
             command=self.command,
+            inputs=None if inputs is None else [name for name, path in inputs.items() if path is not None],
         )
         for note in resolved.notes:
             self.note(note)

@@ -98,7 +98,10 @@ def check(terminal: Terminal, names: Names) -> None:
             path=None if checked.path is None else str(checked.path),
             settings=checked.settings,
             problems=list(checked.problems),
+            notes=list(checked.notes),
         )
+        for note in checked.notes:
+            terminal.note(note)
     if any(checked.problems for checked in found):
         raise typer.Exit(4)
 

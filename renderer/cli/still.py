@@ -50,10 +50,10 @@ def add(app: typer.Typer, *, planned: bool = False) -> None:
             "dream.first_steps": ("--steps", steps),
             "area.keep_colour": ("--keep-colour", keep_colour or None),
         }
-        resolved = given.resolve(extra)
+        inputs = {"picture": image, "mask": mask}
+        resolved = given.resolve(extra, inputs=inputs)
         from renderer.films.new_film import new_film
 
         sized = resolved.origins["film.size"] in ("--size", "--set")
-        inputs = {"picture": image, "mask": mask}
         film = new_film("still", resolved, out, inputs, sized=sized, evolution=evolution, overwrite=overwrite)
         make_or_plan(film, Planning(dry_run=dry_run), terminal=terminal)

@@ -56,8 +56,9 @@ def add(app: typer.Typer, *, planned: bool = False) -> None:
             "encode.compare": ("--compare", compare or None),
             "encode.sound": ("--no-sound", False if no_sound else None),
         }
-        resolved = given.resolve(extra)
+        inputs = {"clip": clip, "mask": mask, "cuts": cuts}
+        resolved = given.resolve(extra, inputs=inputs)
         from renderer.films.new_film import new_film
 
-        film = new_film("video", resolved, out, {"clip": clip, "mask": mask, "cuts": cuts}, **making.options())
+        film = new_film("video", resolved, out, inputs, **making.options())
         make_or_plan(film, planning, terminal=terminal)

@@ -33,7 +33,7 @@ def add(app: typer.Typer, *, planned: bool = False) -> None:
 
         Stop it whenever you like: the same command goes on where it stopped.
         """
-        resolved = given.resolve({"film.loop": ("--loop", loop or None)})
+        resolved = given.resolve({"film.loop": ("--loop", loop or None)}, inputs={"picture": image})
         from renderer.films.new_film import new_film
 
         film = new_film("zoom", resolved, out, {"picture": image}, **making.options())

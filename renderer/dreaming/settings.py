@@ -33,6 +33,7 @@ from renderer.setting_types import (
     Whole,
     Within,
     WithinOrAuto,
+    mixes_of,
 )
 
 Penalty = Annotated[Spec, Within(0, 1000)]
@@ -117,6 +118,11 @@ class ObjectiveSettings(Group):
     variety_period: Seconds = Field(8.0, ge=0.1, le=3600, description="time in which a channel comes and goes")
     variation: Penalty = Field(0.0, description="weight of the total variation, which is taken off the objective")
     grey: Penalty = Field(0.0, description="weight of the mean square distance from grey, taken off likewise")
+
+    def entries(self) -> list[str]:
+        """List the layers that are named anywhere, as they are written: `parts:12`, `style@parts`; classes apart."""
+        mixes = [mix for text in (self.octave_layers, self.cycle) if text for mix in mixes_of(text)]
+        return [*self.layers, *(entry for mix in mixes for entry in mix)]
 
 
 class OctaveSettings(Group):

@@ -19,7 +19,6 @@ from renderer.films.first_frame import fit, shrunk
 from renderer.frame import Frame, Size
 from renderer.media.ffmpeg.clips import Clip, open_clip
 from renderer.media.images import image_size, is_picture, read_image
-from renderer.setting_types import mixes_of
 from renderer.settings.schema import FILES, Settings, files_of
 
 PictureAt = Callable[[float], Frame]
@@ -201,10 +200,7 @@ def _check_objectives(settings: Settings) -> None:
 def _kinds(settings: Settings) -> set[str]:
     """List the kinds of objective that the settings ask for, of the whole film."""
     dream = settings.dream
-    entries = list(dream.layers)
-    for text in (dream.octave_layers, dream.cycle):
-        entries += [entry for mix in mixes_of(text) for entry in mix] if text else []
-    kinds = {entry.partition("@")[0] if "@" in entry else dream.objective for entry in entries}
+    kinds = {entry.partition("@")[0] if "@" in entry else dream.objective for entry in dream.entries()}
     return kinds if kinds or dream.classes else {dream.objective}
 
 

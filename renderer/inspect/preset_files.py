@@ -16,6 +16,7 @@ from renderer.settings import presets
 from renderer.settings.document import MAX_BYTES, to_value
 from renderer.settings.kinds import KINDS
 from renderer.settings.presets import Preset, Resolved, load_preset, read_preset
+from renderer.settings.rules import Asked, why_idle
 from renderer.settings.schema import FILES, build, examine, files_of, flatten
 
 
@@ -32,12 +33,21 @@ def describe(names: Iterable[str]) -> Iterator[tuple[str, str, tuple[str, ...], 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What was found of a preset: its file if there is one, how many settings it has, and a sentence a problem."""
+    """What was found of a preset.
+
+    Attributes:
+        name: as it was asked for.
+        path: its file, if there is one.
+        settings: how many it has.
+        problems: a sentence for each mistake.
+        notes: the same of what does nothing, unless something that is stacked on it makes it count.
+    """
 
     name: str
     path: Path | None = None
     settings: int = 0
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def check_preset(name: str) -> Checked:
@@ -47,14 +57,29 @@ def check_preset(name: str) -> Checked:
         preset = read_preset(name, problems=problems)
     except DreamreelError as error:
         return Checked(name=name, problems=(str(error),))
-    problems += examine(preset.values, origins=preset.places)[1]
+    settings, wrong = examine(preset.values, origins=preset.places)
+    problems += wrong
     network = preset.values.get("network.name")
     if isinstance(network, str):
         try:
             network_spec(by_name(network, None)[0])
         except UsageError as error:
             problems.append(f"{preset.places['network.name']}: {error}")
-    return Checked(name=name, path=preset.path, settings=len(preset.values), problems=tuple(problems))
+    notes = () if settings is None else tuple(_idle(preset))
+    return Checked(name=name, path=preset.path, settings=len(preset.values), problems=tuple(problems), notes=notes)
+
+
+def _idle(preset: Preset) -> Iterator[str]:
+    """Tell what a preset says itself and what does nothing for any command that it is meant for."""
+    kinds = preset.commands or presets.COMMANDS
+    asked = [
+        Asked(settings=build({**defaults.of_command(kind), **preset.values}, origins=preset.places), kind=kind)
+        for kind in kinds
+    ]
+    for key in sorted(preset.own):
+        reasons = [why_idle(key, one) for one in asked]
+        if (first := reasons[0]) is not None and not any(idle is None or idle.needs for idle in reasons):
+            yield f"{preset.places[key]}: {key} does nothing by itself: {first.why}."
 
 
 def look_of(film: Path) -> Preset:

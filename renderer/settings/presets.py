@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from renderer.errors import UsageError, nearest
 from renderer.files import expanded
 from renderer.settings.document import Document, from_value
 from renderer.settings.kinds import KINDS
+from renderer.settings.rules import Asked, why_idle
 from renderer.settings.schema import FILES, Settings, build, check_key, fields, keys, unknown
 
 MAX_DEPTH, MAX_READ = 16, 100
@@ -53,6 +54,7 @@ class Preset:
         commands: those of `COMMANDS` that it is meant for; empty for all.
         values: dotted name -> value.
         origins: dotted name -> the preset or file that set it.
+        own: names that it says itself, and not one of those that it extends.
         places: dotted name, also of a part of a value -> file and line, as the beginning of an error.
     """
 
@@ -63,6 +65,7 @@ class Preset:
     values: Mapping[str, Any]
     origins: Mapping[str, str]
     places: Mapping[str, str]
+    own: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +174,7 @@ def read_preset(
         values=stack.values,
         origins=stack.origins,
         places=stack.places,
+        own=frozenset(flat),
     )
 
 
@@ -192,6 +196,8 @@ def resolve(
     flags: Mapping[str, tuple[str, Any]] | None = None,
     defaults: Mapping[str, Any] | None = None,
     command: str | None = None,
+    inputs: Collection[str] | None = None,
+    table: Collection[str] | None = None,
 ) -> Resolved:
     """Stack defaults, presets, `--set` and flags; each overrides what comes before it.
 
@@ -201,37 +207,85 @@ def resolve(
         flags: dotted name -> the flag it was given by, and its value.
         defaults: dotted name -> what a command takes in place of a setting's own default.
         command: what it is for; presets that are meant for something else are told of in `notes`.
+        inputs: where a command of `COMMANDS` is to be carried out, what it is given besides, see `rules.Asked`: a flag
+            or `--set` that does nothing is then refused, and what does nothing in one of `presets` is noted.
+        table: of a jobs file, the names that the film's own table sets; of `flags`, these are noted and not refused.
 
     Raises:
         UsageError, BadInput: a value, name or file that makes no sense.
     """
     if len(presets) > MAX_READ:
         raise UsageError(f"{len(presets)} presets are stacked; {MAX_READ} are the most.")
-    stack, names, notes = _Stack(dict(defaults or {})), list[str](), list[str]()
+    stack, notes = _Stack(dict(defaults or {})), list[str]()
     commands: tuple[str, ...] = ()
-    for given in presets:
-        preset = load_preset(given) if isinstance(given, str) else given
+    read = [load_preset(given) if isinstance(given, str) else given for given in presets]
+    for preset in read:
         stack.add(preset)
-        names.append(preset.name)
         commands = preset.commands or commands
         if preset.commands and command in COMMANDS and command not in preset.commands:
             meant = " and ".join(preset.commands)
             notes.append(
                 f"The preset {preset.name!r} is meant for {meant}, not for {command}; it is used all the same."
             )
+    chosen: dict[str, str] = {}
     for text in sets:
         key, value = _parse_set(text, stack.values)
         stack.put(key, value, origin="--set")
+        chosen[key] = "--set"
     for key, (flag, value) in (flags or {}).items():
         stack.put(key, value, origin=flag)
+        chosen[key] = flag
+    _check_once(chosen)
+    settings = build(stack.values, origins=stack.places)
+    if inputs is not None and command is not None:
+        asked = Asked(settings=settings, kind=command, inputs=inputs, sized="film.size" in chosen)
+        notes += _idle_in_presets(read, chosen, asked)
+        sentences = [
+            f"{chosen[key]}: {key} would do nothing: {idle.why}. {idle.mend}"
+            for key in (chosen if table is None else table)
+            if key in chosen and (idle := why_idle(key, asked))
+        ]
+        if sentences and table is None:
+            raise UsageError(sentences[0])
+        notes += sentences
     return Resolved(
-        settings=build(stack.values, origins=stack.places),
+        settings=settings,
         origins={key: stack.origins.get(key, "default") for key in keys()},
         places=stack.places,
-        presets=tuple(names),
+        presets=tuple(preset.name for preset in read),
         commands=commands,
         notes=tuple(notes),
     )
+
+
+def _check_once(chosen: Mapping[str, str]) -> None:
+    """Refuse two ways of saying one thing, of which only the later would count."""
+    for key in chosen:
+        if (other := next((one for one in EITHER.get(key, ()) if one in chosen), None)) is not None:
+            names = [f"--set {k}" if chosen[k] == "--set" else chosen[k] for k in (key, other)]
+            raise UsageError(f"{' and '.join(names)} say the same thing; give one of them.")
+
+
+def _idle_in_presets(presets: Sequence[Preset], chosen: Collection[str], asked: Asked) -> Iterator[str]:
+    """Tell, in a sentence a preset, what it says itself and what does nothing.
+
+    Not what is for another kind of film that it is meant for as well, nor what is for another input, nor what something
+    that was said later has put out of use.
+    """
+    later = set(chosen)
+    for preset in reversed(presets):
+        others = [kind for kind in preset.commands if kind != asked.kind]
+        found: dict[str, list[str]] = {}
+        for key in sorted(preset.own - later):
+            idle = why_idle(key, asked)
+            if idle is None or idle.needs or later.intersection(idle.reads):
+                continue
+            if not (idle.of_kind and any(why_idle(key, replace(asked, kind=kind)) is None for kind in others)):
+                found.setdefault(idle.why, []).append(key)
+        later |= preset.values.keys()
+        if found:
+            told = "; ".join(f"{', '.join(names)} ({why})" for why, names in found.items())
+            yield f"What the preset {preset.name!r} says of these does nothing here: {told}."
 
 
 class _Stack:

@@ -33,7 +33,6 @@ from renderer.setting_types import (
     Whole,
     Within,
 )
-from renderer.settings.cross_checks import contradictions
 from renderer.settings.groups import (
     AreaSettings,
     EncodeSettings,
@@ -43,6 +42,7 @@ from renderer.settings.groups import (
     VideoSettings,
 )
 from renderer.settings.messages import each_within, mistakes, short, within
+from renderer.settings.rules import contradictions
 
 MAX_WRITTEN = 200_000
 """Characters of all values of a film together: what changes over time is read letter by letter."""
@@ -117,9 +117,9 @@ class Settings(Group):
                 continue
             if each_within(field):
                 found[name] = {entry: _settled(value) for entry, value in self.schedules(key).items()}
-            elif within(field) and self.value(key) != "auto":
-                found[name] = _settled(self.schedule(key))
-        return found
+            elif within(field):
+                found[name] = self.settled(key)
+        return {name: value for name, value in found.items() if value != "auto"}
 
     def schedules(self, key: str) -> dict[str, Schedule]:
         """Read a table of values that may change over time, like `dream.layers`.
@@ -150,6 +150,15 @@ class Settings(Group):
         """Return the value of a setting by its dotted name."""
         group, _, name = key.rpartition(".")
         return getattr(getattr(self, group) if group else self, name)
+
+    def settled(self, key: str) -> Any:
+        """Return the value of a setting; of what may change over time the number that it always is, or a `Schedule`.
+
+        Raises:
+            UsageError: it cannot be read, or leaves its range during the film.
+        """
+        value = self.value(key)
+        return value if value == "auto" or not within(fields()[key]) else _settled(self.schedule(key))
 
 
 @cache

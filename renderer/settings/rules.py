@@ -1,0 +1,298 @@
+"""What settings mean together: which of them do nothing for what is asked, and which contradict each other.
+
+A setting that counts only for some kinds of film, for some inputs or beside some other setting has a line in one of the
+tables `KINDS`, `BESIDE` and `RULES`. A test tries every setting on every kind of film, and finds those whose line is
+missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from renderer.dreaming.ascent.optimisers import OPTIMISERS
+from renderer.dreaming.objectives.objective_terms import KINDS as OBJECTIVES
+from renderer.dreaming.settings import DreamSettings
+from renderer.setting_types import scales_of
+from renderer.settings.groups import AreaSettings
+
+if TYPE_CHECKING:
+    from renderer.settings.schema import Settings
+
+KINDS: tuple[tuple[str, str, str], ...] = (
+    ("film.fps film.seconds film.frames film.loop", "zoom video", "a still is one picture"),
+    ("film.seconds film.frames", "zoom still", "a video lasts as long as its clip, from video.start to video.end"),
+    ("film.seam film.run_up", "zoom", "only a zoom can be a loop"),
+    ("start.*", "zoom still", "a video begins with its own first frame"),
+    ("camera.*", "zoom video", "no camera moves over a still"),
+    ("governor.*", "zoom video", "the tone of a still is not governed"),
+    ("carry.*", "video", "only over a video is a dream carried along with what moves"),
+    ("video.*", "video", "no video is dreamed over"),
+    ("area.*", "video still", "a zoom is dreamed on everywhere, in colours of its own"),
+    ("encode.compare encode.sound", "video", "no video is dreamed over"),
+    ("encode.*", "zoom video", "how a picture is written is said by its ending alone"),
+    ("dream.steps", "zoom video", "the steps of a still are dream.first_steps"),
+    ("dream.late_octaves", "zoom video", "a still has no later frames"),
+    ("dream.cycle_seconds dream.variety_period", "zoom video", "nothing changes in a still"),
+)  # fmt: skip
+"""Settings -> the kinds of film that they count for, and why not for others. What is in no line counts for all."""
+
+BESIDE: tuple[tuple[str, str, str], ...] = (
+    ("film.seam film.run_up", "film.loop", ""),
+    ("dream.cycle_seconds dream.cycle_fade", "dream.cycle", ""),
+    ("dream.variety_period", "dream.variety", ""),
+    ("dream.normalise dream.bands", "dream.optimiser", "ascent momentum adam"),
+    ("dream.jitter dream.rotate dream.scale dream.flip", "dream.optimiser", "ascent momentum adam"),
+    ("dream.bands", "dream.normalise", "laplacian"),
+    ("dream.momentum", "dream.optimiser", " ".join(name for name, entry in OPTIMISERS.items() if entry.slots)),
+    ("dream.blur_every", "dream.blur", ""),
+    ("governor.*", "governor.amount", ""),
+    ("camera.wander_period", "camera.wander", ""),
+    ("carry.half_life carry.level carry.flow", "carry.mode", "flow"),
+    ("carry.blend", "carry.mode", "blend"),
+    ("video.cuts video.threshold", "carry.mode", "flow blend blend-loop blend-random"),
+    ("video.threshold", "video.cuts", ""),
+    ("guide.mix", "guide.second", ""),
+)  # fmt: skip
+"""Settings -> the one beside which they count, and its values for which they do; "" for all but 0, false and none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is asked for.
+
+    Attributes:
+        settings: all of them.
+        kind: "zoom", "video" or "still".
+        inputs: what is given beside the settings, of "picture", "mask" and "cuts".
+        sized: whether the user chose the size, and not a preset.
+    """
+
+    settings: Settings
+    kind: str
+    inputs: Collection[str] = ()
+    sized: bool = False
+
+    @property
+    def scales(self) -> int:
+        """How many scales are asked for; a frame that is too small for some of them has fewer."""
+        dream = self.settings.dream
+        return len(scales_of(dream.octave_sizes)) if dream.octave_sizes else dream.octaves
+
+    @property
+    def turns(self) -> bool:
+        """Whether the camera moves about a centre."""
+        return self.settings.settled("camera.zoom") != 1 or self.settings.settled("camera.rotate") != 0
+
+    @property
+    def moves(self) -> bool:
+        """Whether the camera moves at all."""
+        return self.turns or any(self.settings.settled(f"camera.{n}") for n in ("pan_x", "pan_y", "turn_x", "turn_y"))
+
+    @property
+    def names_all_kinds(self) -> bool:
+        """Whether all that is dreamed of says itself what is maximised of it."""
+        dream = self.settings.dream
+        return all("@" in entry for entry in dream.entries()) if dream.entries() else bool(dream.classes)
+
+    @property
+    def drifts(self) -> bool:
+        """Whether channels of what is dreamed of can come and go: not of one channel, nor of what is compared whole."""
+        dream = self.settings.dream
+        kinds = [(entry.rpartition("@")[0] or dream.objective, entry) for entry in dream.entries() or ["its own mix"]]
+        if dream.classes and not dream.entries():
+            return False
+        return any(
+            not (kind in OBJECTIVES and OBJECTIVES[kind].reference) and not _CHANNEL.search(entry)
+            for kind, entry in kinds
+        )
+
+
+_CHANNEL = re.compile(r":\d+(\(|$)")
+
+
+class Rule(NamedTuple):
+    """When some settings count that need more than one line of `KINDS` or `BESIDE` to say.
+
+    Attributes:
+        keys: the settings.
+        counts: whether they do.
+        why: they do not.
+        reads: settings that decide it.
+        needs: the input that decides it.
+    """
+
+    keys: str
+    counts: Callable[[Asked], bool]
+    why: str
+    reads: str = ""
+    needs: str = ""
+
+
+_LAYERS = "dream.layers dream.objective dream.octave_layers dream.cycle dream.classes"
+
+RULES = (
+    Rule("start.noise", lambda it: "picture" not in it.inputs, "it begins with a picture", needs="picture"),
+    Rule("start.fit", lambda it: "picture" in it.inputs, "it begins with noise", needs="picture"),
+    Rule(
+        "start.fit film.size",
+        lambda it: it.kind != "still" or it.sized or "picture" not in it.inputs,
+        "a picture keeps its own size, if no other is asked for with --size",
+    ),
+    Rule(
+        "governor.memory",
+        lambda it: it.kind != "zoom" or "picture" in it.inputs,
+        "noise has no tone worth keeping for a while",
+        needs="picture",
+    ),
+    Rule(
+        "area.feather",
+        lambda it: it.settings.area.box is not None or "mask" in it.inputs,
+        "there is neither a box nor a mask",
+        reads="area.box",
+        needs="mask",
+    ),
+    Rule("video.cuts video.threshold", lambda it: "cuts" not in it.inputs, "a list of cuts is given", needs="cuts"),
+    Rule("dream.objective", lambda it: not it.names_all_kinds, "all layers name an objective of their own", _LAYERS),
+    Rule(
+        "dream.variety dream.variety_period",
+        lambda it: it.drifts,
+        "nothing that is dreamed of has channels that could come and go",
+        reads=_LAYERS,
+    ),
+    Rule(
+        "dream.octave_ratio dream.smallest_side dream.octave_blend",
+        lambda it: it.scales > 1,
+        "there is one scale alone",
+        reads="dream.octaves dream.octave_sizes",
+    ),
+    Rule(
+        "dream.octave_carry dream.resample dream.late_octaves",
+        lambda it: (
+            it.scales > 1 or it.settings.dream.octave_sizes is not None or it.settings.dream.largest_side is not None
+        ),
+        "there is one scale alone",
+        reads="dream.octaves dream.octave_sizes dream.largest_side",
+    ),
+    Rule(
+        "dream.steps dream.late_octaves",
+        lambda it: it.kind != "video" or it.settings.carry.mode == "flow",
+        "carry.mode is not flow, and every frame is dreamed like the first, with dream.first_steps",
+        reads="carry.mode",
+    ),
+    Rule(
+        "camera.centre_x camera.centre_y camera.wander camera.wander_period",
+        lambda it: it.turns,
+        "the camera neither zooms nor rotates",
+        reads="camera.zoom camera.rotate",
+    ),
+    Rule(
+        "camera.edges",
+        lambda it: it.moves,
+        "the camera stands still",
+        reads="camera.zoom camera.rotate camera.pan_x camera.pan_y camera.turn_x camera.turn_y",
+    ),
+    Rule(
+        "guide.side",
+        lambda it: it.settings.guide.picture is not None or it.settings.guide.style is not None,
+        "there is neither a guide nor a style",
+        reads="guide.picture guide.style",
+    ),
+)
+
+
+class Idle(NamedTuple):
+    """Why a setting does nothing.
+
+    Attributes:
+        why: in words.
+        reads: the settings that decide it.
+        needs: the input that decides it; "" for none.
+        of_kind: whether the kind of film alone decides it.
+    """
+
+    why: str
+    reads: tuple[str, ...] = ()
+    needs: str = ""
+    of_kind: bool = False
+
+    @property
+    def mend(self) -> str:
+        """What to do about it, in a sentence."""
+        return f"Leave it out, or change {self.reads[0]}." if len(self.reads) == 1 else "Leave it out."
+
+
+def why_idle(key: str, asked: Asked) -> Idle | None:
+    """Say why a setting does nothing for what is asked; None for one that counts, or asks for nothing itself."""
+    if not asked.settings.settled(key):
+        return None
+    for keys, kinds, why in KINDS:
+        if _names(keys, key) and asked.kind not in kinds.split():
+            return Idle(why, of_kind=True)
+    for rule in RULES:
+        if _names(rule.keys, key) and not rule.counts(asked):
+            return Idle(rule.why, tuple(rule.reads.split()), rule.needs)
+    for keys, other, values in BESIDE:
+        if not _names(keys, key) or key == other:
+            continue
+        held = asked.settings.settled(other)
+        if held not in values.split() if values else not held:
+            return Idle(_other(other, held, values.split()), (other,))
+    return None
+
+
+def _names(keys: str, key: str) -> bool:
+    return key in keys.split() or f"{key.partition('.')[0]}.*" in keys.split()
+
+
+def _other(key: str, held: Any, wanted: list[str]) -> str:
+    """Say what stands in the way: the value of another setting."""
+    if held is None:
+        return f"{key} is not given"
+    written = str(held).lower() if isinstance(held, bool) else f"{held:g}" if isinstance(held, float) else held
+    return f"{key} is {written}" + (f", and not {' or '.join(wanted)}" if wanted else "")
+
+
+def contradictions(dream: DreamSettings, area: AreaSettings) -> Iterator[str]:
+    """Say of each pair of settings that contradict each other what to do, in a sentence."""
+    usual = type(dream)()
+    if dream.octave_sizes is not None:
+        for name in ("octaves", "octave_ratio"):
+            if getattr(dream, name) != getattr(usual, name):
+                yield (
+                    f"dream.octave_sizes names every scale, and dream.{name} is {getattr(dream, name)}; leave one of "
+                    "them out."
+                )
+    if dream.largest_side is not None and dream.smallest_side > dream.largest_side:
+        yield (
+            f"dream.smallest_side is {dream.smallest_side} and dream.largest_side {dream.largest_side}: no scale is "
+            "left; make the second larger."
+        )
+    yield from _of_waves(dream, area)
+    yield from _of_lbfgs(dream, usual)
+
+
+def _of_waves(dream: DreamSettings, area: AreaSettings) -> Iterator[str]:
+    if dream.parametrisation != "waves":
+        return
+    if dream.clip:
+        yield "dream.clip holds pixels, and dream.parametrisation is waves, which need no holding; drop one of them."
+    if area.box is not None:
+        yield (
+            "area.box is a place in the picture, and dream.parametrisation waves has none: every wave runs through the "
+            "whole picture; dream in pixels, or drop the box."
+        )
+
+
+def _of_lbfgs(dream: DreamSettings, usual: DreamSettings) -> Iterator[str]:
+    """L-BFGS needs the true gradient of one and the same thing at every step."""
+    if dream.optimiser != "lbfgs":
+        return
+    for name in ("smoothing", "smoother", "centre", "colours", "blur", "clip", "stop_at"):
+        if getattr(dream, name) != getattr(usual, name):
+            yield (
+                f"dream.optimiser lbfgs takes gradients as they are, step after step, and dream.{name} is "
+                f"{getattr(dream, name)}; leave one of them out."
+            )
