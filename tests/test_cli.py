@@ -50,16 +50,19 @@ def test_the_commands_of_the_design_are_there():
     assert found >= {"presets list", "presets show", "presets check", "presets new", "networks list", "networks layers"}
 
 
-@pytest.mark.parametrize(("name", "flag"), FLAGS.items())
-def test_every_flag_stands_for_a_setting_and_tells_its_default(name, flag):
-    from renderer.settings.schema import Settings, build
+def test_help_tells_of_every_flag_what_its_setting_says_with_the_default_of_the_command():
+    from renderer.settings.messages import choices
+    from renderer.settings.schema import fields
 
-    assert flag.text
-    plain = Settings().value(flag.key)
-    if flag.default:
-        assert build({flag.key: flag.default}).value(flag.key) == plain
-    else:
-        assert plain in (None, {}), f"{name} does not tell its default"
+    for name, own in (("zoom", "[0.008]"), ("video", "[1]"), ("still", "[0.02]")):
+        told = " ".join(run(name, "--help").stdout.split())
+        lines = {flag: told.partition(f"{flag} {FLAGS[flag].metavar} ")[2] for flag in FLAGS}
+        for flag, line in lines.items():
+            if line and flag not in ("--size", "--fps", "--steps"):  # Of these some commands have words of their own.
+                field = fields()[FLAGS[flag].key]
+                assert line.casefold().startswith(str(field.description).casefold()[:20])
+                assert all(choice in line for choice in choices(field))
+        assert own in (lines["--step-size"] if name != "video" else lines["--zoom"]).partition(" --")[0]
 
 
 BAD = [

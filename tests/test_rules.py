@@ -11,7 +11,9 @@ import films
 import numpy as np
 import pytest
 from looks import Kept
+from typer.testing import CliRunner
 
+from renderer.cli.main import app
 from renderer.errors import UsageError
 from renderer.films.film import Film
 from renderer.films.render_setup import open_dreamer
@@ -22,8 +24,7 @@ from renderer.media.images import write_image
 from renderer.render.loop import render
 from renderer.setting_types import scales_of
 from renderer.settings import defaults
-from renderer.settings.document import from_value
-from renderer.settings.presets import Preset, resolve
+from renderer.settings.presets import COMMANDS, builtin_folder, load_preset, resolve
 from renderer.settings.schema import build, encode_key, keys
 
 BASE = {
@@ -270,7 +271,7 @@ def folder(tmp_path_factory) -> Path:
         cv2.resize(rng.uniform(0.2, 0.8, (8, 16, 3)).astype(np.float32), (90, 48), interpolation=cv2.INTER_CUBIC)
         for _ in range(2)
     )
-    for name, shown in (("clip", [wide] * 2), ("shots", [wide] * 5 + [1 - other * other] * 5)):
+    for name, shown in (("clip", [wide] * 2), ("shots", [wide] * 6 + [wide[::-1] * 0.3] * 6)):
         (place / name).mkdir()
         for index, strip in enumerate(shown):
             write_image(strip[:, 2 * index : 2 * index + 64], place / name / f"{index}.png")
@@ -336,10 +337,90 @@ def test_what_depends_on_the_files_given_changes_the_frames_or_is_refused(folder
     assert wrong_of([still], [*tried_with(names), ("start.fit", sized), ("start.noise", sized)]) == []
     shots = World("video", folder, {"clip": folder / "shots"})
     modes = [{}, {"carry.mode": "none"}, {"carry.mode": "blend"}, {"video.cuts": False}]
-    tried = [("video.cuts", {}), *(("video.threshold", mode) for mode in modes)]
-    assert wrong_of([shots], tried) == []
+    assert wrong_of([shots], [("video.cuts", {}), *(("video.threshold", mode) for mode in modes)]) == []
     known = World("video", folder, {**shots.inputs, "cuts": folder / "cuts.txt"})
     assert wrong_of([known], [("video.threshold", {})]) == []
+
+
+def test_encoding_counts_for_films_and_not_for_stills(folder):
+    for key in ("encode.codec", "encode.quality"):
+        assert encode_key(build({key: VALUES[key]}), pixels="", suffix="") != encode_key(
+            build({}), pixels="", suffix=""
+        )
+    for key, kinds in (("encode.codec", "still"), ("encode.quality", "still"), ("encode.compare", "zoom still")):
+        found = [kind for kind in COMMANDS if World(kind, folder).refusal({key: VALUES[key]})]
+        assert found == kinds.split()
+
+
+def test_what_is_asked_to_be_off_needs_nothing_to_be_off_for(folder):
+    off = {"governor.amount": 0, "area.keep_colour": False, "camera.rotate": "0*t", "encode.sound": False}
+    assert World("still", folder).refusal(off) == ""
+
+
+def look(tmp_path, text, name="look"):
+    path = tmp_path / f"{name}.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def notes(presets, kind="zoom", **given):
+    return resolve(presets=presets, command=kind, inputs=given.pop("inputs", ()), **given).notes
+
+
+def test_what_does_nothing_in_a_preset_is_noted_in_one_sentence(tmp_path):
+    path = look(tmp_path, "[dream]\nmomentum = 0.5\nblur_every = 2\n[area]\nkeep_colour = true\nfeather = 0.1\n")
+    (note,) = notes([path])
+    for words in (path, "dream.momentum (dream.optimiser is ascent", "dream.blur_every (dream.blur is 0)", "feather"):
+        assert words in note
+    on_top = look(tmp_path, f'extends = "{path}"\n[camera]\nzoom = 2\n', "top")
+    assert notes([on_top]) == ()  # What it is built on is not its own word.
+
+
+def test_a_look_for_several_kinds_of_film_is_not_told_what_is_for_the_others(tmp_path):
+    text = '[camera]\nzoom = 2\n[start]\nnoise = "pink"\n'
+    assert notes([look(tmp_path, f'for = ["zoom", "still"]\n{text}')], "still", inputs=["picture"]) == ()
+    assert "no camera" in notes([look(tmp_path, f'for = "still"\n{text}')], "still")[0]
+    assert "no camera" in notes([look(tmp_path, text)], "still")[0]
+
+
+def test_what_something_later_puts_out_of_use_is_not_held_against_a_preset(tmp_path):
+    path = look(tmp_path, "[governor]\nluma = 0.3\n")
+    assert notes([path], sets=["governor.amount=0"]) == ()
+    assert notes([path], sets=["governor.luma=0.4"]) == ()
+    quiet = look(tmp_path, "[governor]\namount = 0\n", "quiet")
+    assert notes([path, quiet]) == ()
+    assert "governor.luma (governor.amount is 0)" in notes([quiet, path])[0]
+
+
+def test_a_flag_that_does_nothing_ends_the_command_with_2(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for args in (
+        ["zoom", "-o", "x.mp4", "--set", "area.box=0,0,1,1"],
+        ["zoom", "-o", "x.mp4", "--set", "dream.momentum=0.5"],
+        ["still", "-o", "x.png", "--set", "camera.zoom=2"],
+        ["still", "-o", "x.png", "--fit", "stretch"],
+        ["zoom", "-o", "x.mp4", "--seconds", "1", "--set", "film.frames=2"],
+    ):
+        done = CliRunner().invoke(app, args)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "would do nothing" in done.stderr or "say the same thing" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_presets_check_tells_what_does_nothing_by_itself(tmp_path):
+    path = look(tmp_path, '# Looks.\nfor = ["zoom", "still"]\n[dream]\nmomentum = 0.5\n[camera]\nzoom = 2\n')
+    done = CliRunner().invoke(app, ["presets", "check", path])
+    assert done.exit_code == 0
+    (note,) = done.stderr.splitlines()
+    assert note.startswith(f"{path}, line 4: dream.momentum does nothing by itself")
+
+
+@pytest.mark.parametrize("path", sorted(builtin_folder().glob("*.toml")), ids=lambda path: path.stem)
+def test_presets_of_ours_say_nothing_that_does_nothing(path):
+    preset = load_preset(path.stem)
+    for kind in preset.commands or COMMANDS:
+        asked = {"presets": [preset], "defaults": defaults.of_command(kind), "command": kind}
+        assert resolve(**asked, inputs=()).notes == resolve(**asked, inputs=["picture", "mask", "cuts"]).notes == ()
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """The flags that many commands share, written once: each stands for one setting, and is checked where settings are.
 
 Values are passed on as text; `renderer.settings.schema` reads them, so that a flag, `--set` and a preset take the same
-forms and give the same errors. Defaults are repeated here because help must not wait for the settings to load; a test
-compares them.
+forms and give the same errors. What a flag means, its choices and its default are the setting's own; they are looked up
+when the help of a command is printed, since nothing else may wait for the settings to load.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from renderer.cli.show.terminal import Terminal
 
@@ -23,70 +24,62 @@ if TYPE_CHECKING:
     from renderer.settings.presets import Preset, Resolved
 
 
-@dataclass(frozen=True)
-class Flag:
-    """A flag for a setting: its dotted name, what stands for the value in the help, a word of help, the default."""
+class Flag(NamedTuple):
+    """A flag for a setting: its dotted name, and what stands for the value in the help."""
 
     key: str
     metavar: str
-    text: str
-    default: str = ""
-    short: str = ""
 
 
 FLAGS: dict[str, Flag] = {
-    "--noise": Flag("start.noise", "KIND", "Begin from white, pink, perlin, clouds or grey.", "perlin"),
-    "--fit": Flag("start.fit", "HOW", "A picture of another shape: cover, contain or stretch.", "cover"),
-    "--size": Flag("film.size", "WxH", "Width and height, pixels.", "640x360"),
-    "--fps": Flag("film.fps", "RATE", "Frames a second; 24000/1001 works too.", "24"),
-    "--seconds": Flag("film.seconds", "S", "Length, seconds.", "6"),
-    "--frames": Flag("film.frames", "N", "Length, frames, in place of --seconds."),
-    "--seed": Flag("seed", "N", "Of all randomness: another seed is another world.", "8"),
-    "--network": Flag("network.name", "NAME|FILE", "See `dreamreel networks list`; or a Keras model file.", "dreamnet"),
-    "--weights": Flag("network.weights", "FILE", "Weights to use in place of the network's own."),
-    "--preprocess": Flag(
-        "network.preprocess", "HOW", "For a model file: caffe, tf, torch, byte, unit, or a range like -1..1."
-    ),
-    "--precision": Flag("network.precision", "WHAT", "auto, bfloat16 or float32.", "auto"),
-    "--layers": Flag("dream.layers", "A,B:0.5", "What to amplify, with weights; without it the network's own mix."),
-    "--objective": Flag("dream.objective", "KIND", "square, mean, guide, style, ...: see docs/objectives.md.", "mean"),
-    "--class": Flag("dream.classes", "A,B:0.5", "Classes to dream of, names or numbers, for networks with a head."),
-    "--octaves": Flag("dream.octaves", "N", "Scales, from coarse to fine.", "4"),
-    "--octave-ratio": Flag("dream.octave_ratio", "R", "From one scale to the next.", "1.4"),
-    "--steps": Flag("dream.steps", "N", "Gradient steps per octave and frame.", "1"),
-    "--first-steps": Flag("dream.first_steps", "N", "The same, for the first frame.", "12"),
-    "--step-size": Flag("dream.step_size", "X", "How far a step goes, part of the full range.", "0.02"),
-    "--strength": Flag("dream.strength", "X", "Multiplies the step size; may change over time.", "1"),
-    "--jitter": Flag("dream.jitter", "PX", "Largest random shift before a step, pixels.", "16"),
-    "--normalise": Flag("dream.normalise", "HOW", "Gradients: laplacian, std, mean, rms or none.", "laplacian"),
-    "--smoothing": Flag("dream.smoothing", "PX", "Blur of the gradient, pixels.", "0"),
-    "--memory": Flag("dream.memory", "SIZE", "What it may take, like 2GB: large pictures are dreamed in tiles."),
-    "--zoom": Flag("camera.zoom", "X", "Factor a second, below 1 moves out; may change over time.", "1.5"),
-    "--rotate": Flag("camera.rotate", "DEG", "Degrees a second, anticlockwise.", "0"),
-    "--pan-x": Flag("camera.pan_x", "X", "Frame widths a second, to the right.", "0"),
-    "--pan-y": Flag("camera.pan_y", "X", "Frame heights a second, down.", "0"),
-    "--wander": Flag("camera.wander", "X", "How far the centre drifts, part of the frame.", "0.1"),
-    "--edges": Flag("camera.edges", "HOW", "Beyond the frame: mirror, reflect, wrap or clamp.", "mirror"),
-    "--governor": Flag("governor.amount", "X", "How firmly tone is held over a long zoom; 0: not at all.", "1"),
-    "--start": Flag("video.start", "S", "Second of the video to begin at.", "0"),
-    "--end": Flag("video.end", "S", "Second of the video to end at; without it the video's end."),
-    "--carry": Flag("carry.mode", "HOW", "The dream from frame to frame: flow, none, blend[-loop|-random].", "flow"),
-    "--half-life": Flag("carry.half_life", "S", "Seconds in which half of a carried dream fades.", "1"),
-    "--blend": Flag("carry.blend", "X", "Share of the video in a blend.", "0.5"),
-    "--flow": Flag("carry.flow", "HOW", "How finely motion is found: rough, fine or finer.", "fine"),
-    "--box": Flag("area.box", "L,T,W,H", "Dream inside a box alone; left, top, width, height: parts of the frame."),
-    "--threshold": Flag("video.threshold", "X", "For cuts; higher finds fewer.", "3"),
-    "--feather": Flag("area.feather", "X", "Softness of the edges of box and mask, frame heights.", "0.03"),
-    "--guide": Flag("guide.picture", "FILE", "A picture or video whose features the dream takes up."),
-    "--second-guide": Flag("guide.second", "FILE", "Another one, which --guide-mix goes over to."),
-    "--guide-mix": Flag("guide.mix", "X", "From the first guide, 0, to the second, 1; over time, like t/T.", "0"),
-    "--style": Flag("guide.style", "FILE", "A picture or video whose style the dream takes up."),
-    "--codec": Flag("encode.codec", "NAME", "Instead of the usual one for the ending of OUT."),
-    "--quality": Flag(
-        "encode.quality", "Q", "On the codec's own scale: CRF for h264, h265, av1, vp9, where lower is better."
-    ),
+    "--noise": Flag("start.noise", "KIND"),
+    "--fit": Flag("start.fit", "HOW"),
+    "--size": Flag("film.size", "WxH"),
+    "--fps": Flag("film.fps", "RATE"),
+    "--seconds": Flag("film.seconds", "S"),
+    "--frames": Flag("film.frames", "N"),
+    "--seed": Flag("seed", "N"),
+    "--network": Flag("network.name", "NAME|FILE"),
+    "--weights": Flag("network.weights", "FILE"),
+    "--preprocess": Flag("network.preprocess", "HOW"),
+    "--precision": Flag("network.precision", "WHAT"),
+    "--layers": Flag("dream.layers", "A,B:0.5"),
+    "--objective": Flag("dream.objective", "KIND"),
+    "--class": Flag("dream.classes", "A,B:0.5"),
+    "--octaves": Flag("dream.octaves", "N"),
+    "--octave-ratio": Flag("dream.octave_ratio", "R"),
+    "--steps": Flag("dream.steps", "N"),
+    "--first-steps": Flag("dream.first_steps", "N"),
+    "--step-size": Flag("dream.step_size", "X"),
+    "--strength": Flag("dream.strength", "X"),
+    "--jitter": Flag("dream.jitter", "PX"),
+    "--normalise": Flag("dream.normalise", "HOW"),
+    "--smoothing": Flag("dream.smoothing", "PX"),
+    "--memory": Flag("dream.memory", "SIZE"),
+    "--zoom": Flag("camera.zoom", "X"),
+    "--rotate": Flag("camera.rotate", "DEG"),
+    "--pan-x": Flag("camera.pan_x", "X"),
+    "--pan-y": Flag("camera.pan_y", "X"),
+    "--wander": Flag("camera.wander", "X"),
+    "--edges": Flag("camera.edges", "HOW"),
+    "--governor": Flag("governor.amount", "X"),
+    "--start": Flag("video.start", "S"),
+    "--end": Flag("video.end", "S"),
+    "--carry": Flag("carry.mode", "HOW"),
+    "--half-life": Flag("carry.half_life", "S"),
+    "--blend": Flag("carry.blend", "X"),
+    "--flow": Flag("carry.flow", "HOW"),
+    "--box": Flag("area.box", "L,T,W,H"),
+    "--threshold": Flag("video.threshold", "X"),
+    "--feather": Flag("area.feather", "X"),
+    "--guide": Flag("guide.picture", "FILE"),
+    "--second-guide": Flag("guide.second", "FILE"),
+    "--guide-mix": Flag("guide.mix", "X"),
+    "--style": Flag("guide.style", "FILE"),
+    "--codec": Flag("encode.codec", "NAME"),
+    "--quality": Flag("encode.quality", "Q"),
 }
-"""Flag -> the setting it stands for."""
+"""Flag -> the setting it stands for, which says what it means."""
 
 ENCODE_FLAGS = ("--codec", "--quality")
 STILL_FLAGS = tuple(
@@ -166,6 +159,23 @@ NoSound = Annotated[bool, typer.Option("--no-sound", help="Leave the sound and t
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how long it would take.")]
 
 
+class SettingsCommand(TyperCommand):
+    """A command that says of the flags for settings what the settings say, once its help is printed."""
+
+    flags: ClassVar[Sequence[str]] = ()
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
+    def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
+        """Write the help."""
+        if self.flags:
+            from renderer.settings.reference import flag_help
+
+            for parameter in self.params:
+                if (flag := parameter.opts[0]) in self.flags:
+                    parameter.help = flag_help(FLAGS[flag].key, self.defaults)  # type: ignore[attr-defined]
+        super().format_help(ctx, formatter)
+
+
 def command(
     app: typer.Typer,
     *,
@@ -192,7 +202,7 @@ def command(
     def register(function: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(function, eval_str=True).parameters.values())
         takes_given = bool(flags or settings)
-        shared = _parameters(flags, settings=settings, defaults=defaults)
+        shared = _parameters(flags, settings=settings)
         kept = own[2 if takes_given else 1 :]
         parameters = [*(option for parameter in kept for option in _unpacked(parameter)), *shared]
         about, fixed = str(function.__doc__), {"dry_run": True} if planned else {}
@@ -220,7 +230,8 @@ def command(
             [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
         )
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        app.command(name=name)(run)
+        shown = type("Command", (SettingsCommand,), {"flags": tuple(flags), "defaults": defaults})
+        app.command(name=name, cls=shown)(run)
         return function
 
     return register
@@ -244,7 +255,7 @@ def _packed(parameter: inspect.Parameter, values: Mapping[str, Any]) -> Any:
     return kind(**{f.name: values[f.name] for f in fields(kind)})  # type: ignore[operator]
 
 
-def _parameters(flags: Sequence[str], *, settings: bool, defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
+def _parameters(flags: Sequence[str], *, settings: bool) -> list[inspect.Parameter]:
     made = []
     if settings:
         preset = typer.Option("-p", "--preset", metavar="NAME|FILE", help="A look; several stack, the last wins.")
@@ -252,10 +263,7 @@ def _parameters(flags: Sequence[str], *, settings: bool, defaults: Mapping[str, 
         assign = typer.Option("--set", metavar="KEY=VALUE", help="Any setting by its dotted name, like camera.zoom=2.")
         made.append(_parameter("set_", list[str] | None, assign, None))
     for flag in flags:
-        spec = FLAGS[flag]
-        own = f"{defaults[spec.key]:g}" if spec.key in defaults else spec.default
-        default = f" [{own}]" if own else ""
-        option = typer.Option(flag, metavar=spec.metavar, help=spec.text + default)
+        option = typer.Option(flag, metavar=FLAGS[flag].metavar, help=f"Setting {FLAGS[flag].key}.")
         made.append(_parameter(_name(flag), str | None, option, None))
     made.append(_parameter("json", bool, typer.Option("--json", help="Results as lines of JSON."), False))
     made.append(_parameter("quiet", bool, typer.Option("-q", "--quiet", help="No progress, no notes."), False))

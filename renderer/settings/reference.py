@@ -113,6 +113,22 @@ def reference() -> str:
     return "".join(parts)
 
 
+def flag_help(key: str, defaults: Mapping[str, Any]) -> str:
+    """Say in a line what a flag for a setting means: as the setting says, with its unit, choices and default.
+
+    Args:
+        key: dotted name of the setting.
+        defaults: of the command, by dotted name, where it begins from other values.
+    """
+    field = fields()[key]
+    about, counted = str(field.description), f" ({unit(field)})" if unit(field) else ""
+    text = f"{about}{counted}" + (f"; {', '.join(choices(field))}" if choices(field) else "")
+    text += "; may change over time" if within(field) else ""
+    usual = {**flatten(Settings()), **defaults}[key]
+    shown = f"{usual:g}" if isinstance(usual, float) else usual
+    return f"{text[0].upper()}{text[1:]}." + (f" [{shown}]" if usual not in (None, {}) else "")
+
+
 def schema() -> dict[str, Any]:
     """Make the JSON Schema (2020-12) of a preset file, as an editor sees it once TOML is read."""
     names = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
