@@ -36,13 +36,14 @@ def write(folder: Path, name: str, text: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("path", sorted(builtin_folder().glob("*.toml")), ids=lambda path: path.stem)
-def test_every_preset_of_ours_makes_sense_and_says_what_it_looks_like(path):
-    preset = load_preset(path.stem)
-    resolve(presets=[path.stem])
-    assert check_preset(path.stem).problems == ()
-    assert len(preset.about) > 20
-    assert preset.values
+def test_every_preset_of_ours_makes_sense_and_says_what_it_looks_like():
+    for path in builtin_folder().glob("*.toml"):
+        preset = load_preset(path.stem)
+        resolve(presets=[preset])
+        checked = check_preset(path.stem)
+        assert (checked.problems, checked.notes) == ((), ())
+        assert len(preset.about) > 20
+        assert preset.values
 
 
 def test_the_last_word_wins_and_its_origin_is_known(tmp_path):

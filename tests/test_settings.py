@@ -20,34 +20,39 @@ def test_the_defaults_are_a_film_of_6_seconds_at_640x360_and_24_frames_a_second(
     assert plain == Settings()
 
 
-@pytest.mark.parametrize(("key", "field"), list(fields().items()))
-def test_every_setting_says_what_it_means_and_has_a_default_that_it_accepts(key, field):
-    assert field.description
-    assert build({key: flatten(Settings())[key]}) == Settings()
-
-
-@pytest.mark.parametrize(
-    ("key", "field"), [(k, f) for k, f in fields().items() if any(hasattr(m, "le") for m in f.metadata)]
-)
-@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf"), 1e30, -1e30, True, "x", [], {"a": 1}])
-def test_a_number_out_of_range_is_refused_with_its_name_and_what_is_allowed(key, field, wrong):
+def refused(values) -> str:
     with pytest.raises(UsageError) as caught:
-        build({key: wrong})
-    message = str(caught.value)
-    assert key in message
-    assert allowed(field) in message or "true or false" in message
+        build(values)
+    return str(caught.value)
 
 
-@pytest.mark.parametrize("key", [k for k, f in fields().items() if any(isinstance(m, Within) for m in f.metadata)])
-@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), "inf", 1e30, "-1e30", True, None, [], "__class__"])
-def test_a_value_over_time_that_makes_no_sense_is_refused_with_its_name(key, wrong):
-    with pytest.raises(UsageError, match=key):
-        build({key: wrong})
+def test_every_setting_says_what_it_means_and_has_a_default_that_it_accepts():
+    plain = flatten(Settings())
+    for key, field in fields().items():
+        assert field.description
+        assert build({key: plain[key]}) == Settings()
 
 
-@pytest.mark.parametrize(
-    ("given_rate", "exact"),
-    [
+def test_a_number_out_of_range_is_refused_with_its_name_and_what_is_allowed():
+    numbers = {key: field for key, field in fields().items() if any(hasattr(mark, "le") for mark in field.metadata)}
+    assert len(numbers) > 20
+    for key, field in numbers.items():
+        for wrong in (float("nan"), float("inf"), -float("inf"), 1e30, -1e30, True, "x", [], {"a": 1}):
+            message = refused({key: wrong})
+            assert key in message
+            assert allowed(field) in message or "true or false" in message
+
+
+def test_a_value_over_time_that_makes_no_sense_is_refused_with_its_name():
+    keys_over_time = [key for key, field in fields().items() if any(isinstance(m, Within) for m in field.metadata)]
+    assert len(keys_over_time) > 20
+    for key in keys_over_time:
+        for wrong in (float("nan"), float("inf"), "inf", 1e30, "-1e30", True, None, [], "__class__"):
+            assert key in refused({key: wrong})
+
+
+def test_rates_are_exact():
+    for given_rate, exact in [
         (24, Fraction(24)),
         ("25", Fraction(25)),
         (23.976, Fraction(24000, 1001)),
@@ -55,27 +60,20 @@ def test_a_value_over_time_that_makes_no_sense_is_refused_with_its_name(key, wro
         ("59.94", Fraction(60000, 1001)),
         ("24000/1001", Fraction(24000, 1001)),
         ("12.5", Fraction(25, 2)),
-    ],
-)
-def test_rates_are_exact(given_rate, exact):
-    assert build({"film.fps": given_rate}).rate == exact
+    ]:
+        assert build({"film.fps": given_rate}).rate == exact
 
 
-@pytest.mark.parametrize("wrong", ["nan", "inf", 0, -24, "1/0", "1e99999999", 10**30, True, "9" * 5000, "24/", None])
-def test_rates_that_are_none_are_refused(wrong):
-    with pytest.raises(UsageError, match=r"film\.fps.*frames a second"):
-        build({"film.fps": wrong})
+def test_rates_and_sizes_that_are_none_are_refused():
+    for wrong in ("nan", "inf", 0, -24, "1/0", "1e99999999", 10**30, True, "9" * 5000, "24/", None):
+        message = refused({"film.fps": wrong})
+        assert "film.fps" in message and "frames a second" in message
+    for wrong in ("0x0", "640", "-3x4", "99999x10", "axb", 5, None, "640x360x3"):
+        assert "film.size" in refused({"film.size": wrong})
 
 
-@pytest.mark.parametrize("wrong", ["0x0", "640", "-3x4", "99999x10", "axb", 5, None, "640x360x3"])
-def test_sizes_that_are_none_are_refused(wrong):
-    with pytest.raises(UsageError, match=r"film\.size"):
-        build({"film.size": wrong})
-
-
-@pytest.mark.parametrize(
-    ("written", "mix"),
-    [
+def test_layers_are_a_mix_of_names_and_weights():
+    for written, mix in [
         ("a,b", {"a": 1.0, "b": 1.0}),
         ("a:1, b:0.5", {"a": 1.0, "b": 0.5}),
         ("parts:20:0.8", {"parts:20": 0.8}),
@@ -83,33 +81,37 @@ def test_sizes_that_are_none_are_refused(wrong):
         ({"a": 2}, {"a": 2.0}),
         ("a:1-t/T,b:7:max(0, t)", {"a": "1-t/T", "b:7": "max(0, t)"}),
         ({"a": "t/T", "b": {"0s": 1, "4s": 0}}, {"a": "t/T", "b": {"0s": 1, "4s": 0}}),
-    ],
-)
-def test_layers_are_a_mix_of_names_and_weights(written, mix):
-    assert build({"dream.layers": written}).dream.layers == mix
+    ]:
+        assert build({"dream.layers": written}).dream.layers == mix
+    for wrong in (
+        "a:x",
+        "a,a",
+        ":1",
+        {"a": float("nan")},
+        5,
+        [3],
+        {"a": True},
+        {"a": 1e4},
+        {"a": "1/t"},
+        {"a": {"4x": 1}},
+    ):
+        assert "dream.layers" in refused({"dream.layers": wrong})
 
 
-@pytest.mark.parametrize(
-    "wrong", ["a:x", "a,a", ":1", {"a": float("nan")}, 5, [3], {"a": True}, {"a": 1e4}, {"a": "1/t"}, {"a": {"4x": 1}}]
-)
-def test_layers_that_are_no_mix_are_refused(wrong):
-    with pytest.raises(UsageError, match=r"dream\.layers"):
-        build({"dream.layers": wrong})
+def test_an_unknown_setting_is_answered_with_the_nearest():
+    for wrong, hint in (
+        ("camera.zom", "camera.zoom"),
+        ("zoom", "camera.zoom"),
+        ("film.sice", "film.size"),
+        ("sed", "seed"),
+    ):
+        message = refused({wrong: 1})
+        assert f"no setting {wrong!r}" in message and "did you mean" in message and repr(hint) in message
 
 
-@pytest.mark.parametrize(
-    ("wrong", "hint"),
-    [("camera.zom", "camera.zoom"), ("zoom", "camera.zoom"), ("film.sice", "film.size"), ("sed", "seed")],
-)
-def test_an_unknown_setting_is_answered_with_the_nearest(wrong, hint):
-    with pytest.raises(UsageError, match=f"no setting '{wrong}'.*did you mean.*'{hint}'"):
-        build({wrong: 1})
-
-
-@pytest.mark.parametrize("wrong", ["__class__", "camera.__class__", "camera", "camera.zoom.x", "", ".", "model_config"])
-def test_names_of_the_machinery_are_no_settings(wrong):
-    with pytest.raises(UsageError, match="no setting"):
-        build({wrong: 1})
+def test_names_of_the_machinery_are_no_settings():
+    for wrong in ("__class__", "camera.__class__", "camera", "camera.zoom.x", "", ".", "model_config"):
+        assert "no setting" in refused({wrong: 1})
 
 
 def test_a_wrong_choice_is_answered_with_the_nearest_and_with_where_it_came_from():
@@ -177,19 +179,12 @@ def key_of(**changes: object) -> str:
     return pixel_key(build({k.replace("__", "."): v for k, v in changes.items()}), inputs={}, environment={})
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"seed": 1}, {"camera__zoom": 1.6}, {"film__size": "64x64"}, {"film__seconds": 5}, {"dream__layers": "a"}],
-)
-def test_whatever_changes_pixels_changes_their_key(change):
-    assert key_of(**change) != key_of()
-
-
-@pytest.mark.parametrize(
-    "change", [{"encode__quality": 20}, {"encode__codec": "av1"}, {"film__frames": 144}, {"film__fps": "24/1"}]
-)
-def test_what_changes_no_pixel_leaves_their_key_alone(change):
-    assert key_of(**change) == key_of()
+def test_a_key_changes_with_whatever_changes_pixels_and_with_nothing_else():
+    layers = {"dream__layers": "a"}
+    for change in ({"seed": 1}, {"camera__zoom": 1.6}, {"film__size": "64x64"}, {"film__seconds": 5}, layers):
+        assert key_of(**change) != key_of()
+    for change in ({"encode__quality": 20}, {"encode__codec": "av1"}, {"film__frames": 144}, {"film__fps": "24/1"}):
+        assert key_of(**change) == key_of()
 
 
 def test_keys_know_inputs_environment_codec_and_ending():
@@ -216,7 +211,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(key=st.sampled_from(keys()), value=anything)
 def test_any_value_is_either_taken_or_refused_in_a_sentence_that_names_the_setting(key, value):
     try:
@@ -225,21 +220,3 @@ def test_any_value_is_either_taken_or_refused_in_a_sentence_that_names_the_setti
         assert key in str(error)
     else:
         assert build(json.loads(json.dumps(flatten(made), allow_nan=False))) == made
-
-
-def test_choices_are_those_that_the_code_below_knows():
-    from renderer.media.noise import NOISES
-    from renderer.motion.resample import EDGES
-
-    known = fields()
-    assert allowed(known["start.noise"]) == "one of " + ", ".join(NOISES)
-    assert allowed(known["camera.edges"]) == "one of " + ", ".join(EDGES)
-
-
-def test_ways_of_normalising_and_objectives_are_those_that_the_dreamer_knows():
-    from renderer.dreaming.ascent.gradients import NORMALISERS
-    from renderer.dreaming.objectives.objective_terms import OBJECTIVES
-
-    known = fields()
-    assert set(allowed(known["dream.normalise"]).removeprefix("one of ").split(", ")) == set(NORMALISERS)
-    assert set(allowed(known["dream.objective"]).removeprefix("one of ").split(", ")) == set(OBJECTIVES)

@@ -83,16 +83,6 @@ def read_text(path: Path, *, what: str) -> str:
         raise BadInput(f"{path} is no {what}: it is not text in UTF-8.") from None
 
 
-def line_of(text: str, key: str) -> int | None:
-    """Return the line, from 1, of a value in a TOML text, or of the nearest table around it; None if nothing is there.
-
-    Args:
-        text: valid TOML.
-        key: dotted name; members of lists and of `[[tables]]` by number from 0, as in `job.2.camera.zoom`.
-    """
-    return _nearest(lines(text), key)
-
-
 def lines(text: str) -> dict[str, int]:
     """List where every table, key and member of a list stands, dotted name -> line from 1."""
     scanner = _Scanner(text)
