@@ -15,15 +15,14 @@ from typer.testing import CliRunner
 
 from renderer.cli.main import app
 from renderer.errors import UsageError
-from renderer.films.film import Film
+from renderer.films.new_film import new_film
 from renderer.films.render_setup import open_dreamer
-from renderer.films.still import Still, dream_here
-from renderer.films.video import video_film
+from renderer.films.still import dream_here
 from renderer.frame import Size
 from renderer.media.images import write_image
-from renderer.render.loop import render
+from renderer.render.recurrence import render
 from renderer.setting_types import scales_of
-from renderer.settings import defaults
+from renderer.settings.kinds import KINDS
 from renderer.settings.presets import COMMANDS, builtin_folder, load_preset, resolve
 from renderer.settings.schema import build, encode_key, keys
 
@@ -211,7 +210,7 @@ class World:
         return resolve(
             presets=presets,
             flags={key: (f"--{key}", value) for key, value in {**chosen, **files}.items()},
-            defaults={**defaults.of_command(self.kind), **BASE, "network.name": str(self.folder / "tiny.keras")},
+            defaults={**KINDS[self.kind].defaults, **BASE, "network.name": str(self.folder / "tiny.keras")},
             command=self.kind,
             inputs=self.inputs if checked else None,
         )
@@ -226,16 +225,11 @@ class World:
 
     def frames(self, chosen):
         """The frames of a film with what a user chose."""
-        resolved, picture = self.resolved(chosen, checked=False), self.inputs.get("picture")
-        settings, out = resolved.settings, self.folder / "film.mp4"
+        resolved = self.resolved(chosen, checked=False)
+        sized = "film.size" in chosen
+        film = new_film(self.kind, resolved, self.folder / "film.mp4", self.inputs, sized=sized)
         if self.kind == "still":
-            own = resolved.origins["film.size"] == "default"
-            still = Still(settings=settings, out=out, picture=picture, mask=self.inputs.get("mask"), own_size=own)
-            return [dream_here(still, films.Listening()).picture]
-        film = Film(settings=settings, out=out, picture=picture)
-        if self.kind == "video":
-            given = {name: self.inputs.get(name) for name in ("mask", "cuts")}
-            film = video_film(resolved, self.inputs["clip"], out, **given)
+            return [dream_here(film, films.Listening()).picture]
         parts, kept = film.parts(film.facts({}, films.Listening())), Frames()
         with contextlib.closing(parts):
             settings = film.settings
@@ -419,7 +413,7 @@ def test_presets_of_ours_say_nothing_that_does_nothing():
     for path in builtin_folder().glob("*.toml"):
         preset = load_preset(path.stem)
         for kind in preset.commands or COMMANDS:
-            asked = {"presets": [preset], "defaults": defaults.of_command(kind), "command": kind}
+            asked = {"presets": [preset], "defaults": KINDS[kind].defaults, "command": kind}
             assert resolve(**asked, inputs=()).notes == resolve(**asked, inputs=["picture", "mask"]).notes == ()
 
 

@@ -132,7 +132,9 @@ class _Reader:
         for head, own in jobs_of(self._tables):
             values, origins = self._values(head, own)
             table = own.model_copy(update={k: v for k, v in usual.items() if k not in own.model_fields_set})
-            found += self._films(head, table, put_all(base_values, values), {**base_origins, **origins}, own=set(values))
+            found += self._films(
+                head, table, put_all(base_values, values), {**base_origins, **origins}, own=set(values)
+            )
             if len(found) > MOST_FILMS:
                 path = self._document.path
                 raise UsageError(f"{path} asks for more than {MOST_FILMS} films; split it into several files.")
@@ -245,7 +247,7 @@ class _Reader:
     def _resolved(self, spec: JobSpec, origins: Mapping[str, str], *, own: set[str]) -> JobSpec:
         """Stack its presets and values into settings, or note why that cannot be."""
         flags = {key: (origins[key], value) for key, value in spec.values.items()}
-        given = {"clip" if spec.kind == "video" else "picture": spec.input, "mask": spec.mask, "cuts": spec.cuts}
+        given = {KINDS[spec.kind].inputs[0]: spec.input, "mask": spec.mask, "cuts": spec.cuts}
         try:
             resolved = resolve(
                 presets=[self._load(name) for name in spec.presets],

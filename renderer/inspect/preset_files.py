@@ -73,7 +73,7 @@ def _idle(preset: Preset) -> Iterator[str]:
     """Tell what a preset says itself and what does nothing for any command that it is meant for."""
     kinds = preset.commands or presets.COMMANDS
     asked = [
-        Asked(settings=build({**defaults.of_command(kind), **preset.values}, origins=preset.places), kind=kind)
+        Asked(settings=build({**KINDS[kind].defaults, **preset.values}, origins=preset.places), kind=kind)
         for kind in kinds
     ]
     for key in sorted(preset.own):

@@ -1,7 +1,7 @@
 """What settings mean together: which of them do nothing for what is asked, and which contradict each other.
 
 A setting that counts only for some kinds of film, for some inputs or beside some other setting has a line in one of the
-tables `KINDS`, `BESIDE` and `RULES`. A test tries every setting on every kind of film, and finds those whose line is
+tables `OF_KIND`, `BESIDE` and `RULES`. A test tries every setting on every kind of film, and finds those whose line is
 missing.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from renderer.dreaming.ascent.optimisers import OPTIMISERS
-from renderer.dreaming.objectives.objective_terms import KINDS as OBJECTIVES
+from renderer.dreaming.objectives.objective_terms import OBJECTIVES
 from renderer.dreaming.settings import DreamSettings
 from renderer.setting_types import scales_of
 from renderer.settings.groups import AreaSettings
@@ -21,7 +21,7 @@ from renderer.settings.groups import AreaSettings
 if TYPE_CHECKING:
     from renderer.settings.schema import Settings
 
-KINDS: tuple[tuple[str, str, str], ...] = (
+OF_KIND: tuple[tuple[str, str, str], ...] = (
     ("film.fps film.seconds film.frames film.loop", "zoom video", "a still is one picture"),
     ("film.seconds film.frames", "zoom still", "a video lasts as long as its clip, from video.start to video.end"),
     ("film.seam film.run_up", "zoom", "only a zoom can be a loop"),
@@ -105,7 +105,7 @@ class Asked:
         if dream.classes and not dream.entries():
             return False
         return any(
-            not (kind in OBJECTIVES and OBJECTIVES[kind].reference) and not _CHANNEL.search(entry)
+            not (kind in OBJECTIVES and OBJECTIVES[kind].compares_with) and not _CHANNEL.search(entry)
             for kind, entry in kinds
         )
 
@@ -114,7 +114,7 @@ _CHANNEL = re.compile(r":\d+(\(|$)")
 
 
 class Rule(NamedTuple):
-    """When some settings count that need more than one line of `KINDS` or `BESIDE` to say.
+    """When some settings count that need more than one line of `OF_KIND` or `BESIDE` to say.
 
     Attributes:
         keys: the settings.
@@ -228,7 +228,7 @@ def why_idle(key: str, asked: Asked) -> Idle | None:
     """Say why a setting does nothing for what is asked; None for one that counts, or asks for nothing itself."""
     if not asked.settings.settled(key):
         return None
-    for keys, kinds, why in KINDS:
+    for keys, kinds, why in OF_KIND:
         if _names(keys, key) and asked.kind not in kinds.split():
             return Idle(why, of_kind=True)
     for rule in RULES:
