@@ -13,6 +13,8 @@ import pytest
 from looks import Kept
 from typer.testing import CliRunner
 
+from renderer.batch.batch_journal import Records, batch_folder
+from renderer.batch.batch_plan import open_jobs, plan_batch
 from renderer.cli.main import app
 from renderer.errors import UsageError
 from renderer.films.new_film import new_film
@@ -399,6 +401,20 @@ def test_a_flag_that_does_nothing_ends_the_command_with_2(tmp_path, monkeypatch)
         assert (done.exit_code, done.stdout) == (2, "")
         assert "would do nothing" in done.stderr or "say the same thing" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_jobs_file_is_told_once_of_a_setting_that_does_nothing(tmp_path):
+    path = tmp_path / "jobs.toml"
+    path.write_text(
+        '[defaults]\noutput = "{name}.png"\nset = { camera.zoom = 2, film.seconds = 3 }\n'
+        '[[sweep]]\nname = "a"\nkind = "still"\nset = { dream.momentum = 0.5 }\nover.seed = [1, 2, 3]\n'
+    )
+    jobs = open_jobs(path)
+    planned = plan_batch(jobs, Records.read(batch_folder(path, tmp_path), base=tmp_path))
+    assert [len(one.notes) for one in planned] == [1, 0, 0]
+    (note,) = planned[0].notes
+    assert note.startswith(f"{path}, line 7, sweep 'a'")
+    assert "dream.momentum would do nothing: dream.optimiser is ascent" in note
 
 
 def test_presets_check_tells_what_does_nothing_by_itself(tmp_path):

@@ -31,6 +31,11 @@ Every setting has a name of a group and a field, like `camera.zoom`. It is given
 `--set camera.zoom=2`; many have a flag of their own. A flag wins over `--set`, which wins over presets, of which the
 last wins. `dreamreel presets show NAME` shows what comes out and where each value is from.
 
+A setting that would do nothing for what is asked, like `area.box` for a zoom or `dream.momentum` with an optimiser that
+has none, is refused as a flag or with `--set`, and noted in a preset or a jobs file. What a preset says for another
+kind of film that it is meant for too (`for`) is taken without a word, and so are what it builds on, and what only turns
+something off.
+
 ## Values over time
 
 Where the type says *over time*, a value may be
