@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from renderer.errors import BadInput
+from renderer.errors import BadInput, UsageError
 from renderer.events import Listener, Note
 from renderer.films.film import Film, Result
 from renderer.films.make import finish
@@ -22,6 +22,7 @@ from renderer.media.ffmpeg.clips import Clip
 from renderer.media.ffmpeg.encode import check_encode, read_recipe
 from renderer.media.store.store import Store
 from renderer.media.store.work_folder import FILM
+from renderer.settings.rules import Asked, why_idle
 from renderer.settings.schema import FILES, Settings, build, flatten, with_files
 
 
@@ -110,6 +111,7 @@ def film_from_recipe(
 
     Raises:
         BadInput: no recipe, or a file that it names is not there or is another one now.
+        UsageError: a codec or a quality for a picture.
     """
     recipe = parse_recipe(read_recipe(source), source=source)
     check_not_input(out, source)
@@ -125,6 +127,9 @@ def film_from_recipe(
         settings = _encoded_anew(recipe.settings, encode)
     else:
         settings = build({**flatten(recipe.settings), **encode})
+    for key in encode:
+        if idle := why_idle(key, Asked(settings=settings, kind=recipe.kind)):
+            raise UsageError(idle.sentence)
     places = {name: path for name, path in {**inputs, "weights": found}.items() if path is not None}
     settings = with_files(settings, places)
     known: dict[str, Any] = {name: path for name, path in inputs.items() if name not in FILES}

@@ -241,7 +241,7 @@ def resolve(
         asked = Asked(settings=settings, kind=command, inputs=inputs, sized="film.size" in chosen)
         notes += _idle_in_presets(read, chosen, asked)
         sentences = [
-            f"{chosen[key]}: {key} would do nothing: {idle.why}. {idle.mend}"
+            f"{chosen[key]}: {idle.sentence}"
             for key in (chosen if table is None else table)
             if key in chosen and (idle := why_idle(key, asked))
         ]

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from renderer.dreaming.ascent.optimisers import OPTIMISERS
 from renderer.dreaming.objectives.objective_terms import OBJECTIVES
 from renderer.dreaming.settings import DreamSettings
+from renderer.render.settings import CarrySettings
 from renderer.setting_types import scales_of
 from renderer.settings.groups import AreaSettings
 
@@ -39,20 +40,24 @@ OF_KIND: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 """Settings -> the kinds of film that they count for, and why not for others. What is in no line counts for all."""
 
+STEPWISE = " ".join(name for name, optimiser in OPTIMISERS.items() if optimiser.step is not None)
+REMEMBERING = " ".join(name for name, optimiser in OPTIMISERS.items() if optimiser.slots)
+CARRYING = " ".join(mode for mode in get_args(CarrySettings.model_fields["mode"].annotation) if mode != "none")
+
 BESIDE: tuple[tuple[str, str, str], ...] = (
     ("film.seam film.run_up", "film.loop", ""),
     ("dream.cycle_seconds dream.cycle_fade", "dream.cycle", ""),
     ("dream.variety_period", "dream.variety", ""),
-    ("dream.normalise dream.bands", "dream.optimiser", "ascent momentum adam"),
-    ("dream.jitter dream.rotate dream.scale dream.flip", "dream.optimiser", "ascent momentum adam"),
+    ("dream.normalise dream.bands", "dream.optimiser", STEPWISE),
+    ("dream.jitter dream.rotate dream.scale dream.flip", "dream.optimiser", STEPWISE),
     ("dream.bands", "dream.normalise", "laplacian"),
-    ("dream.momentum", "dream.optimiser", " ".join(name for name, entry in OPTIMISERS.items() if entry.slots)),
+    ("dream.momentum", "dream.optimiser", REMEMBERING),
     ("dream.blur_every", "dream.blur", ""),
     ("governor.*", "governor.amount", ""),
     ("camera.wander_period", "camera.wander", ""),
     ("carry.half_life carry.level carry.flow", "carry.mode", "flow"),
     ("carry.blend", "carry.mode", "blend"),
-    ("video.cuts video.threshold", "carry.mode", "flow blend blend-loop blend-random"),
+    ("video.cuts video.threshold", "carry.mode", CARRYING),
     ("video.threshold", "video.cuts", ""),
     ("guide.mix", "guide.second", ""),
 )  # fmt: skip
@@ -204,24 +209,27 @@ RULES = (
 
 
 class Idle(NamedTuple):
-    """Why a setting does nothing.
+    """That a setting does nothing.
 
     Attributes:
+        key: its dotted name.
         why: in words.
         reads: the settings that decide it.
         needs: the input that decides it; "" for none.
         of_kind: whether the kind of film alone decides it.
     """
 
+    key: str
     why: str
     reads: tuple[str, ...] = ()
     needs: str = ""
     of_kind: bool = False
 
     @property
-    def mend(self) -> str:
-        """What to do about it, in a sentence."""
-        return f"Leave it out, or change {self.reads[0]}." if len(self.reads) == 1 else "Leave it out."
+    def sentence(self) -> str:
+        """What is so, and what to do about it."""
+        change = f", or change {self.reads[0]}" if len(self.reads) == 1 else ""
+        return f"{self.key} would do nothing: {self.why}. Leave it out{change}."
 
 
 def why_idle(key: str, asked: Asked) -> Idle | None:
@@ -230,16 +238,16 @@ def why_idle(key: str, asked: Asked) -> Idle | None:
         return None
     for keys, kinds, why in OF_KIND:
         if _names(keys, key) and asked.kind not in kinds.split():
-            return Idle(why, of_kind=True)
+            return Idle(key, why, of_kind=True)
     for rule in RULES:
         if _names(rule.keys, key) and not rule.counts(asked):
-            return Idle(rule.why, tuple(rule.reads.split()), rule.needs)
+            return Idle(key, rule.why, tuple(rule.reads.split()), rule.needs)
     for keys, other, values in BESIDE:
         if not _names(keys, key) or key == other:
             continue
         held = asked.settings.settled(other)
         if held not in values.split() if values else not held:
-            return Idle(_other(other, held, values.split()), (other,))
+            return Idle(key, _other(other, held, values.split()), (other,))
     return None
 
 
