@@ -349,7 +349,7 @@ def test_encoding_counts_for_films_and_not_for_stills(folder):
 
 
 def test_what_is_asked_to_be_off_needs_nothing_to_be_off_for(folder):
-    off = {"governor.amount": 0, "area.keep_colour": False, "camera.rotate": "0*t", "encode.sound": False}
+    off = {"governor.amount": 0, "area.keep_colour": False, "camera.rotate": "1 - 1", "encode.sound": False}
     assert World("still", folder).refusal(off) == ""
 
 

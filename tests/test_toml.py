@@ -6,7 +6,7 @@ import time
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from renderer.errors import BadInput
@@ -103,6 +103,7 @@ plain = st.recursive(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(plain)
 def test_what_is_written_is_read_back(value):
     assert tomllib.loads(f"x = {to_value(value)}")["x"] == value
@@ -118,8 +119,8 @@ def test_a_string_that_never_ends_is_refused_at_once(tmp_path):
     path, quote = tmp_path / "look.toml", '"'
     for text in (f"a = {quote}" + r"\"" * 400_000, f"a = {3 * quote}" + r"\"" * 400_000, "a = " + r"\"" * 400_000):
         path.write_text(text)
-        began = time.monotonic()
+        began = time.process_time()
         with pytest.raises(BadInput, match=r"look\.toml"):
             Document.read(path, what="preset")
         assert lines(text)["a"] == 1
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5

@@ -1,16 +1,18 @@
-"""The groups of settings of a film as a whole; those of its parts stand beside the parts.
+"""The groups of settings of a film as a whole and, at the end, which settings contradict each other.
 
-`settings` puts all of them together. Nothing here imports TensorFlow or OpenCV.
+The groups of a film's parts stand beside the parts. `settings` puts all of them together. Nothing here imports TensorFlow or OpenCV.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from renderer.dreaming.settings import DreamSettings
 from renderer.frame import Size
 from renderer.media.ffmpeg.formats import codecs_text
 from renderer.media.noise import NOISES
@@ -98,3 +100,46 @@ class EncodeSettings(Group):
     )
     compare: bool = Field(False, description="whether the video is shown beside the dream, at its left")
     sound: bool = Field(True, description="whether the video's sound and subtitles are kept")
+
+
+def contradictions(dream: DreamSettings, area: AreaSettings) -> Iterator[str]:
+    """Say of each pair of settings that contradict each other what to do, in a sentence."""
+    usual = type(dream)()
+    if dream.octave_sizes is not None:
+        for name in ("octaves", "octave_ratio"):
+            if getattr(dream, name) != getattr(usual, name):
+                yield (
+                    f"dream.octave_sizes names every scale, and dream.{name} is {getattr(dream, name)}; leave one of "
+                    "them out."
+                )
+    if dream.largest_side is not None and dream.smallest_side > dream.largest_side:
+        yield (
+            f"dream.smallest_side is {dream.smallest_side} and dream.largest_side {dream.largest_side}: no scale is "
+            "left; make the second larger."
+        )
+    yield from _of_waves(dream, area)
+    yield from _of_lbfgs(dream, usual)
+
+
+def _of_waves(dream: DreamSettings, area: AreaSettings) -> Iterator[str]:
+    if dream.parametrisation != "waves":
+        return
+    if dream.clip:
+        yield "dream.clip holds pixels, and dream.parametrisation is waves, which need no holding; drop one of them."
+    if area.box is not None:
+        yield (
+            "area.box is a place in the picture, and dream.parametrisation waves has none: every wave runs through the "
+            "whole picture; dream in pixels, or drop the box."
+        )
+
+
+def _of_lbfgs(dream: DreamSettings, usual: DreamSettings) -> Iterator[str]:
+    """L-BFGS needs the true gradient of one and the same thing at every step."""
+    if dream.optimiser != "lbfgs":
+        return
+    for name in ("smoothing", "smoother", "centre", "colours", "blur", "clip", "stop_at"):
+        if getattr(dream, name) != getattr(usual, name):
+            yield (
+                f"dream.optimiser lbfgs takes gradients as they are, step after step, and dream.{name} is "
+                f"{getattr(dream, name)}; leave one of them out."
+            )

@@ -1,4 +1,4 @@
-"""What settings mean together: which of them do nothing for what is asked, and which contradict each other.
+"""Which settings count for what is asked, and why the others do nothing.
 
 A setting that counts only for some kinds of film, for some inputs or beside some other setting has a line in one of the
 tables `OF_KIND`, `BESIDE` and `RULES`. A test tries every setting on every kind of film, and finds those whose line is
@@ -8,19 +8,15 @@ missing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from renderer.dreaming.ascent.optimisers import OPTIMISERS
 from renderer.dreaming.objectives.objective_terms import OBJECTIVES
-from renderer.dreaming.settings import DreamSettings
 from renderer.render.settings import CarrySettings
 from renderer.setting_types import scales_of
-from renderer.settings.groups import AreaSettings
-
-if TYPE_CHECKING:
-    from renderer.settings.schema import Settings
+from renderer.settings.schema import Settings
 
 OF_KIND: tuple[tuple[str, str, str], ...] = (
     ("film.fps film.seconds film.frames film.loop", "zoom video", "a still is one picture"),
@@ -261,46 +257,3 @@ def _other(key: str, held: Any, wanted: list[str]) -> str:
         return f"{key} is not given"
     written = str(held).lower() if isinstance(held, bool) else f"{held:g}" if isinstance(held, float) else held
     return f"{key} is {written}" + (f", and not {' or '.join(wanted)}" if wanted else "")
-
-
-def contradictions(dream: DreamSettings, area: AreaSettings) -> Iterator[str]:
-    """Say of each pair of settings that contradict each other what to do, in a sentence."""
-    usual = type(dream)()
-    if dream.octave_sizes is not None:
-        for name in ("octaves", "octave_ratio"):
-            if getattr(dream, name) != getattr(usual, name):
-                yield (
-                    f"dream.octave_sizes names every scale, and dream.{name} is {getattr(dream, name)}; leave one of "
-                    "them out."
-                )
-    if dream.largest_side is not None and dream.smallest_side > dream.largest_side:
-        yield (
-            f"dream.smallest_side is {dream.smallest_side} and dream.largest_side {dream.largest_side}: no scale is "
-            "left; make the second larger."
-        )
-    yield from _of_waves(dream, area)
-    yield from _of_lbfgs(dream, usual)
-
-
-def _of_waves(dream: DreamSettings, area: AreaSettings) -> Iterator[str]:
-    if dream.parametrisation != "waves":
-        return
-    if dream.clip:
-        yield "dream.clip holds pixels, and dream.parametrisation is waves, which need no holding; drop one of them."
-    if area.box is not None:
-        yield (
-            "area.box is a place in the picture, and dream.parametrisation waves has none: every wave runs through the "
-            "whole picture; dream in pixels, or drop the box."
-        )
-
-
-def _of_lbfgs(dream: DreamSettings, usual: DreamSettings) -> Iterator[str]:
-    """L-BFGS needs the true gradient of one and the same thing at every step."""
-    if dream.optimiser != "lbfgs":
-        return
-    for name in ("smoothing", "smoother", "centre", "colours", "blur", "clip", "stop_at"):
-        if getattr(dream, name) != getattr(usual, name):
-            yield (
-                f"dream.optimiser lbfgs takes gradients as they are, step after step, and dream.{name} is "
-                f"{getattr(dream, name)}; leave one of them out."
-            )

@@ -40,9 +40,9 @@ from renderer.settings.groups import (
     GuideSettings,
     StartSettings,
     VideoSettings,
+    contradictions,
 )
 from renderer.settings.messages import each_within, mistakes, short, within
-from renderer.settings.rules import contradictions
 
 MAX_WRITTEN = 200_000
 """Characters of all values of a film together: what changes over time is read letter by letter."""
