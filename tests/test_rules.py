@@ -13,7 +13,7 @@ import pytest
 from looks import Kept
 from typer.testing import CliRunner
 
-from renderer.batch.batch_journal import Records, batch_folder
+from renderer.batch.batch_journal import BatchJournal, batch_folder
 from renderer.batch.batch_plan import open_jobs, plan_batch
 from renderer.cli.main import app
 from renderer.errors import UsageError
@@ -410,7 +410,7 @@ def test_a_jobs_file_is_told_once_of_a_setting_that_does_nothing(tmp_path):
         '[[sweep]]\nname = "a"\nkind = "still"\nset = { dream.momentum = 0.5 }\nover.seed = [1, 2, 3]\n'
     )
     jobs = open_jobs(path)
-    planned = plan_batch(jobs, Records.read(batch_folder(path, tmp_path), base=tmp_path))
+    planned = plan_batch(jobs, BatchJournal(batch_folder(path, tmp_path)))
     assert [len(one.notes) for one in planned] == [1, 0, 0]
     (note,) = planned[0].notes
     assert note.startswith(f"{path}, line 7, sweep 'a'")

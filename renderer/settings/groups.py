@@ -1,6 +1,7 @@
 """The groups of settings of a film as a whole and, at the end, which settings contradict each other.
 
-The groups of a film's parts stand beside the parts. `settings` puts all of them together. Nothing here imports TensorFlow or OpenCV.
+The groups of a film's parts stand beside the parts. `schema` puts all of them together. Nothing here
+imports TensorFlow or OpenCV.
 """
 
 from __future__ import annotations
