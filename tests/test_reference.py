@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from renderer.cli.main import app
 from renderer.errors import UsageError
+from renderer.media.ffmpeg.formats import FORMATS
 from renderer.settings.document import Document
 from renderer.settings.presets import builtin_folder, load_preset, resolve
 from renderer.settings.reference import entries, reference, schema
@@ -23,6 +24,18 @@ VALIDATOR = Draft202012Validator(schema())
 def test_the_page_in_the_documentation_is_what_the_program_says():
     assert PAGE.read_text(encoding="utf-8") == reference(), "run: dreamreel presets reference > docs/settings.md"
     assert CliRunner().invoke(app, ["presets", "reference"]).stdout == reference()
+
+
+def test_the_readme_names_the_codecs_of_every_ending():
+    readme = (PAGE.parents[1] / "README.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in row.split("|")[1:3]] for row in readme.splitlines() if row.startswith("| `.")]
+    said = {ending.strip(" `"): codecs for endings, codecs in rows for ending in endings.split(",")}
+    for form in FORMATS.values():
+        usual, *others = form.codecs
+        codecs = ", ".join([f"{usual} (usual)", *others]) if others else "themselves"
+        for suffix in form.suffixes:
+            assert said.pop(suffix) == codecs
+    assert not said
 
 
 def test_every_setting_is_on_the_page_with_type_default_and_meaning():
