@@ -99,7 +99,7 @@ def loaded_by(code: str) -> set[str]:
 
 def test_the_command_line_loads_nothing_heavy():
     loaded = loaded_by("import renderer.cli.main")
-    assert "renderer.cli.zoom" in loaded
+    assert "renderer.cli.films" in loaded
     assert not loaded & {"tensorflow", "keras", "cv2", "numpy", "pydantic", "PIL", "renderer.settings.schema"}
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from renderer.cli.making import Making
-from renderer.cli.options import command
+from renderer.cli.options import Making, command
 from renderer.cli.show.terminal import Terminal
 from renderer.errors import shown
 

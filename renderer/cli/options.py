@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import keyword
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, get_type_hints
@@ -157,6 +157,21 @@ AllowEnvChange = Annotated[
 ]
 NoSound = Annotated[bool, typer.Option("--no-sound", help="Leave the sound and the subtitles of the video out.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how long it would take.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Making:
+    """How a film is made: the flags of `films.film.RunOptions`."""
+
+    overwrite: Overwrite = False
+    keep_store: KeepStore = False
+    work_dir: WorkDir = None
+    restart: Restart = False
+    allow_env_change: AllowEnvChange = False
+
+    def options(self) -> dict[str, Any]:
+        """Return them as attributes of a `Film`."""
+        return asdict(self)
 
 
 class SettingsCommand(TyperCommand):

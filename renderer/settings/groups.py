@@ -23,8 +23,8 @@ from renderer.setting_types import Box, FrameSize, Group, Name, Number, OneOf, P
 class FilmSettings(Group):
     """How large, how fast and how long."""
 
-    size: FrameSize = Field(Size(640, 360), description="WIDTHxHEIGHT")
-    fps: Rate = Field(Fraction(24), description="0.01 to 240; 23.976 means 24000/1001")
+    size: FrameSize = Field(Size(640, 360), description="width and height, as WIDTHxHEIGHT")
+    fps: Rate = Field(Fraction(24), description="rate, 0.01 to 240; 23.976 means 24000/1001")
     seconds: Seconds = Field(6.0, gt=0, le=86_400, description="length")
     frames: Annotated[Whole, Unit("frames")] | None = Field(
         None, ge=1, le=10_000_000, description="length, in place of seconds"
