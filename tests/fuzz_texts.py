@@ -125,14 +125,14 @@ def _preset(case: Case, folder: Path) -> Sequence[Reading]:
     command = rng.choice(("zoom", "video", "still"))
 
     def resolved() -> None:
-        found = resolve(presets=[str(path)], defaults=kinds.KINDS[command].defaults, command=command)
+        found = resolve(presets=[str(path)], defaults=kinds.KINDS[command].defaults, command=command, inputs=())
         new_preset("again", found, about=rng.choice(TEXTS), folder=folder / "own")
         problems = check_preset(str(folder / "own" / "again.toml")).problems
         if problems:
             raise Wrong(f"a preset that was written is not accepted: {problems[0]}")
 
     def planned() -> None:
-        found = resolve(presets=[str(path)], defaults=kinds.KINDS[command].defaults, command=command)
+        found = resolve(presets=[str(path)], defaults=kinds.KINDS[command].defaults, command=command, inputs=())
         for _ in curves(found.settings):
             pass
         check(ZoomFilm(settings=found.settings, out=folder / "film.mp4"))
