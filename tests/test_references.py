@@ -58,10 +58,10 @@ def test_what_is_compared_with_the_canvas_is_of_this_octave(tiny_network, pictur
 @pytest.mark.parametrize(
     ("mix", "pictures", "what"),
     [
-        ({"guide@deep": 1.0}, (), "'guide' needs a guide picture.*--guide"),
-        ({"cosine@deep": 1.0, "direction@deep": 1.0}, ("style",), "cosine, direction need a guide picture"),
+        ({"guide@deep": 1.0}, (), "guide needs a guide.*--guide"),
+        ({"cosine@deep": 1.0, "direction@deep": 1.0}, ("style",), "direction, cosine need a guide"),
         ({"style@deep": 1.0}, ("guide",), "A guide is given.*nothing heeds it.*--objective guide|needs a style"),
-        ({"deep": 1.0}, ("style",), "A style is given with .*guide.style.*nothing heeds it.*style@LAYER"),
+        ({"deep": 1.0}, ("style",), "A style is given with --style.*nothing heeds it.*style@LAYER"),
     ],
 )
 def test_guides_that_are_lacking_or_compared_with_nothing_are_refused(tiny_network, mix, pictures, what):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from renderer.dreaming.networks.registry import network_spec
-from renderer.dreaming.objectives.objective_terms import kinds_that_compare_with
+from renderer.dreaming.objectives.objective_terms import check_pictures
 from renderer.errors import BadInput, UsageError
 from renderer.files import check_input
 from renderer.films.first_frame import fit, shrunk
@@ -178,23 +178,7 @@ def check_guides(settings: Settings) -> None:
         )
     for name, path in guide_files(settings).items():
         _check_file(path, name, settings)
-    _check_objectives(settings)
-
-
-def _check_objectives(settings: Settings) -> None:
-    given, used = files_of(settings), _kinds(settings)
-    for name in ("guide", "style"):
-        kinds = kinds_that_compare_with(name)
-        wanted = [kind for kind in kinds if kind in used]
-        if wanted and name not in given:
-            raise UsageError(
-                f"The objective {wanted[0]} needs a {name}, and none is given; give a picture or a video with --{name}."
-            )
-        if name in given and not wanted:
-            raise UsageError(
-                f"The {name} {given[name]} is given, and nothing heeds it; choose what does with --objective "
-                f"{kinds[0]}, or in the layer mix, like {kinds[0]}@LAYER (of {', '.join(kinds)})."
-            )
+    check_pictures(_kinds(settings), files_of(settings))
 
 
 def _kinds(settings: Settings) -> set[str]:

@@ -24,8 +24,8 @@ from renderer.dreaming.evaluator import Evaluator
 from renderer.dreaming.networks.network import Network
 from renderer.dreaming.objectives.channel_weights import ChannelWaves
 from renderer.dreaming.objectives.objective_spec import mixes_of_octaves, parse_mix
-from renderer.dreaming.objectives.objective_terms import PENALTIES
-from renderer.dreaming.objectives.references import InputsBuilder, Pictures, check_pictures
+from renderer.dreaming.objectives.objective_terms import PENALTIES, check_pictures
+from renderer.dreaming.objectives.references import InputsBuilder, Pictures
 from renderer.dreaming.settings import DreamSettings
 from renderer.errors import EnvironmentProblem
 from renderer.frame import Frame, Size
@@ -97,7 +97,7 @@ class Dreamer:
         self.pyramid = Pyramid(settings)
         mixes = mixes_of_octaves(network, settings, self._now, loop_seconds=loop_seconds)
         objectives = [parse_mix(mix, kind=settings.objective) for mix in mixes]
-        check_pictures(objectives, pictures)
+        check_pictures({term.kind for objective in objectives for term in objective.terms}, pictures)
         self.objective = objectives[-1]
         # What is always 0 stays out of the graph.
         self._turns, self._penalties = ([name for name in names if self._now(name)] for names in (MOVES, PENALTIES))

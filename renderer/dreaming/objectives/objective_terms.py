@@ -11,10 +11,11 @@ channels, the others 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from renderer.errors import UsageError
 from renderer.lazy import Lazy
 
 if TYPE_CHECKING:
@@ -75,6 +76,29 @@ class Features:
 def kinds_that_compare_with(picture: str) -> tuple[str, ...]:
     """Name the kinds of objective whose reference is a picture: "guide", "style" or "canvas"."""
     return tuple(name for name, kind in OBJECTIVES.items() if kind.compares_with == picture)
+
+
+def check_pictures(kinds: Collection[str], given: Collection[str]) -> None:
+    """Refuse kinds of objective without the guide or style that they compare with, and one that nothing compares with.
+
+    Args:
+        kinds: those of all that is dreamed of.
+        given: which of "guide" and "style" there are.
+
+    Raises:
+        UsageError: with what to do.
+    """
+    for name in ("guide", "style"):
+        comparing = kinds_that_compare_with(name)
+        used = [kind for kind in comparing if kind in kinds]
+        if used and name not in given:
+            needs = f"objectives {', '.join(used)} need" if len(used) > 1 else f"objective {used[0]} needs"
+            raise UsageError(f"The {needs} a {name}, and none is given; give a picture or a video with --{name}.")
+        if name in given and not used:
+            raise UsageError(
+                f"A {name} is given with --{name}, and nothing heeds it; choose what does with --objective "
+                f"{comparing[0]}, or in the layer mix, like {comparing[0]}@LAYER (of {', '.join(comparing)})."
+            )
 
 
 def square(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ the forms of the frame as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -16,7 +16,7 @@ from renderer.dreaming.ascent.octaves import pad_to, resize
 from renderer.dreaming.evaluator import Evaluator
 from renderer.dreaming.objectives.channel_weights import ChannelWaves
 from renderer.dreaming.objectives.objective import Objective, ObjectiveInputs, as_map
-from renderer.dreaming.objectives.objective_terms import FEATURES, OBJECTIVES, ObjectiveKind, kinds_that_compare_with
+from renderer.dreaming.objectives.objective_terms import FEATURES, OBJECTIVES, ObjectiveKind
 from renderer.errors import BadInput, UsageError
 from renderer.frame import Frame, Size
 
@@ -25,29 +25,6 @@ PictureAt = Callable[[float], Frame | None]
 
 Pictures = Mapping[str, PictureAt]
 """The pictures that an objective is given beside the canvas, by name: "guide", "style"."""
-
-FLAGS = {"guide": "--guide (guide.picture)", "style": "--style (guide.style)"}
-"""Picture -> how a user gives it."""
-
-
-def check_pictures(objectives: Iterable[Objective], pictures: Pictures) -> None:
-    """Refuse objectives that lack a guide or style, and a guide or style that none of them compares with.
-
-    Raises:
-        UsageError: with what to do.
-    """
-    terms = [term for objective in objectives for term in objective.terms]
-    for name, flag in FLAGS.items():
-        kinds = kinds_that_compare_with(name)
-        used = list(dict.fromkeys(term.kind for term in terms if term.kind in kinds))
-        if used and name not in pictures:
-            needs = f"objectives {', '.join(used)} need" if len(used) > 1 else f"objective {used[0]!r} needs"
-            raise UsageError(f"The {needs} a {name} picture; give one with {flag}.")
-        if name in pictures and not used:
-            raise UsageError(
-                f"A {name} is given with {flag}, and nothing heeds it; choose what does with --objective {kinds[0]}, "
-                f"or in the layer mix, like '{kinds[0]}@LAYER' (of {', '.join(kinds)})."
-            )
 
 
 class InputsBuilder:
@@ -119,7 +96,7 @@ class InputsBuilder:
         """Return the references that a guide or style gives at a time, on a canvas of some size."""
         picture = self._pictures[name](seconds) if name in self._pictures else None
         if picture is None:
-            raise UsageError(f"There is no {name} picture at {seconds:g} s; give one with {FLAGS[name]}.")
+            raise UsageError(f"There is no {name} picture at {seconds:g} s; give one with --{name}.")
         held, kept = self._kept.get((name, size), (None, {}))
         if held is not picture:
             kept = self._features_of(name, picture, size, scale)
