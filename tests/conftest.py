@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import collections
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from renderer import runtime
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -34,6 +37,12 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(f"{count} skipped: {reason} ({known})")
 
 
+def pytest_collection_finish(session):
+    """Set TensorFlow up as the program does, before a test has it compute: later its threads stay as they are."""
+    if "tensorflow" in sys.modules:
+        runtime.prepare()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session, exitstatus):
     """Fail a run of which tests were left out that nobody knows of."""
@@ -59,6 +68,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def tiny_network():
     """A network of three small convolutions with fixed random weights, one of them under a batch norm."""
+    runtime.prepare()
     import keras
     from keras import layers
 

@@ -36,7 +36,8 @@ LOOP = Loop(frames=24, seam=10, run_up=8, rate=RATE)
 
 
 def settings(*sets):
-    return resolve(sets=["film.size=48x32", "film.fps=12", "film.seconds=2", "film.loop=true", *sets]).settings
+    length = [] if any(one.startswith("film.frames=") for one in sets) else ["film.seconds=2"]
+    return resolve(sets=["film.size=48x32", "film.fps=12", *length, "film.loop=true", *sets]).settings
 
 
 # --- time ------------------------------------------------------------------------------------------------------------

@@ -18,8 +18,8 @@ from renderer.dreaming.settings import AscentSettings
 
 SIX = {"shifts": np.zeros((6, 2), np.int32), "sizes": np.full(6, 0.004, np.float32)}
 ACTIVATIONS = {
-    "a": tf.random.stateless_normal((1, 3, 4, 5), (1, 2)),
-    "b": tf.random.stateless_normal((1, 2, 2, 6), (3, 4)),
+    "a": np.random.default_rng(1).normal(size=(1, 3, 4, 5)).astype(np.float32),
+    "b": np.random.default_rng(3).normal(size=(1, 2, 2, 6)).astype(np.float32),
 }
 
 

@@ -232,7 +232,7 @@ class World:
         film = new_film(self.kind, resolved, self.folder / "film.mp4", self.inputs, sized=sized)
         if self.kind == "still":
             return [dream_here(film, films.Listening()).picture]
-        parts, kept = film.parts(film.facts({}, films.Listening())), Frames()
+        parts, kept = film.render_setup(film.facts({}, films.Listening())), Frames()
         with contextlib.closing(parts):
             settings = film.settings
             render(
@@ -315,6 +315,7 @@ def test_every_setting_is_tried_here_or_elsewhere():
     assert {*VALUES, *ELSEWHERE} == set(keys())
 
 
+@pytest.mark.minutes
 def test_another_value_of_any_setting_changes_the_frames_or_is_refused(folder):
     zoom, still = World("zoom", folder), World("still", folder)
     video = World("video", folder, {"clip": folder / "clip"})
