@@ -17,10 +17,6 @@ from renderer.dreaming.objectives.references import InputsBuilder
 from renderer.dreaming.settings import AscentSettings
 
 SIX = {"shifts": np.zeros((6, 2), np.int32), "sizes": np.full(6, 0.004, np.float32)}
-ACTIVATIONS = {
-    "a": np.random.default_rng(1).normal(size=(1, 3, 4, 5)).astype(np.float32),
-    "b": np.random.default_rng(3).normal(size=(1, 2, 2, 6)).astype(np.float32),
-}
 
 
 @pytest.fixture
@@ -52,8 +48,10 @@ def test_the_page_of_objectives_lists_every_kind_and_what_it_needs():
 
 def test_the_terms_of_a_mix_are_weighed_and_added():
     objective = parse_mix({"square@a:1": 0.2, "b": 3.0, "a": -1.0}, kind="mean")
-    found = objective(ACTIVATIONS, objective.inputs({"a": 5, "b": 6}))
-    a, b = ACTIVATIONS["a"].numpy(), ACTIVATIONS["b"].numpy()
+    rng = np.random.default_rng(1)
+    a, b = (rng.normal(size=shape).astype(np.float32) for shape in ((1, 3, 4, 5), (1, 2, 2, 6)))
+    activations = {"a": tf.constant(a), "b": tf.constant(b)}
+    found = objective(activations, objective.inputs({"a": 5, "b": 6}))
     np.testing.assert_allclose(found, 0.2 * (a[..., 1] ** 2).mean() + 3 * b.mean() - a.mean(), rtol=1e-5)
 
 
