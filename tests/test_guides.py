@@ -307,8 +307,8 @@ MAKE = """
 import sys, os, signal
 from pathlib import Path
 import films
-from renderer.render import loop
-loop.COMMIT_SECONDS = 0.0
+from renderer.render import recurrence
+recurrence.COMMIT_SECONDS = 0.0
 network, out, guide, last = sys.argv[1:]
 from renderer import runtime
 runtime.prepare()
