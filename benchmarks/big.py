@@ -262,7 +262,7 @@ BENCHMARK = Benchmark(
     measurements={"equality": equality, "seams": seams, "memory": memory, "cost": cost},
     add_options=add_options,
     smallest={"networks": ["dreamnet"], "sizes": [Size(161, 120)], "size": Size(320, 240), "repeats": 1},
-    quick=("equality", "cost"),
+    quick=("cost",),
     needs_shared=("equality", "seams", "memory", "cost"),
 )
 
