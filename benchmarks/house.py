@@ -56,7 +56,7 @@ def begun(self, args, *rest, real=subprocess.Popen.__init__, **options):
 subprocess.Popen.__init__ = begun
 import renderer.cli.show.terminal as terminal; terminal.PLAIN_SECONDS = 0.0
 from renderer import runtime; runtime.prepare()
-import renderer.render.recurrence as loop; loop.COMMIT_SECONDS = 0.1
+import renderer.render.recurrence as recurrence; recurrence.COMMIT_SECONDS = 0.1
 """
 """Tells of every hash of a file and of every run of ffmpeg, of every frame, and commits often."""
 

@@ -96,6 +96,23 @@ def tiny_network():
     return Network("tiny", model, spec=spec, precision="float32")
 
 
+@pytest.fixture(scope="session")
+def two_layers():
+    """A network whose layers `low` and `high` are convolutions with fixed random weights."""
+    runtime.prepare()
+    import keras
+
+    from renderer.dreaming.networks.network import Network
+    from renderer.dreaming.networks.registry import NetworkSpec
+
+    keras.utils.set_random_seed(5)
+    picture = keras.Input((None, None, 3), name="picture")
+    x = keras.layers.Conv2D(6, 5, strides=2, activation="relu", name="low")(picture)
+    x = keras.layers.Conv2D(10, 3, strides=2, activation="relu", name="high")(x)
+    spec = NetworkSpec(summary="tiny", preprocessing="tf", layers=("low", "high"), mix={"high": 1.0}, smallest=16)
+    return Network("tiny", keras.Model(picture, x), spec=spec)
+
+
 @pytest.fixture
 def picture() -> np.ndarray:
     """A smooth random picture, 48x32."""

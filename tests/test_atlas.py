@@ -1,25 +1,12 @@
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pytest
 
-from renderer.dreaming.networks.network import Network
-from renderer.dreaming.networks.registry import NetworkSpec
 from renderer.errors import UsageError
 from renderer.inspect import atlas as module
 from renderer.inspect.atlas import atlas, shown, soft_noise, spaced, strongest
 from renderer.media.sheets import Section
-
-
-@pytest.fixture(scope="module")
-def network() -> Network:
-    keras.utils.set_random_seed(5)
-    picture = keras.Input((None, None, 3), name="picture")
-    x = keras.layers.Conv2D(6, 5, strides=2, activation="relu", name="low")(picture)
-    x = keras.layers.Conv2D(10, 3, strides=2, activation="relu", name="high")(x)
-    spec = NetworkSpec(summary="tiny", preprocessing="tf", layers=("low", "high"), mix={"high": 1.0}, smallest=16)
-    return Network("tiny", keras.Model(picture, x), spec=spec)
 
 
 @pytest.fixture
@@ -37,10 +24,10 @@ def captions(monkeypatch) -> list[tuple[str, list[str]]]:
     return written
 
 
-def test_each_layer_is_drawn_whole_and_by_its_channels(network, captions):
+def test_each_layer_is_drawn_whole_and_by_its_channels(two_layers, captions):
     reports: list[tuple[int, int]] = []
     report = lambda done, total: reports.append((done, total))  # noqa: E731
-    sheet = atlas(network, channels_per_layer=3, size=32, steps=2, report=report)
+    sheet = atlas(two_layers, channels_per_layer=3, size=32, steps=2, report=report)
     assert sheet.dtype == np.uint8
     assert [heading for heading, _ in captions] == ["low", "high"]
     for layer, names in captions:
@@ -50,14 +37,14 @@ def test_each_layer_is_drawn_whole_and_by_its_channels(network, captions):
     assert reports == [(i, 8) for i in range(1, 9)]
 
 
-def test_channels_of_ones_own_choice_are_drawn(network, captions):
-    atlas(network, layers=["high:7", "high:2", "low"], channels_per_layer=0, size=32, steps=1)
+def test_channels_of_ones_own_choice_are_drawn(two_layers, captions):
+    atlas(two_layers, layers=["high:7", "high:2", "low"], channels_per_layer=0, size=32, steps=1)
     assert captions == [("high", ["high", "high:7", "high:2"]), ("low", ["low"])]
 
 
-def test_the_same_seed_draws_the_same_sheet_and_another_does_not(network):
+def test_the_same_seed_draws_the_same_sheet_and_another_does_not(two_layers):
     def draw(seed: int) -> np.ndarray:
-        return atlas(network, layers=["low"], channels_per_layer=0, size=32, steps=1, seed=seed)
+        return atlas(two_layers, layers=["low"], channels_per_layer=0, size=32, steps=1, seed=seed)
 
     np.testing.assert_array_equal(draw(3), draw(3))
     assert not np.array_equal(draw(3), draw(4))
@@ -78,7 +65,7 @@ def test_tiles_are_equally_bright_and_strong():
         assert tile.std() == pytest.approx(0.2, abs=0.01)
 
 
-def test_what_the_network_lacks_is_refused_with_what_it_has(network):
+def test_what_the_network_lacks_is_refused_with_what_it_has(two_layers):
     for options, words in (
         ({"layers": ["hihg"]}, "high"),
         ({"layers": ["high:10"]}, "channels 0 to 9"),
@@ -88,7 +75,7 @@ def test_what_the_network_lacks_is_refused_with_what_it_has(network):
         ({"channels_per_layer": -1}, "0 or more channels"),
     ):
         with pytest.raises(UsageError, match=words):
-            atlas(network, **({"size": 32, "steps": 1} | options))
+            atlas(two_layers, **({"size": 32, "steps": 1} | options))
 
 
 def test_a_channel_that_stays_asleep_begins_again_from_bolder_noise():

@@ -1,40 +1,27 @@
 from __future__ import annotations
 
-import keras
 import numpy as np
 import pytest
 
 from renderer.dreaming.ascent.ascent import Ascent
 from renderer.dreaming.ascent.channel_dreamer import ChannelDreamer, single, whole
-from renderer.dreaming.networks.network import Network
-from renderer.dreaming.networks.registry import NetworkSpec
 from renderer.dreaming.objectives.objective_spec import parse_mix
 from renderer.errors import UsageError
-
-
-@pytest.fixture(scope="module")
-def network() -> Network:
-    keras.utils.set_random_seed(5)
-    picture = keras.Input((None, None, 3), name="picture")
-    x = keras.layers.Conv2D(6, 5, strides=2, activation="relu", name="low")(picture)
-    x = keras.layers.Conv2D(10, 3, strides=2, activation="relu", name="high")(x)
-    spec = NetworkSpec(summary="tiny", preprocessing="tf", layers=("low", "high"), mix={"high": 1.0}, smallest=16)
-    return Network("tiny", keras.Model(picture, x), spec=spec)
 
 
 def pictures(count: int, size: int = 32) -> np.ndarray:
     return np.random.default_rng(1).uniform(0.3, 0.7, (count, size, size + 8, 3)).astype(np.float32)
 
 
-def test_one_trace_serves_every_channel_and_size(network):
-    dreamer = ChannelDreamer(network, ["high"], steps=2)
+def test_one_trace_serves_every_channel_and_size(two_layers):
+    dreamer = ChannelDreamer(two_layers, ["high"], steps=2)
     for channel, size in ((0, 32), (3, 40), (9, 24)):
         assert dreamer(pictures(2, size), {"high": single(channel, 10)}).shape == (2, size, size + 8, 3)
     assert dreamer._step.experimental_get_tracing_count() == 1
 
 
-def test_a_picture_dreams_the_same_alone_and_in_company(network):
-    dreamer = ChannelDreamer(network, ["high"], steps=3, seed=4)
+def test_a_picture_dreams_the_same_alone_and_in_company(two_layers):
+    dreamer = ChannelDreamer(two_layers, ["high"], steps=3, seed=4)
     start = pictures(3)
     weights = np.stack([single(c, 10) for c in (1, 4, 7)])
     together = dreamer(start, {"high": weights})
@@ -43,8 +30,8 @@ def test_a_picture_dreams_the_same_alone_and_in_company(network):
         np.testing.assert_allclose(together[i], alone[0], atol=1e-4)
 
 
-def test_a_channel_is_raised_above_what_the_whole_layer_gives_it(network):
-    dreamer = ChannelDreamer(network, ["high"], steps=8, scales=(1.0,))
+def test_a_channel_is_raised_above_what_the_whole_layer_gives_it(two_layers):
+    dreamer = ChannelDreamer(two_layers, ["high"], steps=8, scales=(1.0,))
     start = np.repeat(pictures(1), 10, 0)
     own = dreamer.squares(dreamer(start, {"high": np.stack([single(c, 10) for c in range(10)])}))["high"]
     layer = dreamer.squares(dreamer(start[:1], {"high": whole(10)}))["high"][0]
@@ -54,21 +41,21 @@ def test_a_channel_is_raised_above_what_the_whole_layer_gives_it(network):
     assert gain.sum() > 1.2 * (layer - before).sum()
 
 
-def test_a_whole_layer_climbs_as_the_film_does(network):
-    dreamer = ChannelDreamer(network, ["low", "high"], steps=4, scales=(1.0,), seed=2)
+def test_a_whole_layer_climbs_as_the_film_does(two_layers):
+    dreamer = ChannelDreamer(two_layers, ["low", "high"], steps=4, scales=(1.0,), seed=2)
     start = pictures(1)
     dream = dreamer(start, {"low": whole(6), "high": np.float32(0.5) * whole(10)})
-    ascent = Ascent(network, parse_mix({"low": 1.0, "high": 0.5}, kind="square"))
+    ascent = Ascent(two_layers, parse_mix({"low": 1.0, "high": 0.5}, kind="square"))
     climbed, _ = ascent.ascend(start[0], shifts=dreamer._shifts(0), sizes=np.full(4, 0.012, np.float32))
     np.testing.assert_allclose(dream[0], climbed, atol=1e-4)
 
 
-def test_a_channel_that_sees_nothing_yet_is_woken(network):
-    bias = network.model.get_layer("high").bias
+def test_a_channel_that_sees_nothing_yet_is_woken(two_layers):
+    bias = two_layers.model.get_layer("high").bias
     before = bias.numpy()
     bias.assign(before - 5 * np.eye(10, dtype=np.float32)[2])
     try:
-        dreamer = ChannelDreamer(network, ["high"], steps=20, step_size=0.03, scales=(1.0,))
+        dreamer = ChannelDreamer(two_layers, ["high"], steps=20, step_size=0.03, scales=(1.0,))
     finally:
         bias.assign(before)
     start = pictures(1)
@@ -78,13 +65,13 @@ def test_a_channel_that_sees_nothing_yet_is_woken(network):
     assert not np.allclose(dreamer(start, {"high": single(2, 10)}), start, atol=0.05)
 
 
-def test_pictures_smaller_than_the_network_takes_are_dreamed_all_the_same(network):
+def test_pictures_smaller_than_the_network_takes_are_dreamed_all_the_same(two_layers):
     small = pictures(1, 10)[:, :, :10]
-    dream = ChannelDreamer(network, ["low"], steps=2)(small, {"low": whole(6)})
+    dream = ChannelDreamer(two_layers, ["low"], steps=2)(small, {"low": whole(6)})
     assert dream.shape == small.shape
     assert not np.allclose(dream, small)
 
 
-def test_unknown_layers_are_refused(network):
+def test_unknown_layers_are_refused(two_layers):
     with pytest.raises(UsageError, match="high"):
-        ChannelDreamer(network, ["hihg"])
+        ChannelDreamer(two_layers, ["hihg"])

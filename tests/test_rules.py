@@ -232,14 +232,14 @@ class World:
         film = new_film(self.kind, resolved, self.folder / "film.mp4", self.inputs, sized=sized)
         if self.kind == "still":
             return [dream_here(film, films.Listening()).picture]
-        parts, kept = film.render_setup(film.facts({}, films.Listening())), Frames()
-        with contextlib.closing(parts):
+        setup, kept = film.render_setup(film.facts({}, films.Listening())), Frames()
+        with contextlib.closing(setup):
             settings = film.settings
             render(
-                parts.scene,
-                parts.dreamer,
+                setup.scene,
+                setup.dreamer,
                 kept,
-                governor=parts.governor,
+                governor=setup.governor,
                 frames=settings.frame_count,
                 rate=settings.rate,
                 report=lambda _: None,

@@ -22,72 +22,72 @@ if TYPE_CHECKING:
 
 def add(app: typer.Typer) -> None:
     """Register the commands."""
+    for function in (batch, status):
+        command(app)(function)
 
-    @command(app)
-    def batch(
-        terminal: Terminal,
-        jobs: Annotated[Path, typer.Argument(metavar="JOBS.toml", help="The films to make, see docs/batch.md.")],
-        *,
-        output_dir: Annotated[
-            Path | None,
-            typer.Option("--output-dir", metavar="DIR", help="Where outputs are meant from. [where JOBS.toml lies]"),
-        ] = None,
-        only: Annotated[
-            list[str] | None, typer.Option("--only", metavar="NAME", help="Make these films alone; * and ? too.")
-        ] = None,
-        executor: Annotated[
-            str, typer.Option("--executor", metavar="SPEC", help="serial, process, process:N or dask://HOST:PORT.")
-        ] = "serial",
-        workers: Annotated[
-            int | None, typer.Option("--workers", metavar="N", min=1, max=1024, help="How many films at a time.")
-        ] = None,
-        keep_going: Annotated[
-            bool, typer.Option("--keep-going/--fail-fast", help="Whether a film that fails stops the others.")
-        ] = True,
-        making: Making,
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="List the films, and say what they would take; nothing is written.")
-        ] = False,
-    ) -> None:
-        """Make the films of a jobs file; one that fails stops no other.
 
-        Stop it whenever you like: the same command goes on where it stopped, and makes nothing twice.
-        """
-        from renderer.batch.batch_plan import BatchOptions
+def batch(
+    terminal: Terminal,
+    jobs: Annotated[Path, typer.Argument(metavar="JOBS.toml", help="The films to make, see docs/batch.md.")],
+    *,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output-dir", metavar="DIR", help="Where outputs are meant from. [where JOBS.toml lies]"),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Make these films alone; * and ? too.")
+    ] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", metavar="SPEC", help="serial, process, process:N or dask://HOST:PORT.")
+    ] = "serial",
+    workers: Annotated[
+        int | None, typer.Option("--workers", metavar="N", min=1, max=1024, help="How many films at a time.")
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going/--fail-fast", help="Whether a film that fails stops the others.")
+    ] = True,
+    making: Making,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List the films, and say what they would take; nothing is written.")
+    ] = False,
+) -> None:
+    """Make the films of a jobs file; one that fails stops no other.
 
-        options = BatchOptions(only=tuple(only or ()), **making.options())
-        if dry_run:
-            _dry_run(terminal, jobs, output_dir, options)
-        else:
-            _run(terminal, jobs, output_dir, options, executor=executor, workers=workers, fail_fast=not keep_going)
+    Stop it whenever you like: the same command goes on where it stopped, and makes nothing twice.
+    """
+    from renderer.batch.batch_plan import BatchOptions
 
-    @command(app)
-    def status(
-        terminal: Terminal,
-        where: Annotated[
-            Path, typer.Argument(metavar="DIR|JOBS.toml", help="The jobs file, or the folder with its films.")
-        ],
-        *,
-        report: Annotated[
-            bool, typer.Option("--report", help="Write the page report.html beside the films, too.")
-        ] = False,
-    ) -> None:
-        """Show how a batch stands: what is made, at work, failed, waiting; while it runs and afterwards."""
-        from renderer.batch.status import read_state
+    options = BatchOptions(only=tuple(only or ()), **making.options())
+    if dry_run:
+        _dry_run(terminal, jobs, output_dir, options)
+    else:
+        _run(terminal, jobs, output_dir, options, executor=executor, workers=workers, fail_fast=not keep_going)
 
-        state = read_state(where)
-        if terminal.json:
-            for status in state.films:
-                terminal.result("", event="film", **status.values())
-        else:
-            for line in table([_status_cells(status, state) for status in state.films]):
-                terminal.result(line)
-        text = _status_line(state)
-        times = {"running": state.running, "began": state.began, "ended": state.ended}
-        terminal.result(text, event="batch", folder=str(state.folder), **times, counts=state.counts())
-        if report:
-            _write_report(terminal, state)
-        _check_failed(state.counts()["failed"], len(state.films), "failed; `dreamreel batch` tries them once more")
+
+def status(
+    terminal: Terminal,
+    where: Annotated[
+        Path, typer.Argument(metavar="DIR|JOBS.toml", help="The jobs file, or the folder with its films.")
+    ],
+    *,
+    report: Annotated[bool, typer.Option("--report", help="Write the page report.html beside the films, too.")] = False,
+) -> None:
+    """Show how a batch stands: what is made, at work, failed, waiting; while it runs and afterwards."""
+    from renderer.batch.status import read_state
+
+    state = read_state(where)
+    if terminal.json:
+        for status in state.films:
+            terminal.result("", event="film", **status.values())
+    else:
+        for line in table([_status_cells(status, state) for status in state.films]):
+            terminal.result(line)
+    text = _status_line(state)
+    times = {"running": state.running, "began": state.began, "ended": state.ended}
+    terminal.result(text, event="batch", folder=str(state.folder), **times, counts=state.counts())
+    if report:
+        _write_report(terminal, state)
+    _check_failed(state.counts()["failed"], len(state.films), "failed; `dreamreel batch` tries them once more")
 
 
 def _run(
