@@ -240,14 +240,7 @@ def resolve(
     if inputs is not None and command is not None:
         asked = Asked(settings=settings, kind=command, inputs=inputs, sized="film.size" in chosen)
         notes += _idle_in_presets(read, chosen, asked)
-        sentences = [
-            f"{chosen[key]}: {idle.sentence}"
-            for key in (chosen if table is None else table)
-            if key in chosen and (idle := why_idle(key, asked))
-        ]
-        if sentences and table is None:
-            raise UsageError(sentences[0])
-        notes += sentences
+        notes += _idle_where_chosen(chosen, asked, table)
     return Resolved(
         settings=settings,
         origins={key: stack.origins.get(key, "default") for key in keys()},
@@ -256,6 +249,18 @@ def resolve(
         commands=commands,
         notes=tuple(notes),
     )
+
+
+def _idle_where_chosen(chosen: Mapping[str, str], asked: Asked, table: Collection[str] | None) -> list[str]:
+    """Refuse what a user chose and does nothing; of a jobs file return a note about each that its table sets."""
+    sentences = [
+        f"{chosen[key]}: {idle.sentence}"
+        for key in (chosen if table is None else table)
+        if key in chosen and (idle := why_idle(key, asked))
+    ]
+    if sentences and table is None:
+        raise UsageError(sentences[0])
+    return sentences
 
 
 def _check_once(chosen: Mapping[str, str]) -> None:
