@@ -33,19 +33,23 @@ class StageProgress:
 
 @dataclass(frozen=True)
 class RenderingStarted:
-    """Frames of a film will follow, `done` of them being there already. From here on a stop is graceful."""
+    """Pictures of a film will follow, `done` of them being there already. From here on a stop is graceful.
+
+    `what` they are is "frame", or "dream" where the frames of the film are made of them later.
+    """
 
     done: int
     total: int
+    what: str = "frame"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameDone:
-    """A frame is dreamed.
+    """A frame is dreamed, or a dream that frames are made of later.
 
     Attributes:
         index: its number, from 0.
-        total: frames of the film.
+        total: how many of them the film takes.
         strength: the objective reached, in the network's own units.
         seconds: how long the frame took.
     """

@@ -141,7 +141,7 @@ def _path(value: Any) -> Path:
 
 def _rate(text: str) -> str:
     above, _, below = text.partition("/")
-    if not re.fullmatch(r"[0-9]{1,9}(/[0-9]{1,9})?", text) or int(below or 1) == 0:
+    if not re.fullmatch(r"[0-9]{1,20}(/[0-9]{1,20})?", text) or int(below or 1) == 0:
         raise ValueError("is no rate")
     if not Fraction(1, 1_000_000) <= Fraction(int(above), int(below or 1)) <= 1000:
         raise ValueError("is no rate that a film can have")

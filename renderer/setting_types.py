@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -64,6 +64,23 @@ def parse_rate(value: Any) -> Fraction:
     if not MIN_RATE <= rate <= MAX_RATE or rate.denominator > 1_000_000 or rate.numerator > 100_000_000:
         raise ValueError(problem)
     return rate
+
+
+def parse_dreams(value: Any) -> Fraction | Literal["frame"]:
+    """Read how often is dreamed: a rate, or the word "frame" for a dream in every frame.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value == "frame":
+        return "frame"
+    try:
+        return parse_rate(value)
+    except ValueError:
+        raise ValueError(
+            f"must be a rate in dreams a second from {float(MIN_RATE):g} to {MAX_RATE}, like 12, or the word frame for "
+            "a dream in every frame"
+        ) from None
 
 
 def parse_size(value: Any) -> Size:
@@ -315,6 +332,9 @@ def _plain(value: Any) -> Any:
 
 
 Rate = Annotated[Fraction, PlainValidator(parse_rate), PlainSerializer(str), Unit("frames a second")]
+DreamRate = Annotated[
+    Fraction | Literal["frame"], PlainValidator(parse_dreams), PlainSerializer(str), Unit("dreams a second")
+]
 FrameSize = Annotated[Size, PlainValidator(parse_size), PlainSerializer(str), Unit("pixels")]
 Box = Annotated[
     tuple[float, float, float, float], PlainValidator(parse_box), PlainSerializer(list), Unit("parts of the frame")

@@ -141,7 +141,7 @@ def test_a_recipe_of_this_version_is_read_back_whole():
 
 def test_a_recipe_of_a_later_version_is_named_as_such():
     with pytest.raises(BadInput, match="comes from Dreamreel 99"):
-        parse_recipe(recipe(recipe=2, dreamreel="99"), source=Path("x"))
+        parse_recipe(recipe(recipe=99, dreamreel="99"), source=Path("x"))
 
 
 def test_a_recipe_names_only_inputs_that_its_kind_of_film_has(tmp_path, picture):

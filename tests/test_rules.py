@@ -190,6 +190,7 @@ ELSEWHERE = {
     "network.weights": "they count by their content: tests/test_model_files.py",
     "dream.classes": "they need a network with a head: tests/test_classes.py",
     "dream.memory": "it says how a picture is looked at, not what comes of it: tests/test_tiles.py",
+    "film.dreams": "it changes how often is dreamed: tests/test_dreams.py",
     "encode.sound": "it changes the file and no frame: tests/test_sound.py",
 }
 """Settings that are not tried here, and why."""

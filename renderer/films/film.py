@@ -18,7 +18,7 @@ from renderer.frame import Size
 from renderer.media.ffmpeg.clips import Clip
 from renderer.settings.kinds import KINDS
 from renderer.settings.presets import Resolved
-from renderer.settings.schema import Settings
+from renderer.settings.schema import Kept, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +98,16 @@ class Film(RunOptions):
         return self.settings.frame_count
 
     @property
+    def kept(self) -> Kept:
+        """What its store keeps."""
+        return self.settings.kept(self.kind)
+
+    @property
+    def kept_as(self) -> str:
+        """What each picture that its store keeps is to it, in a word: a frame, or a dream that frames are made of."""
+        return "frame" if self.kept.rate == self.settings.rate else "dream"
+
+    @property
     def encoded_size(self) -> Size:
         """Size of the finished file's frames."""
         return self.settings.film.size
@@ -160,13 +170,13 @@ class ZoomFilm(Film):
         network, dreamer = open_dreamer(settings, kind=self.kind, pictures=guides.pictures, loop_seconds=seconds)
         from renderer.render.scenes import LoopScene, ZoomScene
 
-        rate = float(settings.rate)
+        rate = float(settings.dream_rate)
         zoom = ZoomScene(start=start, camera=camera_of(settings), edges=settings.camera.edges, rate=rate)
         return RenderSetup(
             network=network,
             scene=zoom if loop is None else LoopScene(zoom, loop, seed=settings.seed),
             dreamer=dreamer,
-            governor=governor_of(settings, start, from_noise=from_noise),
+            governor=governor_of(settings, start, kind=self.kind, from_noise=from_noise),
             guides=guides,
         )
 
@@ -181,7 +191,8 @@ class Result:
         size: of its frames, pixels.
         rate: frames a second.
         frames: how many it has.
-        resumed_at: how many of them were there already.
+        kept: how many pictures were kept to make it: its frames, of a zoom its dreams.
+        resumed_at: how many of these were there already.
         bytes: that it takes on the disk.
         took: seconds.
         strength: the objective at the end of a still; None for films.
@@ -193,6 +204,7 @@ class Result:
     size: Size
     rate: Fraction
     frames: int
+    kept: int
     resumed_at: int
     bytes: int
     took: float

@@ -74,11 +74,12 @@ def render_here(film: Film, facts: Mapping[str, Any], listener: Listener) -> Ren
 
 
 def _render(film: Film, setup: RenderSetup, store: Store, listener: Listener, should_stop: Callable[[], bool]) -> None:
-    total = film.settings.frame_count
+    total = film.kept.total
     join_lanes(store)
-    listener(RenderingStarted(store.count, total))
+    listener(RenderingStarted(store.count, total, film.kept_as))
     if (loop := setup.scene.loop) and loop.run_up and not store.count:
-        listener(Note(f"The first frame comes after {loop.run_up} that are not kept: a loop begins in full swing."))
+        note = f"The first {film.kept_as} comes after {loop.run_up} that are not kept: a loop begins in full swing."
+        listener(Note(note))
     with contextlib.closing(setup):
         complete = True
         # What was rendered apart, further on, before the film was stopped: up to there, and join it.
@@ -87,7 +88,7 @@ def _render(film: Film, setup: RenderSetup, store: Store, listener: Listener, sh
                 complete = _render_to(stop, film, setup, store, listener, should_stop)
             join_lanes(store)
     if not complete:
-        raise interrupted(store.count, total)
+        raise interrupted(film, store.count)
     for note in setup.notes():
         listener(Note(note))
     finish_store(store)
@@ -104,8 +105,8 @@ def _render_to(
         store,
         governor=setup.governor,
         frames=stop,
-        rate=film.settings.rate,
-        report=lambda frame: listener(replace(frame, total=film.settings.frame_count)),
+        rate=film.kept.rate,
+        report=lambda frame: listener(replace(frame, total=film.kept.total)),
         should_stop=should_stop,
         start=setup.start,
     )
@@ -149,6 +150,6 @@ def finish_store(store: Store) -> None:
     store.mark_done()
 
 
-def interrupted(done: int, total: int) -> Interrupted:
-    """Return the error of a film that was asked to stop while its frames were rendered."""
-    return Interrupted(f"Stopped after frame {done} of {total}; the same command goes on from here.")
+def interrupted(film: Film, done: int) -> Interrupted:
+    """Return the error of a film that was asked to stop while it was rendered, given how much of it is kept."""
+    return Interrupted(f"Stopped after {film.kept_as} {done} of {film.kept.total}; the same command goes on from here.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -70,7 +71,7 @@ def check(film: Film, *, room: bool = True) -> None:
         )
         if room and not os.path.lexists(film.folder):
             size = settings.film.size
-            needed = int(film.frames * size.width * size.height * STORE_BYTES_A_PIXEL)
+            needed = int(film.kept.total * size.width * size.height * STORE_BYTES_A_PIXEL)
             check_room(_there(film.folder), needed=needed, what="This film")
     check_memory(settings, kind=film.kind)
 
@@ -110,7 +111,7 @@ def make_film(
     if isinstance(film, StillFilm):
         check(film)
         strength = _make_picture(film, dreamer(film, listener), listener)
-        return replace(_result(film, frames=1, resumed_at=0, began=began), strength=strength, evolution=film.evolution)
+        return replace(_result(film, kept=1, resumed_at=0, began=began), strength=strength, evolution=film.evolution)
     work = Work(film)
     if (finished := _already_finished(work)) is not None:
         listener(Note(f"{film.out} was finished by an earlier run."))
@@ -120,7 +121,7 @@ def make_film(
     for note in told:
         listener(Note(note))
     store = work.reopen_done()
-    resumed_at = film.frames
+    resumed_at = film.kept.total
     if store is None:
         work.check()
         facts = film.facts(work.known, listener)
@@ -145,10 +146,10 @@ def make_film(
             should_stop=should_stop,
             told=told,
         )
-        frames = store.count
+        kept = store.count
         if not film.keep_store:
             store.remove()
-    return _result(film, frames=frames, resumed_at=resumed_at, began=began)
+    return _result(film, kept=kept, resumed_at=resumed_at, began=began)
 
 
 def _make_picture(film: StillFilm, dream: DreamedPicture, listener: Listener) -> float:
@@ -255,20 +256,36 @@ def _already_finished(work: Work) -> Result | None:
         return None
     with work.reopen() as store:
         store.remove()
-    return _result(film, frames=old.count, resumed_at=old.count, began=time.monotonic())
+    return _result(film, kept=old.count, resumed_at=old.count, began=time.monotonic())
 
 
-def _result(film: Film, *, frames: int, resumed_at: int, began: float) -> Result:
+def _result(film: Film, *, kept: int, resumed_at: int, began: float) -> Result:
+    shown = kept if film.kind == "still" else frames_of(film.settings, kind=film.kind, kept=kept)
     return Result(
         kind=film.kind,
         path=film.out,
         size=film.encoded_size,
         rate=film.settings.rate,
-        frames=frames,
+        frames=shown,
+        kept=kept,
         resumed_at=resumed_at,
         bytes=path_size(film.out),
         took=time.monotonic() - began,
     )
+
+
+def frames_of(settings: Settings, *, kind: str, kept: int) -> int:
+    """Return how many frames a film has of which so many pictures are kept; of an unfinished one, so far.
+
+    Args:
+        settings: of the film.
+        kind: in `KINDS`; it says what is kept.
+        kept: pictures in its store.
+    """
+    rate, total = settings.kept(kind)
+    if rate == settings.rate or not kept:
+        return kept
+    return settings.frame_count if kept >= total else math.floor((kept - 1) / rate * settings.rate) + 1
 
 
 def _there(folder: Path) -> Path:

@@ -14,7 +14,10 @@ from renderer.records import Count, Hash, PathText, Record, Text, Word, to_recor
 from renderer.settings.kinds import KINDS
 from renderer.settings.schema import FILES, Settings, build, flatten, pixel_key
 
-VERSION = 1
+VERSION = 2
+
+BEFORE: dict[int, dict[str, Any]] = {1: {"film.dreams": "frame"}}
+"""Version of a recipe -> settings that it did not know, with the values that stand for what was done then."""
 
 _MOST_FOLDERS = 64
 
@@ -183,11 +186,19 @@ def parse_recipe(data: Mapping[str, Any], *, source: Path) -> Recipe:
         writer = str(data.get("dreamreel", "a later version"))[:60]
         raise BadInput(f"The recipe in {source} comes from Dreamreel {writer}; this one is older.")
     try:
-        if version != VERSION or type(version) is not int:
-            raise ValueError(f"'recipe' must be {VERSION}")
-        return to_record(Recipe, dict(data))
+        if type(version) is not int or not 1 <= version <= VERSION:
+            raise ValueError(f"'recipe' must be 1 to {VERSION}")
+        return to_record(Recipe, {**data, "settings": _as_meant(data.get("settings"), version)})
     except ValueError as error:
         raise BadInput(f"The recipe in {source} is damaged: {error}.") from error
+
+
+def _as_meant(settings: Any, version: int) -> Any:
+    """Add to the settings of a recipe what its version did where later ones have a setting."""
+    if isinstance(settings, dict):
+        for unknown in (BEFORE[earlier] for earlier in range(version, VERSION)):
+            settings = {**unknown, **settings}
+    return settings
 
 
 def find_input(given: Path | None, *, recorded: Path | None, sha256: str | None, film: Path, what: str) -> Path | None:

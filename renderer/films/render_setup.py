@@ -94,7 +94,7 @@ def open_dreamer(
         over_time=settings.over_time_in("dream"),
         pictures=pictures,
         evaluator=evaluator_for(settings, kind=kind),
-        rate=None if still else float(settings.rate),
+        rate=None if still else float(settings.kept(kind).rate),
         seed=settings.seed,
         loop_seconds=loop_seconds,
     )
@@ -126,8 +126,11 @@ def camera_of(settings: Settings) -> Camera:
     )
 
 
-def governor_of(settings: Settings, start: Frame, *, from_noise: bool = False) -> Governor:
-    """Build the governor of a film that begins with a canvas `(H, W, 3)`; the tone of noise is not worth keeping."""
+def governor_of(settings: Settings, start: Frame, *, kind: str, from_noise: bool = False) -> Governor:
+    """Build the governor of a film of a kind in `KINDS` that begins with a canvas `(H, W, 3)`.
+
+    The tone of noise is not worth keeping.
+    """
     from renderer.dreaming.governor import Governor, measure
 
     chosen = settings.governor
@@ -135,7 +138,7 @@ def governor_of(settings: Settings, start: Frame, *, from_noise: bool = False) -
         chosen.model_copy(update={"memory": 0.0}) if from_noise else chosen,
         own=measure(start),
         over_time=settings.over_time_in("governor"),
-        rate=float(settings.rate),
+        rate=float(settings.kept(kind).rate),
         seed=settings.seed,
     )
 

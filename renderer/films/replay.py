@@ -12,7 +12,7 @@ from typing import Any
 from renderer.errors import BadInput, UsageError
 from renderer.events import Listener, Note
 from renderer.films.film import Film, Result
-from renderer.films.make import finish
+from renderer.films.make import finish, frames_of
 from renderer.films.new_film import FILMS
 from renderer.films.outputs import check_not_input, path_size, work_folder
 from renderer.films.recipe import Recipe, find_input, parse_recipe
@@ -62,12 +62,14 @@ def encode_again(
     size = Size(2 * store.size.width, store.size.height) if beside else store.size
     chosen = settings.encode
     check_encode(out, size=size, codec=chosen.codec, quality=chosen.quality, overwrite=overwrite)
-    total = settings.frame_count
+    kept_rate, total = settings.kept(recipe.kind)
+    frames = frames_of(settings, kind=recipe.kind, kept=store.count)
     if store.count < total:
-        listener(Note(f"{store.count} of {total} frames are there; the film is made of these."))
+        what = "frames" if kept_rate == settings.rate else "dreams"
+        listener(Note(f"{store.count} of {total} {what} are there; the film is made of these."))
     for note in store.notes:
         listener(Note(note))
-    meta = store.meta if store.count == total else {**store.meta, "frames": store.count}
+    meta = store.meta if store.count == total else {**store.meta, "frames": frames}
     finish(
         store,
         out,
@@ -82,8 +84,9 @@ def encode_again(
         kind=recipe.kind,
         path=out,
         size=size,
-        rate=store.rate,
-        frames=store.count,
+        rate=settings.rate,
+        frames=frames,
+        kept=store.count,
         resumed_at=store.count,
         bytes=path_size(out),
         took=time.monotonic() - began,

@@ -72,7 +72,7 @@ class StillFilm(Film):
             network=network,
             scene=StillScene(start, where=where, keep_colour=settings.area.keep_colour),
             dreamer=dreamer,
-            governor=governor_of(settings, start),
+            governor=governor_of(settings, start, kind=self.kind),
             guides=guides,
         )
 

@@ -135,7 +135,7 @@ class VideoFilm(Film):
             network=network,
             scene=VideoScene(footage, carry, keep_colour=settings.area.keep_colour),
             dreamer=dreamer,
-            governor=governor_of(settings, first),
+            governor=governor_of(settings, first, kind=self.kind),
             start=measure(first if (look := _camera(settings)) is None else look(first, 0)),
             notes=lambda: [note for note in clip.notes if note not in told],
             guides=guides,

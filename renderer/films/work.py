@@ -141,7 +141,7 @@ class Work:
             else:
                 restart = True  # nothing of the other film is lost
         store = Store.open(
-            film.folder, size=settings.film.size, rate=settings.rate, pixel_key=key, meta=recipe, restart=restart
+            film.folder, size=settings.film.size, rate=film.kept.rate, pixel_key=key, meta=recipe, restart=restart
         )
         for note in store.notes:
             listener(Note(note))

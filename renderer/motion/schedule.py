@@ -10,7 +10,7 @@ import math
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from renderer.errors import UsageError, nearest
@@ -70,6 +70,10 @@ class Schedule:
             )
         return value
 
+    def held_from(self, t: float) -> Schedule:
+        """Return the same, which keeps from `t` seconds on the value that it has there."""
+        return self if self.constant else replace(self, curve=_Held(self.curve, t))
+
 
 def parse(
     spec: Spec,
@@ -122,6 +126,15 @@ def parse(
     for k in range(checked):
         schedule(float(k * (frames - 1) // max(1, checked - 1) / rate))
     return schedule
+
+
+@dataclass(frozen=True)
+class _Held:
+    curve: Callable[[float], float]
+    end: float
+
+    def __call__(self, t: float) -> float:
+        return self.curve(min(t, self.end))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,20 @@ from renderer.dreaming.settings import DreamSettings
 from renderer.frame import Size
 from renderer.media.ffmpeg.formats import codecs_text
 from renderer.media.noise import NOISES
-from renderer.setting_types import Box, FrameSize, Group, Name, Number, OneOf, Part, Rate, Seconds, Unit, Whole
+from renderer.setting_types import (
+    Box,
+    DreamRate,
+    FrameSize,
+    Group,
+    Name,
+    Number,
+    OneOf,
+    Part,
+    Rate,
+    Seconds,
+    Unit,
+    Whole,
+)
 
 
 class FilmSettings(Group):
@@ -25,6 +38,10 @@ class FilmSettings(Group):
 
     size: FrameSize = Field(Size(640, 360), description="width and height, as WIDTHxHEIGHT")
     fps: Rate = Field(Fraction(24), description="rate, 0.01 to 240; 23.976 means 24000/1001")
+    dreams: DreamRate = Field(
+        "frame",
+        description="how often is dreamed, at most once a frame; the frames between are made of the dreams around them",
+    )
     seconds: Seconds = Field(6.0, gt=0, le=86_400, description="length")
     frames: Annotated[Whole, Unit("frames")] | None = Field(
         None, ge=1, le=10_000_000, description="length, in place of seconds"

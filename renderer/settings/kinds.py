@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +16,14 @@ class FilmKind:
             clip.
         needs: those of them that it cannot be made without.
         defaults: dotted name of a setting -> the value it has in place of the setting's own default.
+        keeps: what is kept of it while it is made: its frames, or the dreams that its frames are made of.
         pictures: pictures of the frame's size, in float32, that are held around the network.
     """
 
     inputs: tuple[str, ...]
     needs: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    keeps: Literal["frames", "dreams"] = "frames"
     pictures: int
 
 

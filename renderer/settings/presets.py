@@ -79,6 +79,7 @@ class Resolved:
         presets: their names.
         commands: those that the last preset which says so is meant for; empty for all.
         notes: what the user should know.
+        chosen: the names that were said for this film alone, and not by a preset.
     """
 
     settings: Settings
@@ -87,6 +88,7 @@ class Resolved:
     presets: tuple[str, ...] = ()
     commands: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    chosen: frozenset[str] = frozenset()
 
 
 def builtin_folder() -> Path:
@@ -248,6 +250,7 @@ def resolve(
         presets=tuple(preset.name for preset in read),
         commands=commands,
         notes=tuple(notes),
+        chosen=frozenset(chosen),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
 
@@ -208,6 +208,8 @@ def _keyframes() -> dict[str, Any]:
 
 def _plain_type(field: FieldInfo) -> Any:
     """Return the bare Python type of a setting that stays, without `None` and marks."""
+    if field.annotation in TYPES:
+        return field.annotation
     kind = options(field)[0]
     while kind not in TYPES:
         kind = kind.__origin__
@@ -236,21 +238,19 @@ def _about(group: str) -> str:
     return " ".join(str(Settings.model_fields[group].annotation.__doc__).split())
 
 
+_RATE = [
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 240},
+    {"type": "string", "pattern": r"^\s*\d+(\.\d+)?(/\d+)?\s*$"},
+]
+
 TYPES: Mapping[Any, tuple[str, dict[str, Any]]] = {
     int: ("whole number", {"type": "integer"}),
     float: ("number", {"type": "number"}),
     bool: ("`true` or `false`", {"type": "boolean"}),
     str: ("text", {"type": "string", "minLength": 1, "maxLength": 200}),
     Path: ("file", {"type": "string"}),
-    Fraction: (
-        "rate",
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0, "maximum": 240},
-                {"type": "string", "pattern": r"^\s*\d+(\.\d+)?(/\d+)?\s*$"},
-            ]
-        },
-    ),
+    Fraction: ("rate", {"anyOf": _RATE}),
+    Fraction | Literal["frame"]: ("rate, or `frame`", {"anyOf": [*_RATE, {"const": "frame"}]}),
     Size: ("size", {"type": "string", "pattern": r"^\s*\d{1,5}\s*[xX×]\s*\d{1,5}\s*$"}),
     tuple: (
         "box",

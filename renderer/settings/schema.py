@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import (
     Field,
@@ -42,10 +43,18 @@ from renderer.settings.groups import (
     VideoSettings,
     contradictions,
 )
+from renderer.settings.kinds import KINDS
 from renderer.settings.messages import each_within, mistakes, short, within
 
 MAX_WRITTEN = 200_000
 """Characters of all values of a film together: what changes over time is read letter by letter."""
+
+
+class Kept(NamedTuple):
+    """What is kept of a film while it is made: how many pictures a second, exact, and how many of them in all."""
+
+    rate: Fraction
+    total: int
 
 
 class Settings(Group):
@@ -79,6 +88,28 @@ class Settings(Group):
         """Length of the film, seconds."""
         return float(self.frame_count / self.rate)
 
+    @property
+    def dream_rate(self) -> Fraction:
+        """Dreams a second, exact: at most one a frame, and in a loop a whole number of them a round."""
+        asked = self.film.dreams
+        if asked == "frame" or asked >= self.rate:
+            return self.rate
+        length = self.frame_count / self.rate
+        return max(1, round(length * asked)) / length if self.film.loop else asked
+
+    @property
+    def dream_count(self) -> int:
+        """How many dreams the film is made of. The last frame of one that is no loop has a dream at or after it."""
+        if self.film.loop:
+            return int(self.dream_rate * self.frame_count / self.rate)
+        return math.ceil((self.frame_count - 1) / self.rate * self.dream_rate) + 1
+
+    def kept(self, kind: str) -> Kept:
+        """Say what is kept of a film of a kind in `KINDS` while it is made: its dreams, or all its frames."""
+        if KINDS[kind].keeps == "dreams":
+            return Kept(self.dream_rate, self.dream_count)
+        return Kept(self.rate, self.frame_count)
+
     def loop(self, *, from_noise: bool) -> Loop | None:
         """Say how the film comes round; None for one that does not.
 
@@ -87,10 +118,10 @@ class Settings(Group):
         """
         if not self.film.loop:
             return None
-        chosen, count = self.film.run_up, self.frame_count
+        chosen, count, rate = self.film.run_up, self.dream_count, self.dream_rate
         run_up = (2.0 if from_noise else 0.0) if chosen is None else chosen
-        seam = min(count // 2, max(1, round(self.film.seam * self.rate)))
-        return Loop(frames=count, seam=seam, run_up=round(run_up * self.rate), rate=self.rate)
+        seam = min(count // 2, max(1, round(self.film.seam * rate)))
+        return Loop(frames=count, seam=seam, run_up=round(run_up * rate), rate=rate)
 
     def schedule(self, key: str) -> Schedule:
         """Read a setting that may change over time, like `camera.zoom`, for this film's length and rate.
@@ -143,8 +174,10 @@ class Settings(Group):
 
     def _read(self, spec: Spec, span: Within) -> Schedule:
         schedule = parse(spec, seconds=self.duration, rate=self.rate, low=span.low, high=span.high, seed=self.seed)
-        loop = self.loop(from_noise=True)
-        return schedule if loop is None else loop.lead_back(schedule)
+        if (loop := self.loop(from_noise=True)) is not None:
+            return loop.lead_back(schedule)
+        last = (self.frame_count - 1) / self.rate
+        return schedule.held_from(float(last)) if (self.dream_count - 1) / self.dream_rate > last else schedule
 
     def value(self, key: str) -> Any:
         """Return the value of a setting by its dotted name."""
@@ -289,6 +322,8 @@ def pixel_key(settings: Settings, *, inputs: Mapping[str, Any], environment: Map
     places = FILES.values()
     pixels = {k: v for k, v in flatten(settings).items() if not k.startswith("encode.") and k not in places}
     pixels["film.frames"], pixels["film.seconds"] = settings.frame_count, None  # 6 s and 144 frames are one film
+    if settings.dream_rate == settings.rate:  # However that was said; and as films were before it could be said.
+        del pixels["film.dreams"]
     return _sha256({"settings": pixels, "inputs": dict(inputs), "environment": dict(environment)})
 
 

@@ -153,7 +153,7 @@ class DistributedRenderer:
 
     def __init__(self, film: Film, spec: FilmSpec, environment: Environment, *, client: JobClient) -> None:
         self.film, self.spec, self.environment, self.client = film, spec, environment, client
-        self.total = film.settings.frame_count
+        self.total = film.kept.total
         self._events: SimpleQueue[tuple[Task, FrameDone | Answer | None]] = SimpleQueue()
         self._lanes: list[Lane] = []
         self._tasks: dict[Task, Lane] = {}  # On their way.
@@ -168,7 +168,7 @@ class DistributedRenderer:
         splits = lanes_of(self.film.beginnings(self.spec.facts), self.total)
         try:
             self._lanes = [self._lane(first, end) for first, end in splits if end > store.count]
-            listener(RenderingStarted(self._frames_there(), self.total))
+            listener(RenderingStarted(self._frames_there(), self.total, self.film.kept_as))
             for lane in self._lanes:
                 if not lane.complete:
                     self.client.scheduler.submit(self._next_task(lane))
@@ -180,7 +180,7 @@ class DistributedRenderer:
         if self._error is not None:
             raise self._error
         if not all(lane.complete for lane in self._lanes):
-            raise interrupted(self._frames_there(), self.total)
+            raise interrupted(self.film, self._frames_there())
         join_lanes(store)
         for note in self._notes:
             listener(Note(note))
@@ -209,7 +209,7 @@ class DistributedRenderer:
             state=lane.state,
             seconds=RANGE_SECONDS,
         )
-        label = f"frames {at} to {lane.end - 1} of {self.film.out.name}"
+        label = f"{self.film.kept_as}s {at} to {lane.end - 1} of {self.film.out.name}"
         task = Task(work=work, label=label, rank=(self.client.number, lane.first), events=self._events)
         self._tasks[task] = lane
         return task

@@ -293,7 +293,7 @@ def _render(
             recorder,
             governor=setup.governor,
             frames=work.end,
-            rate=film.settings.rate,
+            rate=film.kept.rate,
             report=report_and_keep,
             should_stop=lambda: should_stop() or time.monotonic() > until,
             start=setup.start,

@@ -29,10 +29,10 @@ class Bar:
         """Print a line above the bar."""
         self._progress.console.print(shown(text), markup=False, highlight=False)
 
-    def frame(self, done: int, total: int, *, speed: float, strength: float) -> None:
-        """Show that a frame is done, the speed in frames a second, and the reading of the dream's strength."""
+    def frame(self, done: int, total: int, *, what: str, speed: float, strength: float) -> None:
+        """Show that a frame or dream is done, how many a second, and the reading of the dream's strength."""
         left = span((total - done) / max(speed, 1e-9))
-        reading = f"frame {done}/{total} · {speed:.3g} frames/s · {left} left · strength {strength:.3g}"
+        reading = f"{what} {done}/{total} · {speed:.3g} {what}s/s · {left} left · strength {strength:.3g}"
         self._progress.update(self._task, completed=done, total=total, reading=reading)
 
     def reading(self, done: float, total: float, text: str) -> None:

@@ -85,7 +85,7 @@ class FilmProgress:
 
     def __init__(self, batch: BatchProgress, name: str) -> None:
         self._batch, self._name = batch, name
-        self._stage = ""
+        self._stage, self._what = "", "frame"
         self._times: deque[float] = deque(maxlen=24)
         self._told = time.monotonic()
 
@@ -99,13 +99,14 @@ class FilmProgress:
                 self._note(text)
             case StageProgress(done, total):
                 self._batch.show(self._name, done, total, self._stage, f"frame {done}/{total}")
-            case RenderingStarted(done, total):
+            case RenderingStarted(done, total, what):
+                self._what = what
                 if done:
-                    self._note(f"Going on from frame {done} of {total}.")
+                    self._note(f"Going on from {what} {done} of {total}.")
                 self._stage = "dreaming"
                 self._times.clear()
                 self._times.append(time.monotonic())
-                self._batch.show(self._name, done, total, "dreaming", f"frame {done}/{total}")
+                self._batch.show(self._name, done, total, "dreaming", f"{what} {done}/{total}")
             case FrameDone():
                 self._frame(event)
 
@@ -117,7 +118,8 @@ class FilmProgress:
         self._times.append(now)
         done, total = frame.index + 1, frame.total
         speed = (len(self._times) - 1) / max(now - self._times[0], 1e-9)
-        self._batch.show(self._name, done, total, "dreaming", f"frame {done}/{total} · {speed:.3g} frames/s")
+        place, pace = f"{self._what} {done}", f"{speed:.3g} {self._what}s/s"
+        self._batch.show(self._name, done, total, "dreaming", f"{place}/{total} · {pace}")
         if self._batch.plain and now - self._told >= PLAIN_SECONDS:
             self._told = now
-            self._note(f"frame {done} of {total}, {speed:.3g} frames/s.")
+            self._note(f"{place} of {total}, {pace}.")

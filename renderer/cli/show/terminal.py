@@ -49,6 +49,7 @@ class Terminal:
         self._bar: Bar | None = None
         self._times: deque[float] = deque(maxlen=24)
         self._told = 0.0
+        self._what = "frame"
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -110,6 +111,7 @@ class Terminal:
             height=result.size.height,
             fps=str(result.rate),
             frames=result.frames,
+            kept=result.kept,
             seconds=result.duration,
             bytes=result.bytes,
             resumed_at=result.resumed_at,
@@ -123,8 +125,8 @@ class Terminal:
                 self.stage(text)
             case Note(text):
                 self.note(text)
-            case RenderingStarted(done, total):
-                self._rendering(done, total)
+            case RenderingStarted():
+                self._rendering(event)
             case FrameDone():
                 self._frame(event)
             case StageProgress(done, total):
@@ -154,10 +156,11 @@ class Terminal:
         else:
             print(_short(text), file=sys.stderr, flush=True)
 
-    def _rendering(self, done: int, total: int) -> None:
+    def _rendering(self, started: RenderingStarted) -> None:
         self.stopper.graceful = True
-        if done:
-            self.note(f"Going on from frame {done} of {total}.")
+        self._what = started.what
+        if started.done:
+            self.note(f"Going on from {started.what} {started.done} of {started.total}.")
         self.stage("dreaming")
         self._times.clear()
         self._times.append(time.monotonic())
@@ -171,11 +174,12 @@ class Terminal:
         done, total = frame.index + 1, frame.total
         speed = (len(self._times) - 1) / max(now - self._times[0], 1e-9)
         if self._bar is not None:
-            self._bar.frame(done, total, speed=speed, strength=frame.strength)
+            self._bar.frame(done, total, what=self._what, speed=speed, strength=frame.strength)
         elif not self.quiet and (frame.index == 0 or done == total or now - self._told >= PLAIN_SECONDS):
             self._told = now
             left = f"{span((total - done) / speed)} left, " if len(self._times) > 3 and done < total else ""
-            self.note(f"Frame {done} of {total}, {speed:.3g} frames/s, {left}dream strength {frame.strength:.3g}.")
+            place = f"{self._what.capitalize()} {done} of {total}, {speed:.3g} {self._what}s/s"
+            self.note(f"{place}, {left}dream strength {frame.strength:.3g}.")
 
     def counted(self, done: int, total: int, *, what: str) -> None:
         """Tell how many of some things are done."""
