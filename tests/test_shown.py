@@ -1,0 +1,145 @@
+"""From dreams to frames: any rate out of the same dreams, as sharp as these, and what an open shutter draws."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+
+from renderer.dreaming.governor import measure
+from renderer.frame import Size, from_8bit, to_8bit
+from renderer.motion.camera import Camera
+from renderer.motion.resample import EDGES, warp
+from renderer.motion.settings import CameraSettings
+from renderer.render import shown
+from renderer.render.shown import exposed, shown_frames
+
+SIZE = Size(160, 90)
+DREAMS = Fraction(12)
+
+
+def detail(seed, size=SIZE):
+    """A picture with detail of every scale, as dreams have it."""
+    rng, total = np.random.default_rng(seed), np.zeros((size.height, size.width, 3), np.float32)
+    for side, part in ((2, 0.05), (4, 0.07), (8, 0.08), (24, 0.1)):
+        few = rng.normal(0, part, (size.height // side + 2, size.width // side + 2, 3)).astype(np.float32)
+        total += cv2.resize(few, tuple(size), interpolation=cv2.INTER_CUBIC)
+    return 0.5 + total
+
+
+def dreams_of(camera, count, *, edges="mirror", change=0.3):
+    """A film in which each dream is what the camera sees of the one before, and a little of something else."""
+    frames, keep = [detail(0)], (1 - change**2) ** 0.5
+    for number in range(1, count):
+        seen = warp(frames[-1], camera.matrix((number - 1) / 12, number / 12, size=SIZE), edges=edges)
+        frames.append(seen + (0.5 + keep * (detail(number) - 0.5) - seen) * change)
+    return [to_8bit(frame) for frame in frames]
+
+
+def shown_of(dreams, camera, rate, *, frames, edges="mirror", **options):
+    found = shown_frames(
+        iter(dreams),
+        dream_rate=DREAMS,
+        dream_count=len(dreams),
+        rate=Fraction(rate),
+        frames=frames,
+        camera=camera,
+        edges=edges,
+        **options,
+    )
+    return list(found)
+
+
+def camera_with(**moves):
+    return Camera(CameraSettings(**{"zoom": 1, "wander": 0, **moves}))
+
+
+ZOOM = {"zoom": 1.5, "rotate": 6}
+
+
+def test_opencv_knows_every_edge():
+    assert shown.EDGES.keys() == EDGES.keys()
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_a_frame_at_the_time_of_a_dream_is_that_dream(loop):
+    camera = camera_with(**ZOOM)
+    dreams = dreams_of(camera, 4)
+    found = shown_of(dreams, camera, 36, frames=12, loop=loop)
+    assert all(np.array_equal(found[3 * number], dream) for number, dream in enumerate(dreams))
+    assert all(map(np.array_equal, shown_of(dreams, camera, 12, frames=4), dreams))
+    assert all(map(np.array_equal, shown_of(dreams, camera, 6, frames=2), dreams[::2]))
+
+
+def test_a_world_that_stands_still_is_seen_as_the_camera_moves_through_it():
+    camera = camera_with(zoom=1.5)
+    dreams = dreams_of(camera, 3, change=0)
+    for number, frame in enumerate(shown_of(dreams, camera, 60, frames=11)):
+        exact = warp(from_8bit(dreams[0]), camera.matrix(0, number / 60, size=SIZE))
+        assert np.abs(from_8bit(frame) - exact)[8:-8, 8:-8].mean() < 0.02
+
+
+@pytest.mark.parametrize("moves", [ZOOM, {"zoom": 0.7, "rotate": 8}, {"pan_x": 0.3, "zoom": 1.2}, {"turn_y": 8}])
+def test_frames_between_dreams_are_as_bright_and_as_sharp_as_these(moves):
+    camera = camera_with(**moves)
+    dreams = dreams_of(camera, 6)
+    tones = [measure(from_8bit(frame)) for frame in shown_of(dreams, camera, 60, frames=26)]
+    for number, tone in enumerate(tones):
+        (before, after), share = (tones[number // 5 * 5], tones[min(25, number // 5 * 5 + 5)]), number % 5 / 5
+        for name, far in (("luma", 0.004), ("contrast", 0.02), ("sharpness", 0.06)):
+            between = (1 - share) * getattr(before, name) + share * getattr(after, name)
+            assert getattr(tone, name) == pytest.approx(between, rel=far), (number, name)
+
+
+def test_where_a_dream_ends_in_view_the_other_is_seen_alone():
+    camera = camera_with(zoom=2)
+    white, black = (np.full((90, 160, 3), value, np.uint8) for value in (200, 50))
+    frame = shown_of([white, black], camera, 24, frames=2)[1]
+    assert frame[0, 0, 0] - frame[45, 80, 0] == pytest.approx(75, abs=10)  # Half-way: one of them against both.
+    assert np.abs(np.diff(frame[45, :, 0].astype(int))).max() < 25
+
+
+def test_behind_the_last_dream_the_camera_goes_on_and_a_loop_comes_round():
+    camera = camera_with(zoom=1.5)
+    dreams = dreams_of(camera, 3)
+    open_end = shown_of(dreams, camera, 24, frames=6)
+    exact = warp(from_8bit(dreams[-1]), camera.matrix(2 / 12, 5 / 24, size=SIZE))
+    assert np.abs(from_8bit(open_end[-1]) - exact).mean() < 0.02
+    round_ = shown_of(dreams, camera_with(), 24, frames=6, loop=True)
+    mean = (dreams[-1].astype(float) + dreams[0]) / 2
+    assert np.abs(round_[-1] - mean).mean() < np.abs(dreams[-1] - mean).mean() / 2
+
+
+def test_an_open_shutter_takes_the_mean_of_the_light():
+    two = [np.full((2, 2, 3), value, np.uint8) for value in (0, 255)]
+    assert exposed(two)[0, 0, 0] == 188  # Half the light of white, as sRGB codes it.
+    for value in range(0, 256, 5):
+        assert exposed([np.full((1, 1, 3), value, np.uint8)] * 3)[0, 0, 0] == value
+
+
+def test_an_open_shutter_is_as_good_as_one_of_64_pictures():
+    camera = camera_with(zoom=2.5, rotate=10)
+    dreams = dreams_of(camera, 3)
+    for frame, fine in zip(
+        shown_of(dreams, camera, 24, frames=2, shutter=180),
+        (exposed(shown_of(dreams, camera, 24 * 128, frames=192)[128 * n :][:64]) for n in range(2)),
+        strict=True,
+    ):
+        apart = (frame.astype(float) - fine) / 255
+        assert -10 * np.log10((apart**2).mean()) >= 45
+
+
+def test_two_threads_give_the_same_bytes_as_one():
+    camera = camera_with(**ZOOM)
+    dreams = dreams_of(camera, 3)
+    threads = cv2.getNumThreads()
+    found = []
+    try:
+        for count in (1, 2):
+            cv2.setNumThreads(count)
+            found.append(shown_of(dreams, camera, 60, frames=10, shutter=90))
+    finally:
+        cv2.setNumThreads(threads)
+    assert all(map(np.array_equal, *found))
