@@ -31,7 +31,7 @@ MIDDLE = 1.2
 """Where the middle band ends and the rest begins, pixels (sigma)."""
 
 GAINS = ((0.8, 1.8), (0.8, 1.4), (0.85, 1.25), (0.9, 1.2))
-"""How much weaker or stronger each band may be made, finest first. Mixing and resampling lose less; more would be noise."""
+"""How much weaker or stronger each band may be made, finest first. Mixing takes less; more would be noise."""
 
 ROUNDING = 20 * float((LUMA**2).sum()) / 12
 """Square of the sharpness that rounding to whole numbers adds: 20 is what a Laplacian makes of the noise of a pixel."""
