@@ -37,7 +37,7 @@ def films(shared: Path) -> Mapping[str, tuple[str, ...]]:
         "loop": (*ZOOM[:3], "--frames", "8", "--fps", "4", "--loop"),
         "guide": (*ZOOM, "--objective", "match", "--guide", guide),
         "style": (*STILL, "--preset", "brushwork", "--style", guide, "--steps", "4"),
-        "class": (*STILL, "--preset", "apparition", "--class", "goldfish", "--weights", str(shared / CLASSES)),
+        "class": (*STILL, "--preset", "apparition", "--of", "goldfish", "--weights", str(shared / CLASSES)),
         "tiles": ("still", "--size", "1920x1080", "--steps", "1", "--octaves", "2", "--memory", "2GB"),
         "recipe": (*STILL, "--preset", "google", "--weights", str(shared / INCEPTION_WEIGHTS), "--steps", "3"),
     }

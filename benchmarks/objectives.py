@@ -75,7 +75,7 @@ def classes(options: argparse.Namespace) -> Iterator[Figure]:
     right, missed, pictures = 0, [], []
     for number in wanted:
         settings = settings_for(
-            "squeezenet", options.shared, "film.size=227x227", f"dream.classes={{{number}=1}}", presets=["apparition"]
+            "squeezenet", options.shared, "film.size=227x227", f"dream.of={{{number}=1}}", presets=["apparition"]
         )
         network, dreamer = open_dreamer(settings, kind="still")
         pictures.append(dream(dreamer, first_canvas(settings, None)))

@@ -125,28 +125,45 @@ def parse_layers(value: Any) -> Any:
     Raises:
         ValueError: something else, or a layer twice.
     """
+    return _parse_weights(value, what="layer", example="mixed4:1,mixed5:0.5")
+
+
+def parse_words(value: Any) -> Any:
+    """Read words with weights as `parse_layers` reads layers; a bare number is one of a class.
+
+    Raises:
+        ValueError: something else, or a word twice.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = [value]
+    if isinstance(value, list | tuple):
+        value = [str(part) if isinstance(part, int) and not isinstance(part, bool) else part for part in value]
+    return _parse_weights(value, what="word", example="castle:1,jellyfish:0.5")
+
+
+def _parse_weights(value: Any, *, what: str, example: str) -> Any:
     if isinstance(value, str):
         value = [part.strip() for part in _at_commas(value) if part.strip()]
     if isinstance(value, Mapping):
         return value
     if not isinstance(value, list | tuple):
-        raise ValueError("must be names of layers with weights, like mixed4:1,mixed5:0.5")
+        raise ValueError(f"must be {what}s with weights, like {example}")
     mix: dict[str, Any] = {}
     for part in value:
         if not isinstance(part, str):
-            raise ValueError("must be names of layers with weights, like mixed4:1,mixed5:0.5")
+            raise ValueError(f"must be {what}s with weights, like {example}")
         name, colon, weight = part.rpartition(":")
         if not colon or _CHOSEN.fullmatch(weight.strip()):
             name, weight = part, "1"
         name, weight = name.strip(), weight.strip()
         if not name or name in mix:
-            raise ValueError(f"names the layer {name!r} twice" if name else f"has no layer name in {part!r}")
+            raise ValueError(f"names the {what} {name!r} twice" if name else f"has no {what} in {part!r}")
         mix[name] = weight
     return mix
 
 
-_CHOSEN = re.compile(r"[a-z]+\d+(\(.*\))?|\d+\(.*\)")
-"""What says which channels of a layer, and is no weight: `strongest8`, `12(0.5,0.5)`."""
+_CHOSEN = re.compile(r"[a-z]+\d+(\(.*\))?|\d+\(.*\)|[\d.|]*(\.\.|\|)[\d.|]*(\(.*\))?")
+"""What says which channels of a layer, and is no weight: `strongest8`, `12(0.5,0.5)`, `3..7|12`."""
 
 
 def parse_mixes(value: Any) -> str:
@@ -347,6 +364,8 @@ Mixes = Annotated[str, BeforeValidator(parse_mixes), StringConstraints(max_lengt
 """Layer mixes one after another, with weights that stay."""
 Weights = Annotated[dict[str, Annotated[Spec, Within(-1000, 1000)]], BeforeValidator(parse_layers)]
 """Weights that may change over time, by layer."""
+WordWeights = Annotated[dict[str, Annotated[Spec, Within(-1000, 1000)]], BeforeValidator(parse_words)]
+"""The same, by what is dreamed of."""
 Memory = Annotated[str, BeforeValidator(parse_memory), StringConstraints(max_length=20)]
 """An amount of memory, like 2GB."""
 Scales = Annotated[str, BeforeValidator(parse_scales), StringConstraints(max_length=200)]

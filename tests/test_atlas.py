@@ -3,6 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from renderer.dreaming.networks.network import Network
+from renderer.dreaming.networks.registry import network_spec
+from renderer.dreaming.networks.squeezenet import build_squeezenet
 from renderer.errors import UsageError
 from renderer.inspect import atlas as module
 from renderer.inspect.atlas import atlas, shown, soft_noise, spaced, strongest
@@ -40,6 +43,16 @@ def test_each_layer_is_drawn_whole_and_by_its_channels(two_layers, captions):
 def test_channels_of_ones_own_choice_are_drawn(two_layers, captions):
     atlas(two_layers, layers=["high:7", "high:2", "low"], channels_per_layer=0, size=32, steps=1)
     assert captions == [("high", ["high", "high:7", "high:2"]), ("low", ["low"])]
+
+
+def test_classes_are_drawn_where_there_is_a_head(captions):
+    model = build_squeezenet(classes=7)
+    network = Network("squeezenet", model, spec=network_spec("squeezenet"), precision="float32", head="scores")
+    atlas(network, layers=["fire3"], of=["5", "2"], channels_per_layer=0, size=48, steps=1)
+    assert captions == [("fire3", ["fire3"]), ("classes", ["5", "2"])]
+    assert module._classes(network, None, count=3) == [("0", (0,)), ("3", (3,)), ("6", (6,))]
+    with pytest.raises(UsageError, match=r"no class 'castle'.*0 to 6"):
+        atlas(network, layers=["fire3"], of=["castle"], size=48, steps=1)
 
 
 def test_the_same_seed_draws_the_same_sheet_and_another_does_not(two_layers):
@@ -92,6 +105,6 @@ def test_a_channel_that_stays_asleep_begins_again_from_bolder_noise():
             return {"low": np.stack([np.ones(len(woken)), 5.0 * woken, np.ones(len(woken))], 1)}
 
     soft = soft_noise(module.Size(24, 24), seed=0)
-    dreams = module._awake(Sleeper(), soft[None], np.array([0, 1, 2]), seed=0)
+    dreams = module._awake(Sleeper(), soft[None], [(0,), (1,), (2,)], seed=0)
     assert dreams[1].std() > 1.5 * soft.std()
     assert dreams.shape == (3, 24, 24, 3)

@@ -108,7 +108,7 @@ def test_every_place_that_names_an_objective_counts():
         ({"dream.objective": "guide"}, "guide"),
         ({"dream.objective": "guide", "dream.layers": "square@parts"}, None),
         ({"dream.layers": "parts,style@edges"}, "style"),
-        ({"dream.classes": "cat", "dream.objective": "guide"}, None),
+        ({"dream.of": "cat", "dream.objective": "guide"}, None),
         ({"dream.cycle": "guide@parts; edges"}, "guide"),
         ({"dream.octave_layers": "cosine@parts"}, "cosine"),
     ):

@@ -80,11 +80,11 @@ def test_its_head_gives_the_scores_before_the_softmax_at_any_size(tmp_path, phot
 
 def test_classes_without_names_are_found_by_number(tmp_path):
     network = opened(saved(with_head(32, flat=False), tmp_path / "mine.keras"))
-    assert network.class_number(4) == network.class_number("4") == 4
+    assert network.class_numbers(4) == network.class_numbers("4") == (4,)
     with pytest.raises(UsageError, match="0 to 4"):
-        network.class_number(5)
+        network.class_numbers(5)
     with pytest.raises(UsageError, match="no names"):
-        network.class_number("tench")
+        network.class_numbers("tench")
 
 
 def test_a_model_inside_the_model_is_laid_open(tmp_path, photo):

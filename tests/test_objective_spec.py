@@ -38,6 +38,8 @@ def test_a_mix_reads_kinds_layers_channels_ranks_and_places():
         ({"a": 0.0}, "all its weights are 0"),
         ({"a:x": 1.0}, "'x' where a channel should be.*strongest8"),
         ({"a:strongest": 1.0}, "'strongest' where a channel"),
+        ({"a:5..3": 1.0}, "the channels 5..3"),
+        ({"a:0..999999999": 1.0}, "too many"),
         ({"a:strongest0": 1.0}, "chooses no channels"),
         ({"a:12(2,0.5)": 1.0}, "a place as parts of the frame"),
         ({"a(0.5)": 1.0}, "a place as parts of the frame"),
@@ -83,12 +85,14 @@ def test_a_film_that_comes_round_has_whole_rounds_of_turns():
 class Head:
     head = "scores"
 
-    def class_number(self, which):
-        return {"cat": 1, "1": 1, "dog": 2}[which]
+    def class_numbers(self, which):
+        return {"cat": (1,), "1": (1,), "dog": (2, 3, 4, 9)}[which]
 
 
 def test_classes_are_channels_of_the_head():
-    assert class_mix(Head(), {"cat": 1.0, "dog": 0.5}) == {"logit@scores:1": 1.0, "logit@scores:2": 0.5}
+    mix = class_mix(Head(), {"cat": 1.0, "dog": -0.5})
+    assert mix == {"logit@scores:1": 1.0, "likeliest@scores:2..4|9": -0.5}
+    assert [term.channel for term in parse_mix(mix, kind="mean").terms] == [1, (2, 3, 4, 9)]
     with pytest.raises(UsageError, match="class 1 twice, as 'cat' and as '1'"):
         class_mix(Head(), {"cat": 1.0, "1": 0.5})
     assert class_mix(Head(), {}) == {}
@@ -194,5 +198,5 @@ def test_a_film_has_the_layers_of_its_settings():
 
 
 def test_a_class_is_refused_where_the_network_tells_none_apart():
-    with pytest.raises(UsageError, match="no head"):
-        open_dreamer(build({"film.size": "64x48", "dream.classes": "goldfish"}))
+    with pytest.raises(UsageError, match=r"no head.* squeezenet and"):
+        open_dreamer(build({"film.size": "64x48", "dream.of": "goldfish"}))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from renderer.errors import BadInput, DreamreelError, UsageError
 from renderer.events import ignore
 from renderer.films.make import make_film
 from renderer.films.new_film import new_film
+from renderer.films.recipe import VERSION, parse_recipe
 from renderer.films.video import VideoFilm
 from renderer.frame import Size
 from renderer.inspect.preset_files import check_preset, describe, look_of, new_preset
@@ -19,6 +21,7 @@ from renderer.settings import document as toml
 from renderer.settings import presets
 from renderer.settings.kinds import KINDS
 from renderer.settings.presets import COMMANDS, builtin_folder, load_preset, preset_files, resolve
+from renderer.settings.schema import FILES, flatten, pixel_key
 
 
 @pytest.fixture(autouse=True)
@@ -321,3 +324,38 @@ def test_a_preset_from_a_picture_dreams_it_again(tmp_path):
     look = look_of(tmp_path / "x.png")
     assert dict(look.values) == {"dream.octaves": 1, "dream.first_steps": 1, "start.noise": "pink"}
     assert look.commands == ("still",)
+
+
+def test_a_setting_is_read_by_the_name_that_it_had(tmp_path):
+    path = tmp_path / "old.toml"
+    path.write_text('[dream]\nclasses = { goldfish = "1 - t/T", dog = -0.5 }\n')
+    resolved = resolve(presets=[str(path)], sets=["dream.of.castle=2"])
+    assert resolved.settings.dream.of == {"goldfish": "1 - t/T", "dog": -0.5, "castle": 2.0}
+    assert resolved.notes[0] == f"{path}, line 2: dream.classes is called dream.of now; it is taken for that."
+    assert check_preset(str(path)).notes == resolved.notes
+    assert resolve(flags={"dream.classes": ("--class", "dog")}).settings.dream.of == {"dog": 1.0}
+    with pytest.raises(UsageError, match="--class and --of say the same"):
+        resolve(flags={"dream.classes": ("--class", "dog"), "dream.of": ("--of", "cat")})
+    path.write_text("[dream]\nclasses = { dog = 1 }\nof = { cat = 1 }\n")
+    with pytest.raises(UsageError, match=r"line 2: dream.classes is called dream.of now, and both are given"):
+        resolve(presets=[str(path)])
+
+
+def test_a_word_that_means_nothing_is_told_with_its_place_and_the_nearest(tmp_path):
+    path = tmp_path / "castel.toml"
+    path.write_text("[dream]\nof = { castel = 1 }\n")
+    with pytest.raises(UsageError, match=r"castel.toml, line 2: dream.of .*no class 'castel'; did you mean 'castle'"):
+        resolve(presets=[str(path)])
+    assert resolve(sets=["dream.of=483"]).settings.dream.of == {"483": 1.0}
+    assert "517 ('crane')" in resolve(sets=["dream.of=crane"]).notes[0]
+
+
+def test_the_recipe_of_an_earlier_film_is_read_and_its_film_has_the_same_key(tmp_path):
+    recipe = {"dreamreel": "1", "recipe": VERSION, "kind": "still", "inputs": {}, "facts": {}, "weights_sha256": ""}
+    held = {"settings": {"dream.classes": {"goldfish": 1.0}}, "environment": {}, "seams": []}
+    settings = parse_recipe({**recipe, **held}, source=tmp_path).settings
+    assert settings.dream.of == {"goldfish": 1.0}
+    pixels = {k: v for k, v in flatten(settings).items() if not k.startswith("encode.") and k not in FILES.values()}
+    pixels |= {"film.frames": 144, "film.seconds": None, "dream.classes": pixels.pop("dream.of")}
+    text = json.dumps({"settings": pixels, "inputs": {}, "environment": {}}, sort_keys=True, separators=(",", ":"))
+    assert pixel_key(settings, inputs={}, environment={}) == hashlib.sha256(text.encode()).hexdigest()

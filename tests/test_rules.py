@@ -188,7 +188,7 @@ BESIDE = {
 ELSEWHERE = {
     "network.name": "another network brings other weights: tests/test_networks.py",
     "network.weights": "they count by their content: tests/test_model_files.py",
-    "dream.classes": "they need a network with a head: tests/test_classes.py",
+    "dream.of": "they need a network with a head: tests/test_classes.py",
     "dream.memory": "it says how a picture is looked at, not what comes of it: tests/test_tiles.py",
     "film.dreams": "it changes how often is dreamed: tests/test_dreams.py",
     "encode.sound": "it changes the file and no frame: tests/test_sound.py",

@@ -37,8 +37,9 @@ from renderer.files import expanded
 from renderer.settings.document import Document
 from renderer.settings.kinds import KINDS
 from renderer.settings.messages import short
-from renderer.settings.presets import EITHER, Resolved, flat_settings, load_preset, resolve
+from renderer.settings.presets import Resolved, flat_settings, load_preset, resolve
 from renderer.settings.schema import FILES, flatten, keys
+from renderer.settings.stacking import EITHER
 
 MOST_FILMS = 10_000
 """Films in one batch: more is a mistake in a grid."""

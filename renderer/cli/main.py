@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from renderer import __version__
-from renderer.cli import batch, doctor, films, metrics, networks, presets, replay
+from renderer.cli import batch, doctor, films, metrics, networks, presets, replay, words
 from renderer.cli.show.streams import check_results, open_streams
 from renderer.errors import DreamreelError
 
@@ -39,7 +39,7 @@ def _root(
     """Render dream films: a neural network amplifies what it sees in every frame, and a camera moves through it."""
 
 
-for group in (films, batch, replay, metrics, presets, networks, doctor):
+for group in (films, batch, replay, metrics, presets, networks, words, doctor):
     group.add(app)
 
 

@@ -45,7 +45,7 @@ FLAGS: dict[str, Flag] = {
     "--precision": Flag("network.precision", "WHAT"),
     "--layers": Flag("dream.layers", "A,B:0.5"),
     "--objective": Flag("dream.objective", "KIND"),
-    "--class": Flag("dream.classes", "A,B:0.5"),
+    "--of": Flag("dream.of", "A,B:0.5"),
     "--octaves": Flag("dream.octaves", "N"),
     "--octave-ratio": Flag("dream.octave_ratio", "R"),
     "--steps": Flag("dream.steps", "N"),
@@ -80,6 +80,9 @@ FLAGS: dict[str, Flag] = {
     "--quality": Flag("encode.quality", "Q"),
 }
 """Flag -> the setting it stands for, which says what it means."""
+
+OLD_FLAGS = {"--of": ("--class", "dream.classes")}
+"""Flag -> what it was called, and its setting then; taken with a note, and not in the help."""
 
 ENCODE_FLAGS = ("--codec", "--quality")
 STILL_FLAGS = tuple(
@@ -233,7 +236,7 @@ def command(
                 command=name or function.__name__,
                 presets=values.get("preset") or (),
                 sets=values.get("set_") or (),
-                flags={FLAGS[f].key: (f, values[_name(f)]) for f in flags if values[_name(f)] is not None},
+                flags={key: (f, values[_name(f)]) for f, key in _keys(flags).items() if values[_name(f)] is not None},
                 defaults=defaults,
                 note=terminal.note,
             )
@@ -280,10 +283,17 @@ def _parameters(flags: Sequence[str], *, settings: bool) -> list[inspect.Paramet
     for flag in flags:
         option = typer.Option(flag, metavar=FLAGS[flag].metavar, help=f"Setting {FLAGS[flag].key}.")
         made.append(_parameter(_name(flag), str | None, option, None))
+    old = [flag for flag in _keys(flags) if flag not in flags]
+    made += [_parameter(_name(f), str | None, typer.Option(f, help="An old name.", hidden=True), None) for f in old]
     made.append(_parameter("json", bool, typer.Option("--json", help="Results as lines of JSON."), False))
     made.append(_parameter("quiet", bool, typer.Option("-q", "--quiet", help="No progress, no notes."), False))
     made.append(_parameter("verbose", bool, typer.Option("-v", "--verbose", help="Logs, and tracebacks."), False))
     return made
+
+
+def _keys(flags: Sequence[str]) -> dict[str, str]:
+    """Name the settings of flags, and of what these were called."""
+    return {**{flag: FLAGS[flag].key for flag in flags}, **dict(OLD_FLAGS[f] for f in flags if f in OLD_FLAGS)}
 
 
 def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:

@@ -11,6 +11,7 @@ from renderer.dreaming.ascent.gradients import CENTRES, COLOURS, NORMALISERS, SM
 from renderer.dreaming.ascent.octaves import CARRIES, RESAMPLERS
 from renderer.dreaming.ascent.optimisers import OPTIMISERS
 from renderer.dreaming.ascent.parametrisation import PARAMETRISATIONS
+from renderer.dreaming.networks.classes import check_word
 from renderer.dreaming.networks.preprocessing import preprocessing
 from renderer.dreaming.networks.registry import FILE, is_model_file
 from renderer.dreaming.objectives.objective_terms import OBJECTIVES
@@ -33,6 +34,7 @@ from renderer.setting_types import (
     Whole,
     Within,
     WithinOrAuto,
+    WordWeights,
     mixes_of,
 )
 
@@ -95,10 +97,11 @@ class ObjectiveSettings(Group):
     objective: Annotated[str, OneOf(OBJECTIVES)] = Field(
         "mean", description="what is maximised of layers that name no kind of their own"
     )
-    classes: Weights = Field(
+    of: WordWeights = Field(
         {},
         max_length=64,
-        description="class to weight, by name or number, of a network with a head; each may change over time",
+        description="word to weight: what to dream of, by the names, groups and numbers of `dreamreel words`, on a "
+        "network with a head; each may change over time, and pushes away below 0",
     )
     octave_layers: Mixes | None = Field(
         None,
@@ -119,8 +122,18 @@ class ObjectiveSettings(Group):
     variation: Penalty = Field(0.0, description="weight of the total variation, which is taken off the objective")
     grey: Penalty = Field(0.0, description="weight of the mean square distance from grey, taken off likewise")
 
+    @field_validator("of")
+    @classmethod
+    def _known_words(cls, of: dict[str, Any]) -> dict[str, Any]:
+        try:
+            for word in of:
+                check_word(word)
+        except UsageError as error:
+            raise ValueError(str(error).rstrip(".")) from error
+        return of
+
     def entries(self) -> list[str]:
-        """List the layers that are named anywhere, as they are written: `parts:12`, `style@parts`; classes apart."""
+        """List the layers that are named anywhere, as they are written: `parts:12`, `style@parts`; words apart."""
         mixes = [mix for text in (self.octave_layers, self.cycle) if text for mix in mixes_of(text)]
         return [*self.layers, *(entry for mix in mixes for entry in mix)]
 

@@ -185,7 +185,7 @@ def _kinds(settings: Settings) -> set[str]:
     """List the kinds of objective that the settings ask for, of the whole film."""
     dream = settings.dream
     kinds = {entry.partition("@")[0] if "@" in entry else dream.objective for entry in dream.entries()}
-    return kinds if kinds or dream.classes else {dream.objective}
+    return kinds if kinds or dream.of else {dream.objective}
 
 
 def _check_file(path: Path, name: str, settings: Settings) -> None:

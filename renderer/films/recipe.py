@@ -12,7 +12,7 @@ from renderer.errors import BadInput, UsageError
 from renderer.files import exists, file_sha256
 from renderer.records import Count, Hash, PathText, Record, Text, Word, to_record
 from renderer.settings.kinds import KINDS
-from renderer.settings.schema import FILES, Settings, build, flatten, pixel_key
+from renderer.settings.schema import FILES, Settings, build, current_name, flatten, pixel_key
 
 VERSION = 2
 
@@ -60,7 +60,7 @@ def _settings(values: Any) -> Settings:
     if not isinstance(values, dict):
         raise ValueError("must be a table of settings")
     try:
-        return build(values)
+        return build({current_name(key): value for key, value in values.items()})
     except UsageError as error:
         raise ValueError(str(error).rstrip(".")) from None
 

@@ -109,7 +109,7 @@ def _open_network(settings: Settings) -> Network:
         chosen.name,
         weights=chosen.weights,
         precision=chosen.precision,
-        head=bool(settings.dream.classes),
+        head=bool(settings.dream.of),
         preprocess=chosen.preprocess,
     )
 

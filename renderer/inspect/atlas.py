@@ -29,6 +29,7 @@ def atlas(
     network: Network,
     *,
     layers: Sequence[str] | None = None,
+    of: Sequence[str] | None = None,
     channels_per_layer: int = 8,
     choose: str = "strongest",
     size: int = 192,
@@ -41,7 +42,8 @@ def atlas(
     Args:
         network: any network.
         layers: `LAYER`, or `LAYER:CHANNEL` for channels of one's own choice; without it, the layers the registry holds
-            to dream well.
+            to dream well, and classes where the network has a head.
+        of: words whose dreams are drawn too; without them, and without layers, classes evenly spread.
         channels_per_layer: how many channels of each layer are drawn, beside the layer as a whole.
         choose: key of `CHOICES`: which channels.
         size: side of a dream, pixels.
@@ -50,10 +52,10 @@ def atlas(
         report: told how many tiles of how many are done.
 
     Returns:
-        uint8 `(H, W, 3)`: a row of tiles for each layer, shallow to deep.
+        uint8 `(H, W, 3)`: a row of tiles for each layer, shallow to deep, and one of classes.
 
     Raises:
-        UsageError: a layer or channel that the network lacks, an unknown choice, or numbers out of range.
+        UsageError: a layer, channel or class that the network lacks, an unknown choice, or numbers out of range.
     """
     if choose not in CHOICES:
         raise UsageError(f"There is no way {choose!r} to choose channels{nearest(choose, CHOICES)}")
@@ -62,24 +64,36 @@ def atlas(
             "An atlas needs 0 or more channels of a layer, 1 or more steps, and a size of 32 to 2048 pixels."
         )
     wanted = _wanted(network, layers)
+    classes = _classes(network, of, count=0 if layers else channels_per_layer)
     counts = [len(channels) or min(channels_per_layer, layer.channels) for layer, channels in wanted]
-    total = len(wanted) + sum(counts)
+    total = len(wanted) + sum(counts) + len(classes)
     done = itertools.count(1)
 
-    def tiles_of(layer: LayerInfo, channels: Sequence[int]) -> Iterator[Tile]:
-        dreamer = ChannelDreamer(
-            network, [layer.name], steps=steps, settings=AscentSettings(smoothing=SMOOTHING), seed=seed
-        )
-        start = soft_noise(Size(size, size), seed=seed)[None]
-        for tile in _tiles(dreamer, start, layer, channels, count=channels_per_layer, choose=choose, seed=seed):
+    def counted(tiles: Iterator[Tile]) -> Iterator[Tile]:
+        for tile in tiles:
             report(next(done), total)
             yield tile
 
-    sections = (
-        Section(heading=layer.name, note=_describe(layer), tiles=tiles_of(layer, channels))
+    def dreamer_of(layer: str) -> ChannelDreamer:
+        return ChannelDreamer(network, [layer], steps=steps, settings=AscentSettings(smoothing=SMOOTHING), seed=seed)
+
+    start = soft_noise(Size(size, size), seed=seed)[None]
+    sections = [
+        Section(
+            heading=layer.name,
+            note=_describe(layer),
+            tiles=counted(
+                _tiles(
+                    dreamer_of(layer.name), start, layer, channels, count=channels_per_layer, choose=choose, seed=seed
+                )
+            ),
+        )
         for layer, channels in wanted
-    )
-    columns = 1 + min(max(counts), 12)  # longer rows go on below
+    ]
+    if classes:
+        tiles = counted(_class_tiles(dreamer_of(str(network.head)), start, classes, seed=seed))
+        sections.append(Section(heading="classes", note=f"of {network.class_count}, by name", tiles=tiles))
+    columns = 1 + min(max([*counts, len(classes) - 1]), 12)  # longer rows go on below
     return contact_sheet(
         sections, columns=columns, cell=Size(size, size), title=network.title, note="what its layers and channels dream"
     )
@@ -119,6 +133,28 @@ def _wanted(network: Network, layers: Sequence[str] | None) -> list[tuple[LayerI
     return [(known[name], tuple(dict.fromkeys(channels))) for name, channels in wanted.items()]
 
 
+def _classes(network: Network, of: Sequence[str] | None, *, count: int) -> list[tuple[str, tuple[int, ...]]]:
+    """List the classes to draw, each with what stands below it: those of `of`, or `count` evenly spread."""
+    if of:
+        return [(word, network.class_numbers(word)) for word in of]
+    if network.head is None or count < 1:
+        return []
+    names = network.class_names or [str(number) for number in range(network.class_count)]
+    chosen = spaced(np.zeros(network.class_count), min(count, network.class_count))
+    return [(f"{number} {names[number]}" if network.class_names else str(number), (number,)) for number in chosen]
+
+
+def _class_tiles(
+    dreamer: ChannelDreamer, start: Batch, classes: Sequence[tuple[str, tuple[int, ...]]], *, seed: int
+) -> Iterator[Tile]:
+    at_once = max(1, BATCH_PIXELS // start[0, ..., 0].size)
+    for first in range(0, len(classes), at_once):
+        group = classes[first : first + at_once]
+        dreams = _awake(dreamer, start, [numbers for _, numbers in group], seed=seed)
+        for (word, _), picture in zip(group, dreams, strict=True):
+            yield shown(picture), word
+
+
 def _tiles(
     dreamer: ChannelDreamer,
     start: Batch,
@@ -139,19 +175,20 @@ def _tiles(
     at_once = max(1, BATCH_PIXELS // start[0, ..., 0].size)
     for first in range(0, len(chosen), at_once):
         group = chosen[first : first + at_once]
-        dreams = _awake(dreamer, start, np.array(group), seed=seed)
+        dreams = _awake(dreamer, start, [(channel,) for channel in group], seed=seed)
         for channel, picture in zip(group, dreams, strict=True):
             yield shown(picture), f"{name}:{channel}"
 
 
-def _awake(dreamer: ChannelDreamer, start: Batch, group: np.ndarray, *, seed: int) -> Batch:
-    """Dream one picture for each channel of `group`; those that stay asleep begin again from bolder noise."""
+def _awake(dreamer: ChannelDreamer, start: Batch, group: Sequence[Sequence[int]], *, seed: int) -> Batch:
+    """Dream one picture for each set of channels; those that stay asleep begin again from bolder noise."""
     name, channels = dreamer.layers[0], dreamer.channels[dreamer.layers[0]]
-    weights = np.stack([single(channel, channels) for channel in group])
+    weights = np.stack([np.mean([single(one, channels) for one in several], 0) for several in group])
     dreams = dreamer(np.repeat(start, len(group), 0), {name: weights})
     for contrast in BOLDER:
         squares = dreamer.squares(dreams)[name]
-        asleep = squares[np.arange(len(group)), group] < squares.mean(1)
+        own = np.array([squares[row, list(several)].mean() for row, several in enumerate(group)])
+        asleep = own < squares.mean(1)
         if not asleep.any():
             break
         bold = soft_noise(Size.of(start[0]), seed=seed, contrast=contrast)

@@ -42,7 +42,7 @@ def classifier(network: Network) -> Callable[[Frame], NDArray[np.float32]]:
         UsageError: the network has no head.
     """
     if network.head is None:
-        network.class_number(0)  # says so
+        network.class_numbers(0)  # says so
     head, side = str(network.head), max(network.side, network.spec.smallest)
     model = network.activations((head,))
 

@@ -68,8 +68,8 @@ def similar(
     """
     if top < 1:
         raise UsageError(f"--top is {top}; it must be 1 or more.")
-    features_of = _looker(network, layer or list(network.spec.mix)[-1])
-    first = features_of([_square(read_image(picture), network)])
+    features_of = looker(network, layer or list(network.spec.mix)[-1])
+    first = features_of([square(read_image(picture), network)])
     files = _files(folder, without=picture)
     kept: list[Path] = []
     passed_over: list[tuple[Path, str]] = []
@@ -78,7 +78,7 @@ def similar(
         frames = []
         for path in files[at : at + BATCH]:
             try:
-                frames.append(_square(read_image(path), network))
+                frames.append(square(read_image(path), network))
                 kept.append(path)
             except BadInput as error:
                 passed_over.append((path, str(error)))
@@ -117,7 +117,12 @@ def neighbour_sheet(picture: Path, neighbours: Sequence[Neighbour], *, network: 
     )
 
 
-def _looker(network: Network, layer: str) -> Callable[[Sequence[Frame]], Features]:
+def looker(network: Network, layer: str) -> Callable[[Sequence[Frame]], Features]:
+    """Return a function from frames of one size to the mean activations of a layer's channels, `(N, channels)`.
+
+    Raises:
+        UsageError: the network lacks the layer.
+    """
     known = {info.name for info in network.layers()}
     if layer not in known:
         raise UsageError(f"Network {network.title!r} has no layer {layer!r}{nearest(layer, known)}")
@@ -130,7 +135,8 @@ def _looker(network: Network, layer: str) -> Callable[[Sequence[Frame]], Feature
     return features
 
 
-def _square(frame: Frame, network: Network) -> Frame:
+def square(frame: Frame, network: Network) -> Frame:
+    """Return the square in the middle of a frame, at the size that a network was made for."""
     side = max(network.side, network.spec.smallest)
     return np.asarray(np.clip(fit(frame, Size(side, side), how="cover"), 0, 1), np.float32)
 

@@ -65,7 +65,7 @@ def check_preset(name: str) -> Checked:
             network_spec(by_name(network, None)[0])
         except UsageError as error:
             problems.append(f"{preset.places['network.name']}: {error}")
-    notes = () if settings is None else tuple(_idle(preset))
+    notes = preset.notes if settings is None else (*preset.notes, *_idle(preset))
     return Checked(name=name, path=preset.path, settings=len(preset.values), problems=tuple(problems), notes=notes)
 
 

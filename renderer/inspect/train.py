@@ -157,7 +157,7 @@ def class_sheet(teacher: Network, student: Path) -> Pixels:
 
     def tiles(number: int) -> Iterator[tuple[Frame, str]]:
         for name, network in networks.items():
-            dreamer = Dreamer(network, DreamSettings(layers={}, classes={str(number): 1.0}, first_steps=24, **SHEET))
+            dreamer = Dreamer(network, DreamSettings(layers={}, of={str(number): 1.0}, first_steps=24, **SHEET))
             yield dreamer(start, frame=0, seconds=0.0)[0], f"{names[number]}, {name}"
 
     shown = [Section(tiles=tiles(number)) for number in SHOWN_CLASSES if number < len(names)]

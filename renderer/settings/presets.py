@@ -16,13 +16,24 @@ from typing import Any
 
 import platformdirs
 
+from renderer.dreaming.networks.classes import notes_of
 from renderer.dreaming.networks.registry import is_model_file
 from renderer.errors import UsageError, nearest
 from renderer.files import expanded
-from renderer.settings.document import Document, from_value
+from renderer.settings.document import Document
 from renderer.settings.kinds import KINDS
 from renderer.settings.rules import Asked, why_idle
-from renderer.settings.schema import FILES, Settings, build, check_key, fields, keys, unknown
+from renderer.settings.schema import (
+    FILES,
+    OLD_NAMES,
+    Settings,
+    build,
+    current_name,
+    is_setting,
+    keys,
+    unknown,
+)
+from renderer.settings.stacking import Stack, check_once, parse_set
 
 MAX_DEPTH, MAX_READ = 16, 100
 """Longest chain of `extends`, and how many presets are read for one, or stacked for a film."""
@@ -32,15 +43,6 @@ MAX_WRONG = 20
 
 COMMANDS = tuple(KINDS)
 """What a preset can be meant for."""
-
-EITHER: dict[str, tuple[str, ...]] = {
-    "film.seconds": ("film.frames",),
-    "film.frames": ("film.seconds",),
-    "dream.octave_sizes": ("dream.octaves", "dream.octave_ratio"),
-    "dream.octaves": ("dream.octave_sizes",),
-    "dream.octave_ratio": ("dream.octave_sizes",),
-}
-"""Ways of saying one thing: whichever is said last takes the others back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class Preset:
         values: dotted name -> value.
         origins: dotted name -> the preset or file that set it.
         own: names that it says itself, and not one of those that it extends.
+        notes: what the user should know of how it is written.
         places: dotted name, also of a part of a value -> file and line, as the beginning of an error.
     """
 
@@ -66,6 +69,7 @@ class Preset:
     origins: Mapping[str, str]
     places: Mapping[str, str]
     own: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +161,7 @@ def read_preset(
     if next(count) > MAX_READ:
         raise UsageError(f"{(*above, path)[0]} extends more than {MAX_READ} presets, one through another; name fewer.")
     document = Document.read(path, what="preset")
-    table, stack, commands = dict(document.table), _Stack({}), list[str]()
+    table, stack, commands = dict(document.table), Stack({}), list[str]()
     for base_name in _names(table, "extends", document, problems):
         base = read_preset(base_name, problems=problems, folder=path.parent, above=(*above, path), count=count)
         stack.add(base)
@@ -176,7 +180,8 @@ def read_preset(
         values=stack.values,
         origins=stack.origins,
         places=stack.places,
-        own=frozenset(flat),
+        own=frozenset(map(current_name, flat)),
+        notes=tuple(stack.notes),
     )
 
 
@@ -218,7 +223,7 @@ def resolve(
     """
     if len(presets) > MAX_READ:
         raise UsageError(f"{len(presets)} presets are stacked; {MAX_READ} are the most.")
-    stack, notes = _Stack(dict(defaults or {})), list[str]()
+    stack, notes = Stack(dict(defaults or {})), list[str]()
     commands: tuple[str, ...] = ()
     read = [load_preset(given) if isinstance(given, str) else given for given in presets]
     for preset in read:
@@ -231,18 +236,21 @@ def resolve(
             )
     chosen: dict[str, str] = {}
     for text in sets:
-        key, value = _parse_set(text, stack.values)
+        key, value = parse_set(text, stack.values)
         stack.put(key, value, origin="--set")
         chosen[key] = "--set"
     for key, (flag, value) in (flags or {}).items():
         stack.put(key, value, origin=flag)
         chosen[key] = flag
-    _check_once(chosen)
+    check_once(chosen)
+    chosen = {current_name(key): origin for key, origin in chosen.items()}
+    notes += stack.notes
     settings = build(stack.values, origins=stack.places)
+    notes += notes_of(settings.dream.of)
     if inputs is not None and command is not None:
         asked = Asked(settings=settings, kind=command, inputs=inputs, sized="film.size" in chosen)
         notes += _idle_in_presets(read, chosen, asked)
-        notes += _idle_where_chosen(chosen, asked, table)
+        notes += _idle_where_chosen(chosen, asked, None if table is None else list(map(current_name, table)))
     return Resolved(
         settings=settings,
         origins={key: stack.origins.get(key, "default") for key in keys()},
@@ -266,14 +274,6 @@ def _idle_where_chosen(chosen: Mapping[str, str], asked: Asked, table: Collectio
     return sentences
 
 
-def _check_once(chosen: Mapping[str, str]) -> None:
-    """Refuse two ways of saying one thing, of which only the later would count."""
-    for key in chosen:
-        if (other := next((one for one in EITHER.get(key, ()) if one in chosen), None)) is not None:
-            names = [f"--set {k}" if chosen[k] == "--set" else chosen[k] for k in (key, other)]
-            raise UsageError(f"{' and '.join(names)} say the same thing; give one of them.")
-
-
 def _idle_in_presets(presets: Sequence[Preset], chosen: Collection[str], asked: Asked) -> Iterator[str]:
     """Tell, in a sentence a preset, what it says itself and what does nothing.
 
@@ -294,26 +294,6 @@ def _idle_in_presets(presets: Sequence[Preset], chosen: Collection[str], asked: 
         if found:
             told = "; ".join(f"{', '.join(names)} ({why})" for why, names in found.items())
             yield f"What the preset {preset.name!r} says of these does nothing here: {told}."
-
-
-class _Stack:
-    """Values on top of each other, each with where it came from."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.values, self.origins, self.places = values, dict[str, str](), dict[str, str]()
-
-    def put(self, key: str, value: Any, *, origin: str, places: Mapping[str, str] | None = None) -> None:
-        for old in (key, *EITHER.get(key, ())):
-            self.values.pop(old, None)
-            self.origins.pop(old, None)
-            self.places = {k: v for k, v in self.places.items() if k != old and not k.startswith(f"{old}.")}
-        self.values[key], self.origins[key] = value, origin
-        self.places |= {key: origin, **(places or {})}
-
-    def add(self, preset: Preset) -> None:
-        for key, value in preset.values.items():
-            places = {k: v for k, v in preset.places.items() if k == key or k.startswith(f"{key}.")}
-            self.put(key, value, origin=preset.origins[key], places=places)
 
 
 def _names(
@@ -374,10 +354,12 @@ def _by_name(table: Mapping[str, Any], *, folder: Path) -> tuple[dict[str, Any],
             wrong.append((name, f"{name} is a group of settings: write [{name}] and its settings below."))
         else:
             flat[name] = value
-    strange = [key for key in flat if key not in fields()]
+    strange = [key for key in flat if not is_setting(key)]
+    twice = [(old, new) for old, new in OLD_NAMES.items() if {old, new} <= flat.keys()]
+    wrong += [(old, f"{old} is called {new} now, and both are given.") for old, new in twice]
     wrong += [(key, unknown(key)) for key in strange[:MAX_WRONG]]
     wrong += [(key, f"{len(strange) - MAX_WRONG} more names are no settings.") for key in strange[MAX_WRONG:][:1]]
-    flat = {key: value for key, value in flat.items() if key in fields()}
+    flat = {key: value for key, value in flat.items() if is_setting(key)}
     for key in FILES.values():
         if isinstance(held := flat.get(key), str):
             flat[key] = str(folder / expanded(held))
@@ -393,16 +375,3 @@ def _about(text: str) -> str:
             break
         lines.append(line.lstrip("# ").strip())
     return " ".join(line for line in lines if line)
-
-
-def _parse_set(text: str, values: Mapping[str, Any]) -> tuple[str, Any]:
-    key, equals, written = text.partition("=")
-    key = key.strip()
-    if not equals or not key:
-        raise UsageError(f"--set takes KEY=VALUE, like camera.zoom=2, not {text[:100]!r}.")
-    value = from_value(written)
-    if key not in fields() and key.startswith("dream.layers."):
-        mix = values.get("dream.layers", {})
-        return "dream.layers", {**(mix if isinstance(mix, Mapping) else {}), key.removeprefix("dream.layers."): value}
-    check_key(key, origin="--set")
-    return key, value

@@ -97,14 +97,14 @@ class Asked:
     def names_all_kinds(self) -> bool:
         """Whether all that is dreamed of says itself what is maximised of it."""
         dream = self.settings.dream
-        return all("@" in entry for entry in dream.entries()) if dream.entries() else bool(dream.classes)
+        return all("@" in entry for entry in dream.entries()) if dream.entries() else bool(dream.of)
 
     @property
     def drifts(self) -> bool:
         """Whether channels of what is dreamed of can come and go: not of one channel, nor of what is compared whole."""
         dream = self.settings.dream
         kinds = [(entry.rpartition("@")[0] or dream.objective, entry) for entry in dream.entries() or ["its own mix"]]
-        if dream.classes and not dream.entries():
+        if dream.of and not dream.entries():
             return False
         return any(
             not (kind in OBJECTIVES and OBJECTIVES[kind].compares_with) and not _CHANNEL.search(entry)
@@ -133,7 +133,7 @@ class Rule(NamedTuple):
     needs: str = ""
 
 
-_LAYERS = "dream.layers dream.objective dream.octave_layers dream.cycle dream.classes"
+_LAYERS = "dream.layers dream.objective dream.octave_layers dream.cycle dream.of"
 
 RULES = (
     Rule("start.noise", lambda it: "picture" not in it.inputs, "it begins with a picture", needs="picture"),

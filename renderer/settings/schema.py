@@ -293,13 +293,23 @@ def _length(value: Any) -> int:
     return len(value) if isinstance(value, str) else 0
 
 
+def is_setting(key: str) -> bool:
+    """Tell whether a dotted name is that of a setting, or was one."""
+    return key in fields() or key in OLD_NAMES
+
+
+def current_name(key: str) -> str:
+    """Return the name that a setting has now."""
+    return OLD_NAMES.get(key, key)
+
+
 def check_key(key: str, *, origin: str = "") -> None:
-    """Refuse a name that is no setting.
+    """Refuse a name that is no setting, and was none.
 
     Raises:
         UsageError: with the nearest names.
     """
-    if key not in fields():
+    if not is_setting(key):
         raise UsageError(unknown(key, origin=origin))
 
 
@@ -324,6 +334,8 @@ def pixel_key(settings: Settings, *, inputs: Mapping[str, Any], environment: Map
     pixels["film.frames"], pixels["film.seconds"] = settings.frame_count, None  # 6 s and 144 frames are one film
     if settings.dream_rate == settings.rate:  # However that was said; and as films were before it could be said.
         del pixels["film.dreams"]
+    for old, new in OLD_NAMES.items():  # A film has the key that it had under the old name.
+        pixels[old] = pixels.pop(new)
     return _sha256({"settings": pixels, "inputs": dict(inputs), "environment": dict(environment)})
 
 
@@ -370,6 +382,9 @@ def _from(origin: str) -> str:
 def _sha256(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
+
+OLD_NAMES: Mapping[str, str] = {"dream.classes": "dream.of"}
+"""Dotted name that a setting had -> the one that it has. Presets, jobs files, `--set` and recipes may have either."""
 
 FILES: dict[str, str] = {
     "weights": "network.weights",

@@ -29,7 +29,11 @@ class Drawing:
         str | None,
         typer.Option("--layers", metavar="A,B:7", help="Layers, or channels of them. [those that dream well]"),
     ] = None
-    channels: Annotated[int, typer.Option("--channels", metavar="N", help="Channels of each layer.")] = 8
+    of: Annotated[
+        str | None,
+        typer.Option("--of", metavar="A,B", help="Words to dream of, where it has a head. [classes evenly spread]"),
+    ] = None
+    channels: Annotated[int, typer.Option("--channels", metavar="N", help="Channels of each layer, and classes.")] = 8
     choose: Annotated[str, typer.Option("--choose", metavar="HOW", help="Which channels: strongest or spaced.")] = (
         "strongest"
     )
@@ -48,9 +52,9 @@ def _atlas(
     preprocess: Preprocess = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw what each layer of a network, and each of its strongest channels, dreams from the same noise."""
+    """Draw what each layer of a network, its strongest channels, and classes, dream from the same noise."""
     _check(name, weights, out, overwrite=overwrite)
-    network = open_network(terminal, name, weights=weights, preprocess=preprocess)
+    network = open_network(terminal, name, weights=weights, preprocess=preprocess, head=bool(drawing.of))
     from renderer.inspect.atlas import atlas
     from renderer.media.images import write_image
 
@@ -58,6 +62,7 @@ def _atlas(
     sheet = atlas(
         network,
         layers=drawing.layers.split(",") if drawing.layers else None,
+        of=[word.strip() for word in drawing.of.split(",")] if drawing.of else None,
         channels_per_layer=drawing.channels,
         choose=drawing.choose,
         size=drawing.size,

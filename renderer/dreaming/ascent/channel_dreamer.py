@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from renderer.dreaming.ascent.ascent import shaped
 from renderer.dreaming.ascent.octaves import pad_to, resize
 from renderer.dreaming.networks.network import Network
+from renderer.dreaming.objectives.objective import as_map
 from renderer.dreaming.settings import AscentSettings
 from renderer.frame import Size
 
@@ -30,7 +31,7 @@ class ChannelDreamer:
 
     Args:
         network: what looks.
-        layers: names of the layers that can be weighed.
+        layers: names of the layers that can be weighed; a head is one of one position, its channels are the classes.
         scales: sides of the octaves as parts of the picture's, coarse to fine.
         steps: gradient steps per octave.
         step_size: length of a step, as a part of the range [0, 1].
@@ -102,7 +103,7 @@ class ChannelDreamer:
         return self._measure(np.stack([pad_to(picture, self.smallest) for picture in pictures]))
 
     def _means(self, pictures: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        floats = {layer: tf.cast(a, tf.float32) for layer, a in self._activations(pictures).items()}
+        floats = {layer: as_map(a) for layer, a in self._activations(pictures).items()}
         return {k: (tf.reduce_mean(a, (1, 2)), tf.reduce_mean(tf.square(a), (1, 2))) for k, a in floats.items()}
 
     def _gradient(self, pictures: tf.Tensor, weights: dict[str, tf.Tensor]) -> tf.Tensor:
@@ -110,9 +111,7 @@ class ChannelDreamer:
             tape.watch(pictures)
             activations = self._activations(pictures)
             values = [
-                tf.reduce_sum(
-                    weights[layer] * tf.reduce_mean(tf.square(tf.cast(activations[layer], tf.float32)), (1, 2))
-                )
+                tf.reduce_sum(weights[layer] * tf.reduce_mean(tf.square(as_map(activations[layer])), (1, 2)))
                 for layer in self.layers
             ]
             value = tf.add_n(values)  # pictures do not see each other, so each one's gradient is its own

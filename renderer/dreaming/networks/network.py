@@ -16,14 +16,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from renderer.dreaming.networks.classes import class_number, imagenet_names
+from renderer.dreaming.networks.classes import class_numbers, imagenet_names
 from renderer.dreaming.networks.download import Report
 from renderer.dreaming.networks.feature_maps import LayerInfo, list_maps
 from renderer.dreaming.networks.loaders import BUNDLED_WEIGHTS, SIDE, blank
 from renderer.dreaming.networks.model_file import spec_of_file
 from renderer.dreaming.networks.model_rewrite import rebuild
 from renderer.dreaming.networks.preprocessing import preprocessing
-from renderer.dreaming.networks.registry import FILE, NetworkSpec, network_spec
+from renderer.dreaming.networks.registry import FILE, NetworkSpec, network_spec, without_head
 from renderer.errors import UsageError, nearest
 from renderer.files import file_sha256
 
@@ -72,18 +72,15 @@ class Network:
         names = imagenet_names()
         return names if self.class_count == len(names) else ()
 
-    def class_number(self, which: str | int) -> int:
-        """Find a class of the head by number or by name; see `classes.class_number`.
+    def class_numbers(self, which: str | int) -> tuple[int, ...]:
+        """Find the classes of the head that a number or a word names; see `classes.class_numbers`.
 
         Raises:
             UsageError: the network has no head, or the head no such class.
         """
         if self.head is None:
-            raise UsageError(
-                f"Network {self.title!r} tells no classes apart: it has no head, or a head that was cut off. Those of "
-                "`dreamreel networks list` that are marked with classes have one, as squeezenet."
-            )
-        return class_number(which, names=self.class_names, count=self.class_count)
+            raise UsageError(without_head(self.title))
+        return class_numbers(which, names=self.class_names, count=self.class_count)
 
     def layers(self) -> list[LayerInfo]:
         """List every layer with a map of activations, in the order of the network."""

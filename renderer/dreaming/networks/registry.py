@@ -72,6 +72,17 @@ def by_name(name: str, weights: Path | None) -> tuple[str, Path | None]:
     return FILE, Path(name)
 
 
+def without_head(title: str) -> str:
+    """Say that a network knows no classes, and which ones do."""
+    mine = [name for name, spec in NETWORKS.items() if spec.classes and spec.application is None]
+    others = sum(spec.classes for spec in NETWORKS.values()) - len(mine)
+    return (
+        f"Network {title!r} tells no classes apart: it has no head, or a head that was cut off. Those that do are "
+        f"{', '.join(mine)} and {others} of keras.applications, like mobilenet and inception_v3; `dreamreel networks "
+        "list` marks them with classes."
+    )
+
+
 def network_spec(name: str) -> NetworkSpec:
     """Look a network up.
 

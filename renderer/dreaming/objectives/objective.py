@@ -31,7 +31,7 @@ class Term:
     Attributes:
         kind: key of `objective_terms.OBJECTIVES`.
         layer: of the network, or `evaluator.PICTURE`.
-        channel: one channel; None for all.
+        channel: one channel, or several, ascending; None for all.
         weight: a number, or a function of seconds.
         choice: channels by how strongly they answer to the canvas, in place of one; None for all.
         place: `(x, y)`, parts of the frame from its left and top: one position alone; None for all.
@@ -39,7 +39,7 @@ class Term:
 
     kind: str
     layer: str
-    channel: int | None = None
+    channel: int | tuple[int, ...] | None = None
     weight: Value = 1.0
     choice: ChannelChoice | None = None
     place: tuple[float, float] | None = None
@@ -121,10 +121,9 @@ class Objective:
         """
         for term in self.terms:
             count = channels[term.layer]
-            if term.channel is not None and term.channel >= count:
+            if term.channel is not None and (last := np.max(term.channel)) >= count:
                 raise UsageError(
-                    f"Layer {term.layer!r} of {network!r} has channels 0 to {count - 1}; "
-                    f"there is no channel {term.channel}."
+                    f"Layer {term.layer!r} of {network!r} has channels 0 to {count - 1}; there is no channel {last}."
                 )
             if term.choice is not None and not term.choice.fits(count):
                 raise UsageError(
@@ -216,7 +215,9 @@ def _channel_weights(
 ) -> Weights:
     """Return the weights `(channels,)` of a term's channels."""
     if term.channel is not None:
-        return np.eye(1, count, term.channel, dtype=np.float32)[0] * np.float32(count)
+        chosen = np.zeros(count, np.float32)
+        chosen[np.array(term.channel)] = np.float32(count) / np.float32(np.size(term.channel))
+        return chosen
     alike = np.ones(count, np.float32)
     weights = alike if term.reference is not None else channel_weights.get(term.layer, alike)
     if term.choice is not None and term.layer in activity:

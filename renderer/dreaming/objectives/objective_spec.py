@@ -2,6 +2,7 @@
 
 parts                       a layer, by the objective that was chosen
 parts:12                    one channel of it
+parts:12..20|31             several channels of it: 12 to 20, and 31
 parts:strongest8            the 8 channels that answer most to the canvas; so weakest8, average8, ignore8
 parts:12(0.5,0.5)           at one place of the frame alone: parts of it from its left and top
 style@parts                 a layer, by an objective of its own
@@ -15,6 +16,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from renderer.dreaming.networks.classes import ranges
 from renderer.dreaming.networks.network import Network
 from renderer.dreaming.objectives.channel_weights import CHANNEL_CHOICES, ChannelChoice
 from renderer.dreaming.objectives.objective import Objective, Term, times
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 
 Mix = Mapping[str, Value]
 """Entry -> weight, which may change over time; a negative one pushes down."""
+
+SEVERAL = re.compile(r"\d{1,9}(\.\.\d{1,9})?(\|\d{1,9}(\.\.\d{1,9})?)*", re.ASCII)
+MOST_CHANNELS = 100_000
+"""Channels of one range."""
 
 ENTRY = re.compile(
     r"(?:(?P<kind>[^@:()]*)@)?(?P<layer>[^@:()]+)(?P<colon>:(?P<which>[^@:()]*))?(?P<spot>\((?P<place>[^@:()]*)\))?"
@@ -78,7 +84,7 @@ def mixes_of_octaves(
             "dream.cycle and dream.octave_layers both say which layers to dream; give one of them, or weights over "
             "time in dream.layers."
         )
-    everywhere = [now("layers"), class_mix(network, now("classes"))]
+    everywhere = [now("layers"), class_mix(network, now("of"))]
     if settings.cycle:
         turns = mixes_of(settings.cycle)
         seconds, fade = settings.cycle_seconds, settings.cycle_fade
@@ -116,24 +122,26 @@ def cycled(mixes: Sequence[Mapping[str, float]], *, seconds: float, fade: float,
     return added([{entry: times(w, share(turn)) for entry, w in mix.items()} for turn, mix in enumerate(mixes)])
 
 
-def class_mix(network: Network, classes: Mapping[str, Value]) -> Mix:
-    """Turn classes with weights into entries of the network's head.
+def class_mix(network: Network, of: Mapping[str, Value]) -> Mix:
+    """Turn words with weights into entries of the network's head: of one class its score, of a group its likeliest.
 
     Args:
         network: with a head.
-        classes: name or number -> weight.
+        of: word or number -> weight.
 
     Raises:
-        UsageError: the network has no head, the head no such class, or one is named twice.
+        UsageError: the network has no head, the head no such class, or two words name the same.
     """
-    found: dict[int, str] = {}
+    known: dict[tuple[int, ...], str] = {}
     mix: dict[str, Value] = {}
-    for name, weight in classes.items():
-        number = network.class_number(name)
-        if number in found:
-            raise UsageError(f"dream.classes names the class {number} twice, as {found[number]!r} and as {name!r}.")
-        found[number] = name
-        mix[f"logit@{network.head}:{number}"] = weight
+    for word, weight in of.items():
+        numbers = network.class_numbers(word)
+        if numbers in known:
+            which = f"class {numbers[0]}" if len(numbers) == 1 else f"classes {ranges(numbers)}"
+            raise UsageError(f"dream.of names the {which} twice, as {known[numbers]!r} and as {word!r}.")
+        known[numbers] = word
+        kind = "logit" if len(numbers) == 1 else "likeliest"
+        mix[f"{kind}@{network.head}:{channels_text(numbers)}"] = weight
     return mix
 
 
@@ -158,18 +166,34 @@ def _check_kind(kind: str) -> None:
         raise UsageError(f"There is no objective {kind!r}{nearest(kind, OBJECTIVES)}")
 
 
-def _which(text: str, entry: str) -> tuple[int | None, ChannelChoice | None]:
-    """Read what follows the colon: a channel, or a way to choose some."""
-    if text.isdecimal() and text.isascii() and len(text) < 10:
-        return int(text), None
+def _which(text: str, entry: str) -> tuple[int | tuple[int, ...] | None, ChannelChoice | None]:
+    """Read what follows the colon: a channel, several, or a way to choose some."""
+    if SEVERAL.fullmatch(text):
+        return _several(text, entry), None
     word, number = re.fullmatch(r"(.*?)(\d{0,9})", text, re.DOTALL).groups()  # type: ignore[union-attr]
     if word in CHANNEL_CHOICES and number:
         return None, ChannelChoice(word, int(number))
     ways = ", ".join(f"{choice}8" for choice in CHANNEL_CHOICES)
     raise UsageError(
-        f"In the layer mix, {entry!r} has {text!r} where a channel should be: a number, like 'parts:12', or one of "
-        f"{ways}, with any number."
+        f"In the layer mix, {entry!r} has {text!r} where a channel should be: a number, like 'parts:12', several, like "
+        f"'parts:12..20|31', or one of {ways}, with any number."
     )
+
+
+def _several(text: str, entry: str) -> int | tuple[int, ...]:
+    """Read one channel, or channels and ranges of them."""
+    found: set[int] = set()
+    for part in text.split("|"):
+        first, _, last = part.partition("..")
+        if int(last or first) - int(first) not in range(MOST_CHANNELS):
+            raise UsageError(f"In the layer mix, {entry!r} has the channels {part}, which are none, or too many.")
+        found |= set(range(int(first), int(last or first) + 1))
+    return tuple(sorted(found)) if len(found) > 1 else found.pop()
+
+
+def channels_text(channels: Sequence[int]) -> str:
+    """Write channels as an entry names them."""
+    return ranges(channels, to="..", between="|")
 
 
 def _place(text: str, entry: str) -> tuple[float, float]:

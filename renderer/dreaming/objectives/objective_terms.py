@@ -39,6 +39,9 @@ GAIN = 1.0
 WAKE = 1e-3
 """What the mean of all classes counts beside the one that `logit` raises."""
 
+SHARPNESS = 4.0
+"""How firmly `likeliest` decides: a class that is one standard deviation of all scores behind counts exp(-4)."""
+
 REGIONS = (2, 3)
 """Rows and columns of the regions that `diversity` compares."""
 
@@ -123,6 +126,25 @@ def logit(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf
     """
     del reference
     return tf.reduce_mean(weights * activation) + WAKE * tf.reduce_mean(activation)
+
+
+def likeliest(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
+    """Return the score of whichever class of a group is ahead: a soft maximum, so that one thing comes of it.
+
+    The mean of a group's scores asks for what all of them share, and gets a mush of fur and eyes. Here each class
+    counts by its softmax within the group, which is held fixed; what is a little ahead takes all. `SHARPNESS` is in
+    units of the spread of all scores, so that it means the same for every head.
+
+    Args:
+        activation: `(N, h, w, classes)`; scores have one position.
+        weights: `(classes,)`; above 0 for those of the group.
+        reference: nothing.
+    """
+    del reference
+    spread = tf.math.reduce_std(activation) + TINY
+    inside = tf.where(weights > 0, activation, activation.dtype.min)
+    share = tf.stop_gradient(tf.nn.softmax(SHARPNESS * (inside - tf.reduce_max(inside, -1, keepdims=True)) / spread))
+    return tf.reduce_mean(tf.reduce_sum(share * activation, -1)) + WAKE * tf.reduce_mean(activation)
 
 
 def guide(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
@@ -317,6 +339,7 @@ OBJECTIVES: dict[str, ObjectiveKind] = {
     "square": ObjectiveKind(square),
     "mean": ObjectiveKind(mean),
     "logit": ObjectiveKind(logit),
+    "likeliest": ObjectiveKind(likeliest),
     "guide": ObjectiveKind(guide, "guide", "vectors"),
     "match": ObjectiveKind(match, "guide", "vectors"),
     "direction": ObjectiveKind(direction, "guide", "mean"),
