@@ -164,7 +164,7 @@ def read_preset(
     table, stack, commands = dict(document.table), Stack({}), list[str]()
     for base_name in _names(table, "extends", document, problems):
         base = read_preset(base_name, problems=problems, folder=path.parent, above=(*above, path), count=count)
-        stack.add(base)
+        _put_all(stack, base)
         commands = list(base.commands) or commands
     commands = _names(table, "for", document, problems, known=COMMANDS) or commands
     flat, wrong = _by_name(table, folder=path.parent)
@@ -227,7 +227,7 @@ def resolve(
     commands: tuple[str, ...] = ()
     read = [load_preset(given) if isinstance(given, str) else given for given in presets]
     for preset in read:
-        stack.add(preset)
+        _put_all(stack, preset)
         commands = preset.commands or commands
         if preset.commands and command in COMMANDS and command not in preset.commands:
             meant = " and ".join(preset.commands)
@@ -294,6 +294,13 @@ def _idle_in_presets(presets: Sequence[Preset], chosen: Collection[str], asked: 
         if found:
             told = "; ".join(f"{', '.join(names)} ({why})" for why, names in found.items())
             yield f"What the preset {preset.name!r} says of these does nothing here: {told}."
+
+
+def _put_all(stack: Stack, preset: Preset) -> None:
+    stack.notes += preset.notes
+    for key, value in preset.values.items():
+        places = {k: v for k, v in preset.places.items() if k == key or k.startswith(f"{key}.")}
+        stack.put(key, value, origin=preset.origins[key], places=places)
 
 
 def _names(

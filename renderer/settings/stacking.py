@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from renderer.errors import UsageError
 from renderer.settings.document import from_value
 from renderer.settings.schema import OLD_NAMES, check_key, current_name
-
-if TYPE_CHECKING:
-    from renderer.settings.presets import Preset
 
 MIXES = ("dream.layers", "dream.of")
 """Settings that are tables of weights, of which `--set` can add one: `dream.layers.parts=0.5`."""
@@ -44,12 +41,6 @@ class Stack:
             self.places = {k: v for k, v in self.places.items() if k != old and not k.startswith(f"{old}.")}
         self.values[key], self.origins[key] = value, origin
         self.places |= {key: origin, **(places or {})}
-
-    def add(self, preset: Preset) -> None:
-        self.notes += preset.notes
-        for key, value in preset.values.items():
-            places = {k: v for k, v in preset.places.items() if k == key or k.startswith(f"{key}.")}
-            self.put(key, value, origin=preset.origins[key], places=places)
 
 
 def check_once(chosen: Mapping[str, str]) -> None:
