@@ -11,6 +11,7 @@ channels, the others 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -132,8 +133,8 @@ def likeliest(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -
     """Return the score of whichever class of a group is ahead: a soft maximum, so that one thing comes of it.
 
     The mean of a group's scores asks for what all of them share, and gets a mush of fur and eyes. Here each class
-    counts by its softmax within the group, which is held fixed; what is a little ahead takes all. `SHARPNESS` is in
-    units of the spread of all scores, so that it means the same for every head.
+    counts by its softmax within the group, and what is a little ahead takes all: T log sum exp(score / T), where T is
+    the spread of all scores over `SHARPNESS`, so that it means the same for every head, and is held fixed.
 
     Args:
         activation: `(N, h, w, classes)`; scores have one position.
@@ -141,10 +142,9 @@ def likeliest(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -
         reference: nothing.
     """
     del reference
-    spread = tf.math.reduce_std(activation) + TINY
-    inside = tf.where(weights > 0, activation, activation.dtype.min)
-    share = tf.stop_gradient(tf.nn.softmax(SHARPNESS * (inside - tf.reduce_max(inside, -1, keepdims=True)) / spread))
-    return tf.reduce_mean(tf.reduce_sum(share * activation, -1)) + WAKE * tf.reduce_mean(activation)
+    softness = tf.stop_gradient(tf.math.reduce_std(activation) + TINY) / SHARPNESS
+    inside = tf.where(weights > 0, activation / softness, -math.inf)
+    return tf.reduce_mean(softness * tf.reduce_logsumexp(inside, -1)) + WAKE * tf.reduce_mean(activation)
 
 
 def guide(activation: tf.Tensor, weights: tf.Tensor, reference: tf.Tensor) -> tf.Tensor:
