@@ -174,8 +174,8 @@ class Command:
 
 
 def frame_of(line: str) -> int | None:
-    """Return the frame that a line of plain progress tells of: "Frame 12 of 144, ..."."""
-    found = re.match(r"Frame (\d+) of ", line)
+    """Return the frame, or dream, that a line of plain progress tells of: "Frame 12 of 144, ..."."""
+    found = re.match(r"(?:Frame|Dream) (\d+) of ", line)
     return int(found[1]) if found else None
 
 

@@ -61,7 +61,9 @@ def memory(options: argparse.Namespace) -> Iterator[Figure]:
     small = ["--size", "96x64", "--octaves", "1", "--steps", "1"]
     large = ["--size", "640x360", "--octaves", "1", "--steps", "1"]
     for flags in [small] if options.quick else [small, large]:
-        yield growth(["zoom", "--frames", str(options.frames), *flags], size=flags[1], frames=options.frames)
+        yield growth(
+            ["zoom", "--dreams", "frame", "--frames", str(options.frames), *flags], size=flags[1], frames=options.frames
+        )
 
 
 def governor(options: argparse.Namespace) -> Iterator[Figure]:

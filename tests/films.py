@@ -54,7 +54,13 @@ def zoom(network: Path, out: Path, *sets: str, frames: int = 4, **options) -> Fi
 
 def led(network: Path, clip: Path, out: Path, *sets: str, frames: int = 4, **options) -> Film:
     """A zoom that takes up what is seen in a clip."""
-    leading = ("dream.objective=guide", "dream.layers=parts", f"film.fps={RATE}", f"guide.picture={clip}")
+    leading = (
+        "dream.objective=guide",
+        "dream.layers=parts",
+        f"film.fps={RATE}",
+        "film.dreams=5",
+        f"guide.picture={clip}",
+    )
     return zoom(network, out, *leading, *sets, frames=frames, **options)
 
 

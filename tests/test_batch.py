@@ -262,7 +262,7 @@ def test_a_dry_run_lists_the_films_and_writes_nothing(batch):
     assert a.split()[:6] == ["a", "zoom", "2", "frames", "64x48", "waiting"]
     assert "nosuch" in b
     assert "deep/c.png" in c
-    assert "2 films to make, 3 frames: about" in total
+    assert "2 films to make, 3 dreams: about" in total
     assert "1 of 3 films cannot be made" in done.stderr
     lines = [json.loads(line) for line in batch.run("--dry-run", "--json", code=3).stdout.splitlines()]
     (plan,) = (line for line in lines if line["event"] == "plan")
@@ -307,7 +307,7 @@ def test_all_films_are_made_though_the_reader_of_the_results_has_left(batch, mon
 def test_an_estimate_counts_what_is_dreamed_before_a_loop_begins(batch):
     batch.write('name = "a"\nset.film.loop = true\nset.film.run_up = 0.5')
     (_, total) = batch.run("--dry-run").stdout.splitlines()
-    assert "1 films to make, 8 frames: about" in total
+    assert "1 films to make, 8 dreams: about" in total
 
 
 def test_a_file_that_is_not_as_the_batch_made_it_does_not_count_and_is_not_replaced_unasked(batch):

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 from fractions import Fraction
 
+import films
+import numpy as np
 import pytest
+from films import Listening
+from typer.testing import CliRunner
 
-from renderer.errors import UsageError
-from renderer.films.new_film import new_film
+from renderer.cli.main import app
+from renderer.errors import Interrupted, UsageError
+from renderer.films.make import make_film
+from renderer.films.new_film import new_film, preview_of
 from renderer.films.recipe import VERSION, parse_recipe
+from renderer.films.replay import encode_again
+from renderer.frame import Size
+from renderer.media.ffmpeg.clips import open_clip
+from renderer.media.recipe import read_recipe
+from renderer.media.store.store import Store
 from renderer.settings.presets import resolve
 from renderer.settings.schema import build, flatten, pixel_key
 
@@ -83,3 +95,98 @@ def test_a_recipe_of_before_means_a_dream_in_every_frame(tmp_path):
     assert parse_recipe(recipe(1), source=tmp_path).settings.film.dreams == "frame"
     later = recipe(VERSION, **{"film.dreams": "12"})
     assert parse_recipe(later, source=tmp_path).settings.film.dreams == 12
+
+
+# --- films -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return films.save_tiny_network(tmp_path_factory.mktemp("network") / "tiny.keras")
+
+
+def make(film, *, stop_after=10**9):
+    listening = Listening(stop_after=stop_after)
+    return make_film(film, listener=listening, should_stop=listening.should_stop), listening
+
+
+def pixels_of(path):
+    return np.stack(list(open_clip(path).pixels()))
+
+
+def test_a_film_of_fewer_dreams_goes_on_after_a_stop_to_the_same_bytes_and_shows_what_is_there(network, tmp_path):
+    sets = ("film.dreams=8", "film.fps=24", "camera.zoom=1.5")
+    whole, broken, part = tmp_path / "whole.mp4", tmp_path / "broken.mp4", tmp_path / "part.apng"
+    result, listening = make(films.zoom(network, whole, *sets, frames=24))
+    assert (result.frames, result.kept, result.rate, listening.frames) == (24, 9, 24, list(range(9)))
+    assert open_clip(whole).count == 24
+    with pytest.raises(Interrupted, match="Stopped after dream 4 of 9"):
+        make(films.zoom(network, broken, *sets, frames=24), stop_after=4)
+    so_far = encode_again(broken, part, listener=(told := Listening()))
+    assert (so_far.frames, so_far.kept) == (10, 4) and "4 of 9 dreams are there" in told.notes[0]
+    assert len(pixels_of(part)) == read_recipe(part)["frames"] == 10
+    result, listening = make(films.zoom(network, broken, *sets, frames=24))
+    assert (result.resumed_at, listening.frames) == (4, [4, 5, 6, 7, 8])
+    assert films.sha256(broken) == films.sha256(whole)
+
+
+def test_a_film_as_many_dreams_as_frames_shows_them_as_they_are(network, tmp_path):
+    film = films.zoom(network, tmp_path / "film.apng", "film.dreams=12", "film.fps=12", frames=6, keep_store=True)
+    make(film)
+    dreams = np.stack(list(Store.existing(film.folder).frames()))
+    np.testing.assert_array_equal(pixels_of(film.out), dreams)
+    again = films.zoom(network, tmp_path / "again.apng", "film.dreams=frame", "film.fps=12", frames=6)
+    make(again)
+    np.testing.assert_array_equal(pixels_of(again.out), dreams)
+
+
+def test_a_loop_has_the_same_dreams_at_every_rate_and_comes_round_at_each(network, tmp_path):
+    dreams = []
+    for fps in (24, 25, 30, 60):
+        sets = ("film.loop=true", "film.dreams=12", f"film.fps={fps}", "film.seam=0.5", "film.run_up=0.25")
+        film = films.zoom(network, tmp_path / f"{fps}.apng", *sets, frames=fps, keep_store=True)
+        result, _ = make(film)
+        assert (result.frames, result.kept) == (fps, 12)
+        dreams.append(np.stack(list(Store.existing(film.folder).frames())))
+        np.testing.assert_array_equal(dreams[-1], dreams[0])
+        shown = pixels_of(film.out).astype(float)
+        steps = [np.abs(a - b).mean() for a, b in zip(shown, [*shown[1:], shown[0]], strict=True)]
+        assert steps[-1] < 1.2 * max(steps[:-1])
+
+
+def test_a_preview_is_small_and_of_few_dreams_and_leaves_the_film_alone(network, tmp_path):
+    film = films.zoom(network, tmp_path / "film.mp4", "film.size=480x800", "film.dreams=12", frames=24)
+    small = preview_of(film)
+    assert (small.out.name, small.settings.film.size) == ("film.preview.mp4", Size(180, 300))
+    assert (small.settings.dream_rate, small.settings.encode.quality) == (8, 23)
+    assert small.settings.duration == film.settings.duration and small.folder != film.folder
+    slow = films.zoom(network, tmp_path / "frames", "film.size=96x64", "film.dreams=5", "encode.quality=3", frames=3)
+    small = preview_of(slow)
+    assert (small.out.name, small.settings) == ("frames-preview", slow.settings)
+
+
+def test_a_batch_makes_previews_beside_its_films(network, tmp_path):
+    (tmp_path / "jobs.toml").write_text(
+        f"""
+        [defaults]
+        output = "{{name}}.mp4"
+        set = {{ network.weights = "{network}", dream.octaves = 1, film.size = "64x48", film.seconds = 0.25 }}
+        [[job]]
+        name = "a"
+        """
+    )
+    for flags, names in ((["--preview"], {"a.preview.mp4"}), ([], {"a.preview.mp4", "a.mp4"})):
+        done = CliRunner().invoke(app, ["batch", str(tmp_path / "jobs.toml"), *flags, "--json"])
+        assert done.exit_code == 0, done.output
+        assert {path.name for path in tmp_path.glob("*.mp4")} == names
+    made = next(json.loads(line) for line in done.stdout.splitlines())
+    assert (made["frames"], made["dreams"], made["rendered"]) == (6, 4, 4)
+
+
+def test_the_plan_of_a_film_tells_of_its_preview_too(network, tmp_path):
+    asked = ["plan", "zoom", "-o", str(tmp_path / "film.mp4"), "--weights", str(network), "--size", "320x200"]
+    asked += ["--octaves", "1", "--seconds", "1"]
+    text = CliRunner().invoke(app, asked).stdout
+    assert "dreams:  13, 12 a second" in text and "(288x180, 9 dreams)" in text
+    told = json.loads(CliRunner().invoke(app, [*asked, "--preview", "--json"]).stdout)
+    assert (told["size"], told["frames"], told["dreams"], told["preview_seconds"]) == ("288x180", 24, 9, None)

@@ -45,6 +45,7 @@ VALUES = {
     "network.preprocess": "caffe",
     "film.size": "50x50",
     "film.fps": 12,
+    "film.dreams": 3,
     "film.seconds": 0.4,
     "film.frames": 3,
     "film.loop": True,
@@ -190,7 +191,6 @@ ELSEWHERE = {
     "network.weights": "they count by their content: tests/test_model_files.py",
     "dream.of": "they need a network with a head: tests/test_classes.py",
     "dream.memory": "it says how a picture is looked at, not what comes of it: tests/test_tiles.py",
-    "film.dreams": "it changes how often is dreamed: tests/test_dreams.py",
     "encode.sound": "it changes the file and no frame: tests/test_sound.py",
 }
 """Settings that are not tried here, and why."""
@@ -235,14 +235,13 @@ class World:
             return [dream_here(film, films.Listening()).picture]
         setup, kept = film.render_setup(film.facts({}, films.Listening())), Frames()
         with contextlib.closing(setup):
-            settings = film.settings
             render(
                 setup.scene,
                 setup.dreamer,
                 kept,
                 governor=setup.governor,
-                frames=settings.frame_count,
-                rate=settings.rate,
+                frames=film.kept.total,
+                rate=film.kept.rate,
                 report=lambda _: None,
             )
         return kept.all

@@ -72,11 +72,12 @@ class FilmStatus(Record):
         size: of the finished frames, WIDTHxHEIGHT.
         fps: frames a second, exact, as text.
         frames: how many it has.
-        frames_done: how many are kept so far.
-        rendered: frames that were dreamed in the run that finished it; fewer than `frames` if it was stopped before.
+        dreams: how many dreams its frames are made of; 0 where each of its frames is dreamed.
+        frames_done: how many frames, or dreams, are kept so far.
+        rendered: those that were dreamed in the run that finished it; fewer than all if it was stopped before.
         seconds: its length.
         took: seconds that the run which finished it took for it, from loading to encoding.
-        dreaming: seconds of these that its frames took; on several workers, of all of them together.
+        dreaming: seconds of these that dreaming took; on several workers, of all of them together.
         bytes: of the finished file.
         sha256: of the finished file.
         strength: mean of the objective over the frames of the run that finished it; None where none was dreamed.
@@ -99,6 +100,7 @@ class FilmStatus(Record):
     size: SizeText = ""
     fps: RateText | Literal[""] = ""
     frames: Count = 0
+    dreams: Count = 0
     frames_done: Count = 0
     rendered: Count = 0
     seconds: Seconds = 0.0
@@ -115,8 +117,18 @@ class FilmStatus(Record):
 
     @property
     def speed(self) -> float | None:
-        """Frames a second, of those that were dreamed; None where none was."""
+        """Frames, or dreams, a second, of those that were dreamed; None where none was."""
         return self.rendered / self.dreaming if self.rendered and self.dreaming else None
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are dreamed for it: dreams, or frames."""
+        return self.dreams or self.frames
+
+    @property
+    def what(self) -> str:
+        """What these are, in a word."""
+        return "dreams" if self.dreams else "frames"
 
     def values(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -127,7 +139,10 @@ class FilmStatus(Record):
         return self.model_copy(update=changes)
 
 
-PLANNED = ("name", "kind", "preset", "out", "work", "source", "network", "seed", "size", "fps", "frames", "seconds")
+PLANNED = (
+    *("name", "kind", "preset", "out", "work", "source", "network", "seed"),
+    *("size", "fps", "frames", "dreams", "seconds"),
+)
 """What the plan of a batch tells of a film."""
 
 TOLD = ("frames", "rendered", "took", "dreaming", "bytes", "sha256", "strength", "size", "at")

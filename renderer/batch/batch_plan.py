@@ -19,7 +19,8 @@ from renderer.batch.up_to_date import look_for
 from renderer.errors import BadInput, DreamreelError, UsageError, bug, known_error, nearest
 from renderer.films.film import Film, RunOptions
 from renderer.films.make import check
-from renderer.films.new_film import new_film
+from renderer.films.new_film import new_film, preview_settings
+from renderer.films.outputs import preview_name
 from renderer.settings.kinds import KINDS
 from renderer.settings.schema import encode_key, files_of
 
@@ -30,9 +31,11 @@ class BatchOptions(RunOptions):
 
     Attributes:
         only: names or globs of the films to make; empty for all.
+        preview: whether previews of the films are made, and not they.
     """
 
     only: Sequence[str] = ()
+    preview: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +61,32 @@ class PlannedJob:
     notes: tuple[str, ...] = ()
 
 
-def open_jobs(path: Path, *, output_dir: Path | None = None) -> JobsFile:
+def open_jobs(path: Path, *, output_dir: Path | None = None, preview: bool = False) -> JobsFile:
     """Read a jobs file whose films do not spoil each other.
+
+    Args:
+        path: the file.
+        output_dir: where outputs are meant from; None for where it lies.
+        preview: whether its outputs are to be those of previews.
 
     Raises:
         BadInput, UsageError: as `read_jobs`.
         UsageError: films that would spoil each other, with both names.
     """
     jobs = read_jobs(path, output_dir=output_dir)
+    if preview:
+        jobs = replace(jobs, specs=tuple(map(_preview_spec, jobs.specs)))
     _check_apart(jobs)
     return jobs
+
+
+def _preview_spec(spec: JobSpec) -> JobSpec:
+    if spec.output is None:
+        return spec
+    try:
+        return replace(spec, output=preview_name(spec.output, kind=spec.kind))
+    except UsageError as error:
+        return replace(spec, error=spec.error or error)
 
 
 def plan_batch(
@@ -187,7 +206,7 @@ def _film(spec: JobSpec, out: Path, options: BatchOptions) -> Film:
             f"{spec.where}: input is missing: a film of kind {spec.kind} is dreamed over a {kind.needs[0]}."
         )
     files = {kind.inputs[0]: spec.input, "mask": spec.mask, "cuts": spec.cuts}
-    return new_film(
+    film = new_film(
         spec.kind,
         spec.resolved,
         out,
@@ -198,6 +217,7 @@ def _film(spec: JobSpec, out: Path, options: BatchOptions) -> Film:
         restart=options.restart,
         allow_env_change=options.allow_env_change,
     )
+    return replace(film, settings=preview_settings(film)) if options.preview else film
 
 
 def _described(status: FilmStatus, film: Film) -> FilmStatus:
@@ -209,6 +229,7 @@ def _described(status: FilmStatus, film: Film) -> FilmStatus:
         size=str(film.encoded_size),
         fps=str(settings.rate),
         frames=settings.frame_count,
+        dreams=film.kept.total if film.kept_as == "dream" else 0,
         seconds=settings.duration,
         work=film.folder,
     )

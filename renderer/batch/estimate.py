@@ -26,7 +26,7 @@ class Estimate:
 
     Attributes:
         films: that are still to be made.
-        frames: that are still to be dreamed, the run-up of loops included.
+        dreams: that are still to be dreamed, the run-up of loops included.
         seconds: for dreaming them, one after another; None where nothing could be measured.
         bytes: of the finished films, with their frames where those are kept.
         peak: bytes on the disk at most while the largest film is made.
@@ -34,7 +34,7 @@ class Estimate:
     """
 
     films: int
-    frames: int
+    dreams: int
     seconds: float | None
     bytes: int
     peak: int
@@ -47,7 +47,7 @@ class Estimate:
         time_left = "an unknown time" if self.seconds is None else f"about {span(self.seconds)}"
         how = f" (measured here on {self.measured} of them; one after another, encoding apart)" if self.measured else ""
         room = f"{size_text(self.bytes)} in the end, {size_text(self.peak)} while the largest is made"
-        return f"{self.films} films to make, {self.frames} frames: {time_left}{how}, {room}."
+        return f"{self.films} films to make, {self.dreams} dreams: {time_left}{how}, {room}."
 
 
 def estimate(planned: Sequence[PlannedJob], *, listener: Listener) -> Estimate:
@@ -58,18 +58,18 @@ def estimate(planned: Sequence[PlannedJob], *, listener: Listener) -> Estimate:
         listener: is told what is measured.
     """
     left = [one for one in planned if one.film is not None and one.error is None and one.status.state != "done"]
-    films = [(one.film, _frames(one.film, one.status)) for one in left if one.film is not None]
+    films = [(one.film, _dreams(one.film, one.status)) for one in left if one.film is not None]
     known = _measured([film for film, _ in films], listener)
-    seconds = [_seconds(film, frames, known) for film, frames in films]
+    seconds = [_seconds(film, dreams, known) for film, dreams in films]
     kept = [film.keep_store and film.has_store for film, _ in films]
-    stores = [_pixels(film) * STORE_BYTES_A_PIXEL for film, _ in films]
-    total = sum(_pixels(film) * FILE_BYTES_A_PIXEL for film, _ in films)
+    stores = [_pixels(film, film.kept.total) * STORE_BYTES_A_PIXEL for film, _ in films]
+    total = sum(_pixels(film, film.frames) * FILE_BYTES_A_PIXEL for film, _ in films)
     total += sum(size for size, stays in zip(stores, kept, strict=True) if stays)
     passing = max((size for size, stays in zip(stores, kept, strict=True) if not stays), default=0.0)
     timed = [value for value in seconds if value is not None]
     return Estimate(
         films=len(films),
-        frames=sum(frames for _, frames in films),
+        dreams=sum(dreams for _, dreams in films),
         seconds=sum(timed) if len(timed) == len(films) else None,
         bytes=int(total),
         peak=int(total + passing),
@@ -77,12 +77,12 @@ def estimate(planned: Sequence[PlannedJob], *, listener: Listener) -> Estimate:
     )
 
 
-def _frames(film: Film, status: FilmStatus) -> int:
-    """Count the frames that are still to be dreamed, those of a run-up included, which nobody keeps."""
+def _dreams(film: Film, status: FilmStatus) -> int:
+    """Count the dreams that are still missing, those of a run-up included, which nobody keeps."""
     loop = None
     if isinstance(film, ZoomFilm) and not status.frames_done:
         loop = film.settings.loop(from_noise=film.picture is None)
-    return max(0, status.frames - status.frames_done) + (0 if loop is None else loop.run_up)
+    return max(0, status.pictures - status.frames_done) + (0 if loop is None else loop.run_up)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ def _measured(films: Sequence[Film], listener: Listener) -> list[_Measured]:
         chosen = film.settings
         group = (type(film), chosen.network.name, chosen.film.size, chosen.dream.octaves, chosen.dream.steps)
         first, work = groups.get(group, (film, 0.0))
-        groups[group] = (first, work + _work(chosen) * film.frames)
+        groups[group] = (first, work + _work(chosen) * film.kept.total)
     order = sorted(groups.items(), key=lambda item: -item[1][1])
     firsts = {group[:2]: group for group, _ in reversed(order)}.values()
     order.sort(key=lambda item: item[0] not in firsts)  # one of each kind and network before a second of any
@@ -126,16 +126,16 @@ def _measure(film: Film) -> _Measured:
     )
 
 
-def _seconds(film: Film, frames: int, known: Sequence[_Measured]) -> float | None:
+def _seconds(film: Film, dreams: int, known: Sequence[_Measured]) -> float | None:
     """Scale what was measured on the most similar film."""
     dream, work = film.settings.dream, _work(film.settings)
     alike = [one for one in known if one.network == film.settings.network.name]
     if not alike:
         return None
     best = min(alike, key=lambda one: (one.kind is not type(film), abs(one.work - work)))
-    a_frame = best.seconds * work / best.work
-    first = a_frame * dream.first_steps / max(1, dream.steps)
-    return best.loading + first + a_frame * max(0, frames - 1)
+    a_dream = best.seconds * work / best.work
+    first = a_dream * dream.first_steps / max(1, dream.steps)
+    return best.loading + first + a_dream * max(0, dreams - 1)
 
 
 def _work(settings: Settings) -> float:
@@ -145,6 +145,6 @@ def _work(settings: Settings) -> float:
     return size.width * size.height * sum(scales) * max(1, settings.dream.steps)
 
 
-def _pixels(film: Film) -> int:
+def _pixels(film: Film, pictures: int) -> int:
     size = film.settings.film.size
-    return size.width * size.height * film.frames
+    return size.width * size.height * pictures

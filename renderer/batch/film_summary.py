@@ -311,7 +311,7 @@ def _figures(status: FilmStatus, seen: FilmSummary) -> Iterator[tuple[str, str, 
     if status.took:
         yield "Made in", span(status.took), ""
     if status.speed and status.kind != "still":
-        yield "Frames/s", f"{status.speed:.3g}", ""
+        yield f"{status.what.capitalize()}/s", f"{status.speed:.3g}", ""
     if status.strength is not None:
         yield "Activation", f"{status.strength:.3g}", ""
     if figures.drift is not None:

@@ -167,7 +167,7 @@ class _Run(Iterator[Job]):
         assert result is not None and status.out is not None
         told: dict[str, Any] = {"size": str(result.size), "took": round(result.took, 3), "at": now()}
         if result.strength is None:
-            told |= {"frames": result.frames, "rendered": max(0, result.frames - result.resumed_at)}
+            told |= {"frames": result.frames, "rendered": max(0, result.kept - result.resumed_at)}
             told["strength"] = _finite(begun.strength / begun.frames) if begun.frames else None
             told["dreaming"] = round(begun.dreaming, 3)
         else:
@@ -190,7 +190,8 @@ class _Run(Iterator[Job]):
         place = self._journal.place
         self._journal.append({"kind": "done", **self._name(one), **told, "work": place(work)})
         known = {name: told[name] for name in TOLD if name in told}
-        return one.status.updated(**known, state="done", frames_done=told["frames"])
+        done = one.status.updated(**known, state="done")
+        return done.updated(frames_done=done.pictures)
 
     def _note_failure(
         self, one: PlannedJob, error: DreamreelError, *, attempts: int = 0, again: bool = False, trace: str = ""

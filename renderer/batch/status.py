@@ -94,7 +94,7 @@ def _since(film: FilmStatus, history: JobHistory, *, earlier: bool, at_work: boo
         return film
     if last.kind == "done":
         state = "done" if film.out is not None and exists(film.out) else "waiting"
-        return film.updated(**last.told(*TOLD), state=state, earlier=earlier, frames_done=film.frames)
+        return film.updated(**last.told(*TOLD), state=state, earlier=earlier, frames_done=film.pictures)
     if last.kind == "failed":
         told = last.told("error", "exit_code", "at")
         return film.updated(**told, state="waiting" if last.again else "failed", attempts=history.attempts)

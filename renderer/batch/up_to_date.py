@@ -43,7 +43,7 @@ def look_for(
     """
     history = journal.history(film.out)
     ours = may_replace
-    done = status.updated(state="done", earlier=True, frames_done=status.frames)
+    done = status.updated(state="done", earlier=True, frames_done=status.pictures)
     if os.path.lexists(film.out):
         noted = history.done.sha256 if history.done else None
         if history.done and noted == file_sha256(film.out):

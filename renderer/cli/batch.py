@@ -47,6 +47,9 @@ def batch(
         bool, typer.Option("--keep-going/--fail-fast", help="Whether a film that fails stops the others.")
     ] = True,
     making: Making,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Make small previews, NAME.preview.mp4 and so on, in place of the films.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List the films, and say what they would take; nothing is written.")
     ] = False,
@@ -57,7 +60,7 @@ def batch(
     """
     from renderer.batch.batch_plan import BatchOptions
 
-    options = BatchOptions(only=tuple(only or ()), **making.options())
+    options = BatchOptions(only=tuple(only or ()), preview=preview, **making.options())
     if dry_run:
         _dry_run(terminal, jobs, output_dir, options)
     else:
@@ -108,7 +111,7 @@ def _run(
     from renderer.workers.executors import open_executor
 
     began = time.monotonic()
-    jobs = open_jobs(path, output_dir=output_dir)
+    jobs = open_jobs(path, output_dir=output_dir, preview=options.preview)
     base = (output_dir or jobs.folder).absolute()
     chosen = open_executor(executor, workers=workers)
     ended: list[FilmStatus] = []
@@ -165,7 +168,7 @@ def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: B
     from renderer.batch.batch_plan import open_jobs, plan_batch
     from renderer.batch.estimate import estimate
 
-    jobs = open_jobs(path, output_dir=output_dir)
+    jobs = open_jobs(path, output_dir=output_dir, preview=options.preview)
     base = (output_dir or jobs.folder).absolute()
     terminal.stage("looking at the films")
     planned = plan_batch(jobs, BatchJournal(batch_folder(path, base)), options=options, progress=_counting(terminal))
@@ -184,7 +187,7 @@ def _dry_run(terminal: Terminal, path: Path, output_dir: Path | None, options: B
         found.text() if found.films or not failed else "Nothing else is left to make.",
         event="plan",
         films=found.films,
-        frames=found.frames,
+        dreams=found.dreams,
         seconds=None if found.seconds is None else round(found.seconds, 3),
         bytes=found.bytes,
         peak=found.peak,
@@ -281,12 +284,12 @@ def _status_cells(status: FilmStatus, state: BatchState) -> list[str]:
         how = [
             size_text(status.bytes or 0),
             f"in {span(status.took)}" if status.took else "",
-            f"{status.speed:.3g} frames/s" if status.speed else "",
+            f"{status.speed:.3g} {status.what}/s" if status.speed else "",
         ]
         last = f"{_shown(status.out, state.base)}: {', '.join(filter(None, how))}"
     else:
         last = _shown(status.out, state.base)
-    frames = f"{status.frames_done}/{status.frames or '?'} frames"
+    frames = f"{status.frames_done}/{status.pictures or '?'} {status.what}"
     return [status.state, status.name, status.kind, status.preset, status.size or "?", frames, last]
 
 

@@ -20,6 +20,7 @@ from renderer.cli.options import (
     NoSound,
     Out,
     Overwrite,
+    Preview,
     command,
 )
 from renderer.cli.show.terminal import Terminal
@@ -46,8 +47,9 @@ def add(app: typer.Typer) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Planning:
-    """Whether a film is planned and not made."""
+    """Whether a film is planned and not made, and whether it, or a preview of it."""
 
+    preview: Preview = False
     dry_run: DryRun = False
     plot: Annotated[
         Path | None,
@@ -170,6 +172,9 @@ def _make_or_plan(film: Film, planning: Planning, *, terminal: Terminal) -> None
     Raises:
         DreamreelError: as making or planning it does.
     """
+    from renderer.films.new_film import preview_of
+
+    film = preview_of(film) if planning.preview else film
     if planning.plot is not None:
         if not planning.dry_run:
             raise UsageError("--plot draws what a film would be; give it together with --dry-run.")
@@ -180,7 +185,8 @@ def _make_or_plan(film: Film, planning: Planning, *, terminal: Terminal) -> None
     if planning.dry_run:
         from renderer.films.plan import make_plan
 
-        plan = make_plan(film, listener=terminal)
+        small = film.kind == "still" or planning.preview
+        plan = make_plan(film, preview=None if small else preview_of(film), listener=terminal)
         terminal.result(*plan.text().splitlines(), event="plan", **plan.values())
         return
     from renderer.films.make import make_film

@@ -36,6 +36,7 @@ FLAGS: dict[str, Flag] = {
     "--fit": Flag("start.fit", "HOW"),
     "--size": Flag("film.size", "WxH"),
     "--fps": Flag("film.fps", "RATE"),
+    "--dreams": Flag("film.dreams", "RATE"),
     "--seconds": Flag("film.seconds", "S"),
     "--frames": Flag("film.frames", "N"),
     "--seed": Flag("seed", "N"),
@@ -93,7 +94,9 @@ STILL_FLAGS = tuple(
 )
 NOT_OF_ZOOMS = ("video", "carry", "area")
 ZOOM_FLAGS = tuple(flag for flag in FLAGS if FLAGS[flag].key.partition(".")[0] not in NOT_OF_ZOOMS)
-VIDEO_FLAGS = tuple(flag for flag in FLAGS if FLAGS[flag].key.partition(".")[0] not in ("start", "film"))
+VIDEO_FLAGS = tuple(
+    flag for flag in FLAGS if FLAGS[flag].key.partition(".")[0] not in ("start", "film") or flag == "--dreams"
+)
 ALL_FLAGS = tuple(FLAGS)
 
 
@@ -159,6 +162,12 @@ AllowEnvChange = Annotated[
     bool, typer.Option("--allow-env-change", help="Go on with work begun by other versions or on another machine.")
 ]
 NoSound = Annotated[bool, typer.Option("--no-sound", help="Leave the sound and the subtitles of the video out.")]
+Preview = Annotated[
+    bool,
+    typer.Option(
+        "--preview", help="Make it small, with few dreams a second, as NAME.preview.mp4: the same film, sooner."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and how long it would take.")]
 
 

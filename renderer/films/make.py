@@ -21,7 +21,7 @@ from renderer.films.guides import check_guides
 from renderer.films.local_renderer import FilmRenderer, frames_there, render_here
 from renderer.films.outputs import check_not_input, check_room, path_size
 from renderer.films.recipe import hashes_of
-from renderer.films.render_setup import check_memory
+from renderer.films.render_setup import camera_of, check_memory
 from renderer.films.still import DreamedPicture, PictureDreamer, StillFilm, draw_evolution, dream_here
 from renderer.films.work import Work, WorkState, check_folder, recipe_of_film
 from renderer.frame import Pixels, Size
@@ -139,6 +139,7 @@ def make_film(
             store,
             film.out,
             settings=film.settings,
+            kind=film.kind,
             overwrite=film.overwrite,
             recipe=store.meta,
             clip=film.footage(),
@@ -168,6 +169,7 @@ def finish(
     out: Path,
     *,
     settings: Settings,
+    kind: str,
     overwrite: bool,
     recipe: Mapping[str, Any],
     clip: Clip | None,
@@ -178,9 +180,10 @@ def finish(
     """Encode what is in a store; once more if ffmpeg fails.
 
     Args:
-        store: the frames.
+        store: the frames, or dreams.
         out: the file.
         settings: of the film.
+        kind: of film, in `KINDS`.
         overwrite: whether `out` may be replaced.
         recipe: that of the store.
         clip: that the film is dreamed over: its sound is kept, and it is shown beside the dream, as the settings say.
@@ -196,9 +199,10 @@ def finish(
     if not store.count:
         raise BadInput(f"There is not one finished frame in {store.directory} yet.")
     listener(Stage(f"encoding {out.name}"))
+    total = frames_of(settings, kind=kind, kept=store.count)
 
     def progress(done: int) -> None:
-        listener(StageProgress(done, store.count))
+        listener(StageProgress(done, total))
         if should_stop():
             raise Interrupted("Stopped while encoding; the frames are kept, and the same command goes on from here.")
 
@@ -207,10 +211,10 @@ def finish(
 
     def attempt() -> tuple[str, ...]:
         return encode(
-            store.frames() if beside is None else _side_by_side(beside, store),
+            _shown(store, settings, kind=kind) if beside is None else _side_by_side(beside, store),
             out,
             size=store.size if beside is None else Size(2 * store.size.width, store.size.height),
-            rate=store.rate,
+            rate=settings.rate,
             codec=settings.encode.codec,
             quality=settings.encode.quality,
             recipe=whole,
@@ -228,6 +232,25 @@ def finish(
     for note in notes:
         if note not in told:
             listener(Note(note))
+
+
+def _shown(store: Store, settings: Settings, *, kind: str) -> Iterator[Pixels]:
+    """Give the frames of a film, made of its dreams where these are what is kept."""
+    rate, total = settings.kept(kind)
+    if rate == settings.rate:
+        return store.frames()
+    from renderer.render.shown import shown_frames
+
+    return shown_frames(
+        store.frames(),
+        dream_rate=rate,
+        dream_count=store.count,
+        rate=settings.rate,
+        frames=frames_of(settings, kind=kind, kept=store.count),
+        camera=camera_of(settings),
+        edges=settings.camera.edges,
+        loop=settings.film.loop and store.count == total,
+    )
 
 
 def _side_by_side(clip: Clip, store: Store) -> Iterator[Pixels]:

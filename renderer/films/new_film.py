@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from renderer.errors import UsageError
 from renderer.films.film import Film, ZoomFilm
+from renderer.films.outputs import preview_name
 from renderer.films.still import StillFilm
 from renderer.films.video import VideoFilm
+from renderer.media.ffmpeg.formats import CODECS, choose_format
 from renderer.settings.kinds import KINDS
 from renderer.settings.presets import Resolved
-from renderer.settings.schema import Settings
+from renderer.settings.schema import Settings, build, flatten
 
 FILMS: dict[str, type[Film]] = {film.kind: film for film in (ZoomFilm, VideoFilm, StillFilm)}
 """Name in `KINDS` -> what makes a film of that kind."""
+
+
+PREVIEW_LINES = 180
+"""Shorter side of a preview, pixels; a film that is smaller keeps its size."""
+
+PREVIEW_DREAMS = 8
+"""Dreams a second of the preview of a film whose frames are made of dreams, at most."""
 
 
 def new_film(
@@ -44,6 +54,36 @@ def new_film(
     if "film.dreams" in resolved.chosen:
         check_dreams(settings, origin=resolved.places["film.dreams"])
     return film(settings=settings, out=out, **{**given, **options})
+
+
+def preview_of(film: Film) -> Film:
+    """Return the preview of a film: the same, small, under a name of its own.
+
+    Raises:
+        UsageError: no film can have its name.
+    """
+    out = preview_name(film.out, kind=film.kind)
+    # Frames of both may be kept at a time.
+    work_dir = film.work_dir and film.work_dir.with_name(f"{film.work_dir.name}.preview")
+    return replace(film, settings=preview_settings(film), out=out, work_dir=work_dir)
+
+
+def preview_settings(film: Film) -> Settings:
+    """Return the settings of the preview of a film: a small frame, few dreams a second, and little care in encoding.
+
+    Raises:
+        UsageError: no film can have its name.
+    """
+    settings, size, changed = film.settings, film.settings.film.size, dict[str, Any]()
+    if min(size) > PREVIEW_LINES:
+        width, height = (2 * round(side * PREVIEW_LINES / min(size) / 2) for side in size)
+        changed["film.size"] = f"{width}x{height}"
+    if KINDS[film.kind].keeps == "dreams" and settings.dream_rate > PREVIEW_DREAMS:
+        changed["film.dreams"] = PREVIEW_DREAMS
+    if film.has_store and settings.encode.quality is None:
+        scale = CODECS[choose_format(film.out, settings.encode.codec)[1]].quality
+        changed["encode.quality"] = None if scale is None else scale.preview
+    return build({**flatten(settings), **changed})
 
 
 def check_dreams(settings: Settings, *, origin: str) -> None:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from renderer.errors import DiskProblem, UsageError
+from renderer.media.ffmpeg.formats import choose_format
 from renderer.media.files import free_bytes
 
 LONGEST_NAME = 255
@@ -21,6 +22,22 @@ def work_folder(out: Path, chosen: Path | None = None) -> Path:
     if len(os.fsencode(name)) > LONGEST_NAME:
         name = f".{hashlib.sha256(os.fsencode(out.name)).hexdigest()[:32]}.dreamreel"
     return out.parent / name
+
+
+def preview_name(out: Path, *, kind: str) -> Path:
+    """Return what the preview of a film is called: `NAME.preview.mp4`; of a folder of pictures, which has no ending,
+    `NAME-preview`.
+
+    Args:
+        out: the film.
+        kind: in `KINDS`.
+
+    Raises:
+        UsageError: no film can have this name.
+    """
+    if kind != "still" and not choose_format(out)[0].suffixes:
+        return out.with_name(f"{out.name}-preview")
+    return out.with_name(f"{out.stem}.preview{out.suffix}")
 
 
 def check_not_input(out: Path, *inputs: Path | None) -> None:

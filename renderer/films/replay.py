@@ -74,6 +74,7 @@ def encode_again(
         store,
         out,
         settings=settings,
+        kind=recipe.kind,
         overwrite=overwrite,
         recipe=meta,
         clip=footage,

@@ -20,7 +20,7 @@ from renderer.films.render_setup import RenderSetup, governor_of, open_dreamer
 from renderer.frame import Frame, Size
 from renderer.media.images import image_size
 from renderer.settings.presets import Resolved
-from renderer.settings.schema import Settings, build, flatten
+from renderer.settings.schema import Kept, Settings, build, flatten
 
 if TYPE_CHECKING:
     from renderer.dreaming.ascent.dreamer import StepReport
@@ -58,6 +58,11 @@ class StillFilm(Film):
     def frames(self) -> int:
         """One."""
         return 1
+
+    @property
+    def kept(self) -> Kept:
+        """One picture."""
+        return Kept(self.settings.rate, 1)
 
     def render_setup(self, facts: Mapping[str, Any]) -> RenderSetup:
         """Build what dreams it."""

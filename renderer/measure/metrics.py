@@ -173,8 +173,9 @@ def _describe(clip: Clip, recipe: Recipe | None) -> MeasuredFilm:
     size, rate, camera = clip.size, clip.rate, None
     if recipe is not None and recipe.kind in ("zoom", "video"):
         # Exact, where the times in a GIF are rounded and a folder has none; but a GIF of many frames is thinned out.
+        # What lies in a work folder may be dreams.
         thinned = clip.path.suffix.lower() == ".gif" and recipe.settings.frame_count != clip.count
-        rate = rate if thinned else recipe.settings.rate
+        rate = rate if thinned or clip.meta else recipe.settings.rate
         # Beside its source, a dream fills the right half, though not in its work folder.
         if recipe.kind == "video" and recipe.settings.encode.compare and not clip.meta:
             size = Size(size.width // 2, size.height)

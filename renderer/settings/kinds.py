@@ -31,7 +31,8 @@ KINDS: dict[str, FilmKind] = {
     "zoom": FilmKind(
         inputs=("picture",),
         # Every frame is dreamed on the last one: with larger steps everything ends in ribs.
-        defaults={"dream.step_size": 0.008},
+        defaults={"dream.step_size": 0.008, "film.dreams": "12"},
+        keeps="dreams",
         pictures=18,  # those of a still, and it governs and stores them
     ),
     "video": FilmKind(

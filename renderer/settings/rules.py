@@ -19,9 +19,8 @@ from renderer.setting_types import scales_of
 from renderer.settings.schema import Settings
 
 OF_KIND: tuple[tuple[str, str, str], ...] = (
-    ("film.fps film.seconds film.frames film.loop", "zoom video", "a still is one picture"),
+    ("film.fps film.dreams film.seconds film.frames film.loop", "zoom video", "a still is one picture"),
     ("film.seconds film.frames", "zoom still", "a video lasts as long as its clip, from video.start to video.end"),
-    ("film.dreams", "video", "every frame of a zoom is dreamed, and a still is one picture"),
     ("film.seam film.run_up", "zoom", "only a zoom can be a loop"),
     ("start.*", "zoom still", "a video begins with its own first frame"),
     ("camera.*", "zoom video", "no camera moves over a still"),

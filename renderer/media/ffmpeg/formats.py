@@ -24,12 +24,16 @@ BT709 = (
 
 @dataclass(frozen=True)
 class Quality:
-    """The number that trades size for quality, on the codec's own scale from `low` to `high`."""
+    """The number that trades size for quality, on the codec's own scale from `low` to `high`.
+
+    `preview` is what does for a film that is small and soon thrown away.
+    """
 
     name: str
     default: float
     low: float
     high: float
+    preview: float
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ CODECS: dict[str, Codec] = {
         encoder="libx264",
         options="-threads 1 -preset fast -crf {quality}",
         filters=f"{BT709},format=yuv420p",
-        quality=Quality("CRF", 17, 0, 51),
+        quality=Quality("CRF", 17, 0, 51, 23),
         even=True,
     ),
     # More frame threads would change the bytes. hev1, the other name for the same, does not play on Apple's machines.
@@ -193,7 +197,7 @@ CODECS: dict[str, Codec] = {
         options="-preset veryfast -crf {quality} -tag:v hvc1 "
         "-x265-params log-level=error:pools={threads}:frame-threads=1",
         filters=f"{BT709},format=yuv420p10le",
-        quality=Quality("CRF", 19, 0, 51),
+        quality=Quality("CRF", 19, 0, 51, 25),
         even=True,
         smallest=64,
     ),
@@ -201,7 +205,7 @@ CODECS: dict[str, Codec] = {
         encoder="libsvtav1",
         options="-preset 8 -crf {quality} -g 240 -svtav1-params lp={threads}",
         filters=f"{BT709},format=yuv420p10le",
-        quality=Quality("CRF", 24, 1, 63),
+        quality=Quality("CRF", 24, 1, 63, 34),
         even=True,
         smallest=16,
     ),
@@ -210,21 +214,21 @@ CODECS: dict[str, Codec] = {
         encoder="libvpx-vp9",
         options="-threads {threads} -deadline realtime -cpu-used 6 -row-mt 1 -g 240 -crf {quality} -b:v 0",
         filters=f"{BT709},format=yuv420p",
-        quality=Quality("CRF", 24, 0, 63),
+        quality=Quality("CRF", 24, 0, 63, 34),
         even=True,
     ),
     "prores": Codec(
         encoder="prores_ks",
         options="-threads {threads} -profile:v 4444 -vendor apl0 -q:v {quality}",
         filters=f"{BT709},format=yuv444p10le",
-        quality=Quality("quantiser", 6, 1, 31),
+        quality=Quality("quantiser", 6, 1, 31, 12),
     ),
     "gif": Codec(encoder="gif", filters=PALETTE, tagged=False, most_rate=GIF_RATE),
     "webp": Codec(
         encoder="libwebp_anim",
         options="-quality {quality} -compression_level 2 -loop 0",
         filters="format=bgra",
-        quality=Quality("quality", 85, 0, 100),
+        quality=Quality("quality", 85, 0, 100, 70),
         tagged=False,
     ),
     # One thread: with more, ffmpeg writes pictures whole instead of only what changed.
