@@ -28,6 +28,9 @@ NEAREST = 10
 ASKED = {"still": (50, 75), "zoom": (40, 65)}
 """Of a hundred words, how many SqueezeNet should see first, and among five."""
 
+USUAL = {"still": ["apparition"], "zoom": []}
+"""The look of each kind of film, where no other is asked for."""
+
 KIND_ASKED = 60
 """Of a hundred words, how many the photographs should put into the right one of the twenty kinds."""
 
@@ -97,8 +100,8 @@ def _resolved(kind: str, number: int, options: argparse.Namespace) -> Resolved:
     sets = [f"network.name={options.network}", f"film.size={options.size}", f"dream.of={number}", *options.set]
     sets += [f"network.weights={weights}"] if weights is not None else []
     sets += [f"film.frames={options.frame + 1}"] if kind == "zoom" else []
-    preset = options.preset or {"still": "apparition", "zoom": None}[kind]
-    return resolve(presets=[preset] if preset else [], sets=sets, defaults=KINDS[kind].defaults, command=kind)
+    presets = [options.preset] if options.preset else USUAL[kind]
+    return resolve(presets=presets, sets=sets, defaults=KINDS[kind].defaults, command=kind)
 
 
 def _still(resolved: Resolved, options: argparse.Namespace) -> Frame:
