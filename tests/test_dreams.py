@@ -76,6 +76,8 @@ def test_more_dreams_than_frames_are_refused_where_a_user_asks_for_them_and_not_
     (tmp_path / "fast.toml").write_text("[film]\ndreams = 30\n")
     resolved = resolve(presets=[str(tmp_path / "fast.toml")])
     assert new_film("zoom", resolved, tmp_path / "film.mp4", {}).settings.dream_rate == 24
+    for_all = resolve(flags={"film.dreams": ("jobs.toml, line 2", 30)}, table={"seed"})
+    assert new_film("zoom", for_all, tmp_path / "film.mp4", {}).settings.dream_rate == 24
     for dreams, refused in (("24", False), ("frame", False), ("24.1", True)):
         resolved = resolve(flags={"film.dreams": ("--dreams", dreams)})
         if refused:

@@ -51,7 +51,7 @@ def new_film(
             raise UsageError(f"input is missing: a film of kind {kind} is dreamed over a {needed}.")
     film = FILMS[kind]
     settings = film.settings_for(resolved, sized=sized, inputs=given)
-    if "film.dreams" in resolved.chosen:
+    if "film.dreams" in resolved.chosen and kind != "still":
         check_dreams(settings, origin=resolved.places["film.dreams"])
     return film(settings=settings, out=out, **{**given, **options})
 

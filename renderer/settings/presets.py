@@ -83,7 +83,7 @@ class Resolved:
         presets: their names.
         commands: those that the last preset which says so is meant for; empty for all.
         notes: what the user should know.
-        chosen: the names that were said for this film alone, and not by a preset.
+        chosen: the names that were said for this film alone, and not by a preset or for all films of a jobs file.
     """
 
     settings: Settings
@@ -258,7 +258,7 @@ def resolve(
         presets=tuple(preset.name for preset in read),
         commands=commands,
         notes=tuple(notes),
-        chosen=frozenset(chosen),
+        chosen=frozenset(chosen if table is None else chosen.keys() & table),
     )
 
 
