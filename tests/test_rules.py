@@ -133,6 +133,11 @@ VALUES = {
     "guide.side": 32,
     "encode.codec": "h265",
     "encode.quality": 30,
+    "encode.fps": 24,
+    "encode.speed": 0.5,
+    "encode.shutter": 180,
+    "encode.size": "32x32",
+    "encode.fit": "contain",
     "encode.compare": True,
 }
 """Setting -> another value than it has."""
@@ -340,13 +345,22 @@ def test_what_depends_on_the_files_given_changes_the_frames_or_is_refused(folder
 
 
 def test_encoding_counts_for_films_and_not_for_stills(folder):
-    for key in ("encode.codec", "encode.quality"):
+    for key in ("codec", "quality", "fps", "speed", "shutter", "size", "fit"):
+        key = f"encode.{key}"
         assert encode_key(build({key: VALUES[key]}), pixels="", suffix="") != encode_key(
             build({}), pixels="", suffix=""
         )
-    for key, kinds in (("encode.codec", "still"), ("encode.quality", "still"), ("encode.compare", "zoom still")):
-        found = [kind for kind in COMMANDS if World(kind, folder).refusal({key: VALUES[key]})]
-        assert found == kinds.split()
+    sized = {"encode.size": "32x32"}
+    for keys_, beside, kinds in (
+        ("codec quality size", {}, "still"),
+        ("compare", {}, "zoom still"),
+        ("fps speed shutter", {}, "video still"),
+        ("fit", {}, "zoom video still"),
+        ("fit", sized, "still"),
+    ):
+        for key in keys_.split():
+            chosen = {**beside, f"encode.{key}": VALUES[f"encode.{key}"]}
+            assert [kind for kind in COMMANDS if World(kind, folder).refusal(chosen)] == kinds.split(), key
 
 
 def test_what_is_asked_to_be_off_needs_nothing_to_be_off_for(folder):

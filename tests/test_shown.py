@@ -5,16 +5,25 @@ from __future__ import annotations
 from fractions import Fraction
 
 import cv2
+import films
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from renderer.cli.main import app
 from renderer.dreaming.governor import measure
+from renderer.events import FrameDone
+from renderer.films.make import make_film
+from renderer.films.replay import encode_again, film_from_recipe
 from renderer.frame import Size, from_8bit, to_8bit
+from renderer.media.ffmpeg.clips import open_clip
 from renderer.motion.camera import Camera
 from renderer.motion.resample import EDGES, warp
 from renderer.motion.settings import CameraSettings
 from renderer.render import shown
 from renderer.render.shown import exposed, shown_frames
+from renderer.settings.schema import build, encode_key
+from renderer.settings.showing import Showing
 
 SIZE = Size(160, 90)
 DREAMS = Fraction(12)
@@ -44,7 +53,7 @@ def shown_of(dreams, camera, rate, *, frames, edges="mirror", **options):
         dream_rate=DREAMS,
         dream_count=len(dreams),
         rate=Fraction(rate),
-        frames=frames,
+        frames=range(frames),
         camera=camera,
         edges=edges,
         **options,
@@ -143,3 +152,64 @@ def test_two_threads_give_the_same_bytes_as_one():
     finally:
         cv2.setNumThreads(threads)
     assert all(map(np.array_equal, *found))
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A film of a second, 64x48, of which the dreams are kept."""
+    folder = tmp_path_factory.mktemp("kept")
+    network = films.save_tiny_network(folder / "tiny.keras")
+    film = films.zoom(network, folder / "film.mp4", "film.fps=8", "film.dreams=4", frames=8, keep_store=True)
+    make_film(film, listener=films.Listening())
+    return film
+
+
+@pytest.mark.parametrize(
+    ("asked", "rate", "frames", "size"),
+    [
+        ({"fps": 30}, 30, 30, (64, 48)),
+        ({"fps": "24000/1001", "shutter": 180}, Fraction(24000, 1001), 24, (64, 48)),
+        ({"speed": 0.5}, 8, 16, (64, 48)),
+        ({"fps": 25, "speed": 4}, 25, 6, (64, 48)),
+        ({"size": "48x96", "fit": "contain"}, 8, 8, (48, 96)),
+    ],
+)
+def test_one_store_gives_films_of_any_rate_speed_and_shape_without_a_dream(kept, tmp_path, asked, rate, frames, size):
+    out, told = tmp_path / "other.mp4", []
+    encode = {f"encode.{name}": value for name, value in asked.items()}
+    made = encode_again(kept.folder, out, encode=encode, listener=told.append)
+    clip = open_clip(out)
+    assert (made.rate, made.frames, made.size) == (clip.rate, clip.count, clip.size) == (rate, frames, size)
+    assert not any(isinstance(event, FrameDone) for event in told)
+    again, recipe = film_from_recipe(out, tmp_path / "again.mp4")
+    assert {name: getattr(recipe.settings.encode, name) for name in asked} == {
+        name: getattr(build(encode).encode, name) for name in asked
+    }
+    if "shutter" in asked:
+        make_film(again, listener=films.Listening())
+        assert again.out.read_bytes() == out.read_bytes()
+
+
+def test_a_loop_is_shown_in_equal_steps_at_any_rate():
+    looped = build({"film.loop": True, "film.fps": 8, "film.frames": 10, "film.dreams": 4, "encode.fps": 7})
+    showing = Showing(looped, kind="zoom")
+    assert showing.frames / showing.pace == Fraction(10, 8)
+
+
+def test_what_cannot_be_shown_is_refused_in_a_sentence(kept, tmp_path):
+    for args, told in (
+        (["--shutter", "720"], "must be 0 to 360"),
+        (["--speed", "0"], "must be 0.05 to 20"),
+        (["--fps", "0"], "frames a second from 0.01 to 240"),
+        (["--fit", "contain"], "encode.size is not given"),
+        (["--size", "0x3"], "each side must be 1"),
+    ):
+        done = CliRunner().invoke(app, ["encode", str(kept.folder), "-o", str(tmp_path / "x.mp4"), *args])
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert told in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_films_that_are_shown_as_they_were_dreamed_keep_the_key_that_they_had():
+    old = "6787b6e0"
+    assert encode_key(build({}), pixels="a", suffix=".mp4").startswith(old)

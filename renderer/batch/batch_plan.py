@@ -227,10 +227,10 @@ def _described(status: FilmStatus, film: Film) -> FilmStatus:
         return described.updated(size=str(settings.film.size), frames=1)
     return described.updated(
         size=str(film.encoded_size),
-        fps=str(settings.rate),
-        frames=settings.frame_count,
+        fps=str(film.showing.rate),
+        frames=film.frames,
         dreams=film.kept.total if film.kept_as == "dream" else 0,
-        seconds=settings.duration,
+        seconds=float(film.frames / film.showing.rate),
         work=film.folder,
     )
 

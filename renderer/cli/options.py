@@ -77,6 +77,7 @@ FLAGS: dict[str, Flag] = {
     "--second-guide": Flag("guide.second", "FILE"),
     "--guide-mix": Flag("guide.mix", "X"),
     "--style": Flag("guide.style", "FILE"),
+    "--shutter": Flag("encode.shutter", "DEG"),
     "--codec": Flag("encode.codec", "NAME"),
     "--quality": Flag("encode.quality", "Q"),
 }
@@ -85,19 +86,25 @@ FLAGS: dict[str, Flag] = {
 OLD_FLAGS = {"--of": ("--class", "dream.classes")}
 """Flag -> what it was called, and its setting then; taken with a note, and not in the help."""
 
-ENCODE_FLAGS = ("--codec", "--quality")
-STILL_FLAGS = tuple(
-    flag
-    for flag in FLAGS
-    if FLAGS[flag].key.partition(".")[0] in ("start", "seed", "network", "dream", "area", "guide")
-    and flag not in ("--steps", "--first-steps")
-)
-NOT_OF_ZOOMS = ("video", "carry", "area")
-ZOOM_FLAGS = tuple(flag for flag in FLAGS if FLAGS[flag].key.partition(".")[0] not in NOT_OF_ZOOMS)
-VIDEO_FLAGS = tuple(
-    flag for flag in FLAGS if FLAGS[flag].key.partition(".")[0] not in ("start", "film") or flag == "--dreams"
-)
-ALL_FLAGS = tuple(FLAGS)
+
+def _flags_of(*groups: str, without: Sequence[str] = ()) -> dict[str, Flag]:
+    """Return the flags whose settings are in some groups."""
+    return {name: flag for name, flag in FLAGS.items() if flag.key.partition(".")[0] in groups and name not in without}
+
+
+_DREAMED = ("seed", "network", "dream", "guide")
+STILL_FLAGS = _flags_of(*_DREAMED, "start", "area", without=("--steps", "--first-steps"))
+ZOOM_FLAGS = _flags_of(*_DREAMED, "film", "start", "camera", "governor", "encode")
+_OF_VIDEOS = ("camera", "governor", "video", "carry", "area", "encode")
+VIDEO_FLAGS = {**_flags_of(*_DREAMED, *_OF_VIDEOS, without=("--shutter",)), "--dreams": FLAGS["--dreams"]}
+ENCODE_FLAGS = {
+    "--fps": Flag("encode.fps", "RATE"),
+    "--speed": Flag("encode.speed", "X"),
+    "--size": Flag("encode.size", "WxH"),
+    "--fit": Flag("encode.fit", "HOW"),
+    **_flags_of("encode"),
+}
+"""A film that is there has its size and rate: what is asked for is how it is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,7 +196,7 @@ class Making:
 class SettingsCommand(TyperCommand):
     """A command that says of the flags for settings what the settings say, once its help is printed."""
 
-    flags: ClassVar[Sequence[str]] = ()
+    flags: ClassVar[Mapping[str, Flag]] = MappingProxyType({})
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def format_help(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]
@@ -199,7 +206,7 @@ class SettingsCommand(TyperCommand):
 
             for parameter in self.params:
                 if (flag := parameter.opts[0]) in self.flags:
-                    parameter.help = flag_help(FLAGS[flag].key, self.defaults)  # type: ignore[attr-defined]
+                    parameter.help = flag_help(self.flags[flag].key, self.defaults)  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
 
 
@@ -207,7 +214,7 @@ def command(
     app: typer.Typer,
     *,
     name: str | None = None,
-    flags: Sequence[str] = (),
+    flags: Mapping[str, Flag] = MappingProxyType({}),
     settings: bool = False,
     defaults: Mapping[str, Any] = MappingProxyType({}),
     planned: bool = False,
@@ -217,7 +224,7 @@ def command(
     Args:
         app: the group.
         name: of the command; that of the function if None.
-        flags: which of `FLAGS` it takes.
+        flags: for settings that it takes, usually some of `FLAGS`.
         settings: whether it takes `--preset` and `--set`.
         defaults: dotted name -> what it takes in place of a setting's own default.
         planned: whether it always does what it does with `--dry-run`, which it then lacks.
@@ -257,7 +264,7 @@ def command(
             [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
         )
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        shown = type("Command", (SettingsCommand,), {"flags": tuple(flags), "defaults": defaults})
+        shown = type("Command", (SettingsCommand,), {"flags": flags, "defaults": defaults})
         app.command(name=name, cls=shown)(run)
         return function
 
@@ -282,16 +289,16 @@ def _packed(parameter: inspect.Parameter, values: Mapping[str, Any]) -> Any:
     return kind(**{f.name: values[f.name] for f in fields(kind)})  # type: ignore[operator]
 
 
-def _parameters(flags: Sequence[str], *, settings: bool) -> list[inspect.Parameter]:
+def _parameters(flags: Mapping[str, Flag], *, settings: bool) -> list[inspect.Parameter]:
     made = []
     if settings:
         preset = typer.Option("-p", "--preset", metavar="NAME|FILE", help="A look; several stack, the last wins.")
         made.append(_parameter("preset", list[str] | None, preset, None))
         assign = typer.Option("--set", metavar="KEY=VALUE", help="Any setting by its dotted name, like camera.zoom=2.")
         made.append(_parameter("set_", list[str] | None, assign, None))
-    for flag in flags:
-        option = typer.Option(flag, metavar=FLAGS[flag].metavar, help=f"Setting {FLAGS[flag].key}.")
-        made.append(_parameter(_name(flag), str | None, option, None))
+    for name, flag in flags.items():
+        option = typer.Option(name, metavar=flag.metavar, help=f"Setting {flag.key}.")
+        made.append(_parameter(_name(name), str | None, option, None))
     old = [flag for flag in _keys(flags) if flag not in flags]
     made += [_parameter(_name(f), str | None, typer.Option(f, help="An old name.", hidden=True), None) for f in old]
     made.append(_parameter("json", bool, typer.Option("--json", help="Results as lines of JSON."), False))
@@ -300,9 +307,11 @@ def _parameters(flags: Sequence[str], *, settings: bool) -> list[inspect.Paramet
     return made
 
 
-def _keys(flags: Sequence[str]) -> dict[str, str]:
+def _keys(flags: Mapping[str, Flag]) -> dict[str, str]:
     """Name the settings of flags, and of what these were called."""
-    return {**{flag: FLAGS[flag].key for flag in flags}, **dict(OLD_FLAGS[f] for f in flags if f in OLD_FLAGS)}
+    return {name: flag.key for name, flag in flags.items()} | dict(
+        OLD_FLAGS[name] for name in flags if name in OLD_FLAGS
+    )
 
 
 def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from renderer.cli.options import ALL_FLAGS, Given, command
+from renderer.cli.options import FLAGS, Given, command
 from renderer.cli.show.terminal import Terminal
 
 Names = Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Presets, or files that end in .toml.")]
@@ -23,7 +23,7 @@ def add(app: typer.Typer) -> None:
     command(group, name="list")(list_)
     for function in (show, check, reference, schema):
         command(group)(function)
-    command(group, flags=ALL_FLAGS, settings=True)(new)
+    command(group, flags=FLAGS, settings=True)(new)
 
 
 def list_(

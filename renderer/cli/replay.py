@@ -31,7 +31,10 @@ def encode(
     no_sound: NoSound = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a film from the frames that are there: of a kept store, or of one that is not finished yet."""
+    """Make a film from what is there, of a kept store or of one that is not finished yet; nothing is dreamed.
+
+    Of a zoom it may have any rate and speed, and motion blur; every film any size.
+    """
     chosen = _encode_settings(given, no_sound=no_sound)
     from renderer.films.replay import encode_again
 
@@ -104,10 +107,7 @@ def replay(
 
 def _encode_settings(given: Given, *, no_sound: bool) -> dict[str, Any]:
     """Return the settings of the encoding that were given, by dotted name."""
-    encode = given.resolve().settings.encode
-    chosen = {
-        "encode.codec": encode.codec,
-        "encode.quality": encode.quality,
-        "encode.sound": False if no_sound else None,
-    }
-    return {name: value for name, value in chosen.items() if value is not None}
+    from renderer.settings.schema import flatten
+
+    values = flatten(given.resolve().settings)
+    return {key: values[key] for key in given.flags} | ({"encode.sound": False} if no_sound else {})

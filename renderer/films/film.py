@@ -19,6 +19,7 @@ from renderer.media.ffmpeg.clips import Clip
 from renderer.settings.kinds import KINDS
 from renderer.settings.presets import Resolved
 from renderer.settings.schema import Kept, Settings
+from renderer.settings.showing import Showing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +94,14 @@ class Film(RunOptions):
         return {name: path for name, path in own.items() if path is not None} | guide_files(self.settings)
 
     @property
+    def showing(self) -> Showing:
+        """Rate, frames and size of the finished file."""
+        return Showing(self.settings, kind=self.kind)
+
+    @property
     def frames(self) -> int:
-        """How many frames it has."""
-        return self.settings.frame_count
+        """How many frames the finished file has."""
+        return self.showing.frames
 
     @property
     def kept(self) -> Kept:
@@ -110,7 +116,7 @@ class Film(RunOptions):
     @property
     def encoded_size(self) -> Size:
         """Size of the finished file's frames."""
-        return self.settings.film.size
+        return self.showing.size
 
     def facts(self, known: Mapping[str, Any], listener: Listener) -> dict[str, Any]:
         """Find out what rendering needs to know of the inputs, to be written into the recipe before the first frame.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from renderer.files import check_input
-from renderer.frame import MAX_SIDE, Frame, Size
+from renderer.frame import MAX_SIDE, Frame, Pixels, Size
 from renderer.media.ffmpeg.clips import Clip, open_clip
 from renderer.media.images import is_picture, read_image
 from renderer.media.noise import noise
 from renderer.settings.schema import Settings
 
 Plane = NDArray[np.float32]
+Picture = TypeVar("Picture", Frame, Pixels)
 
 LONGEST_SIDE = 1920
 """What has a size that nobody chose is brought to this at most, pixels: memory and time grow with the area."""
@@ -35,11 +37,11 @@ def first_canvas(settings: Settings, picture: Path | None) -> Frame:
     return fit(read_image(picture), settings.film.size, how=settings.start.fit)
 
 
-def fit(picture: Frame, size: Size, *, how: str) -> Frame:
+def fit(picture: Picture, size: Size, *, how: str) -> Picture:
     """Bring a picture `(h, w, 3)` to a size.
 
     Args:
-        picture: any size.
+        picture: any size; a frame, or rounded to 8 bits.
         size: wanted, pixels.
         how: "cover" fills the frame and crops what is over; "contain" shows the whole picture and fills the rest with
             its mirror image; "stretch" ignores its shape.
@@ -74,8 +76,10 @@ def own_size(found: Size, settings: Settings) -> Size:
     return shrunk(found, LONGEST_SIDE if settings.dream.memory is None else MAX_SIDE)
 
 
-def _resize(picture: Frame, size: Size, *, box: tuple[float, float, float, float] | None = None) -> Frame:
-    """Resample with a Lanczos window that widens as the picture shrinks, channel by channel in float."""
+def _resize(picture: Picture, size: Size, *, box: tuple[float, float, float, float] | None = None) -> Picture:
+    """Resample with a Lanczos window that widens as the picture shrinks; a frame channel by channel in float."""
+    if picture.dtype == np.uint8:
+        return np.asarray(Image.fromarray(picture).resize(tuple(size), Image.Resampling.LANCZOS, box=box))
     out = np.empty((size.height, size.width, 3), np.float32)
     for channel in range(3):
         plane = Image.fromarray(np.ascontiguousarray(picture[..., channel]))

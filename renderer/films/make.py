@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -17,6 +16,7 @@ from renderer.dreaming.networks.registry import network_spec
 from renderer.errors import BadInput, EnvironmentProblem, Interrupted, UsageError
 from renderer.events import Listener, Note, Stage, StageProgress
 from renderer.films.film import Film, Result
+from renderer.films.first_frame import fit
 from renderer.films.guides import check_guides
 from renderer.films.local_renderer import FilmRenderer, frames_there, render_here
 from renderer.films.outputs import check_not_input, check_room, path_size
@@ -32,6 +32,7 @@ from renderer.media.files import check_output
 from renderer.media.images import image_size, image_suffix, write_image
 from renderer.media.store.store import Store
 from renderer.settings.schema import Settings, encode_key, flatten
+from renderer.settings.showing import Showing
 
 STORE_BYTES_A_PIXEL = 2.0
 """Bytes that a dreamed pixel takes in the store: dreams are rich in detail, lossless coding saves a third."""
@@ -199,10 +200,10 @@ def finish(
     if not store.count:
         raise BadInput(f"There is not one finished frame in {store.directory} yet.")
     listener(Stage(f"encoding {out.name}"))
-    total = frames_of(settings, kind=kind, kept=store.count)
+    showing = Showing(settings, kind=kind, kept=store.count)
 
     def progress(done: int) -> None:
-        listener(StageProgress(done, total))
+        listener(StageProgress(done, showing.frames))
         if should_stop():
             raise Interrupted("Stopped while encoding; the frames are kept, and the same command goes on from here.")
 
@@ -211,10 +212,10 @@ def finish(
 
     def attempt() -> tuple[str, ...]:
         return encode(
-            _shown(store, settings, kind=kind) if beside is None else _side_by_side(beside, store),
+            shown(store, settings, kind=kind) if beside is None else _side_by_side(beside, store, settings, kind=kind),
             out,
-            size=store.size if beside is None else Size(2 * store.size.width, store.size.height),
-            rate=settings.rate,
+            size=showing.size if beside is None else Size(2 * showing.size.width, showing.size.height),
+            rate=showing.rate,
             codec=settings.encode.codec,
             quality=settings.encode.quality,
             recipe=whole,
@@ -234,28 +235,43 @@ def finish(
             listener(Note(note))
 
 
-def _shown(store: Store, settings: Settings, *, kind: str) -> Iterator[Pixels]:
-    """Give the frames of a film, made of its dreams where these are what is kept."""
-    rate, total = settings.kept(kind)
-    if rate == settings.rate:
-        return store.frames()
-    from renderer.render.shown import shown_frames
+def shown(store: Store, settings: Settings, *, kind: str) -> Iterator[Pixels]:
+    """Stream the frames of a film `(H, W, 3)`, as it is shown, of what is kept of it.
 
-    return shown_frames(
-        store.frames(),
-        dream_rate=rate,
-        dream_count=store.count,
-        rate=settings.rate,
-        frames=frames_of(settings, kind=kind, kept=store.count),
-        camera=camera_of(settings),
-        edges=settings.camera.edges,
-        loop=settings.film.loop and store.count == total,
-    )
+    Args:
+        store: its frames, or dreams.
+        settings: of the film.
+        kind: of film, in `KINDS`.
+    """
+    showing = Showing(settings, kind=kind, kept=store.count)
+    frames = store.frames()
+    if showing.resampled:
+        from renderer.render.shown import shown_frames
+
+        frames = shown_frames(
+            frames,
+            dream_rate=store.rate,
+            dream_count=store.count,
+            rate=showing.pace,
+            frames=range(showing.frames),
+            camera=camera_of(settings),
+            edges=settings.camera.edges,
+            loop=settings.film.loop and store.count == settings.kept(kind).total,
+            shutter=showing.shutter,
+        )
+    return _reframed(frames, settings)
 
 
-def _side_by_side(clip: Clip, store: Store) -> Iterator[Pixels]:
-    for left, right in zip(clip.scaled(store.size).pixels(), store.frames(), strict=False):
+def _side_by_side(clip: Clip, store: Store, settings: Settings, *, kind: str) -> Iterator[Pixels]:
+    beside = _reframed(clip.scaled(store.size).pixels(), settings)
+    for left, right in zip(beside, shown(store, settings, kind=kind), strict=False):
         yield np.hstack([left, right])
+
+
+def _reframed(frames: Iterator[Pixels], settings: Settings) -> Iterator[Pixels]:
+    """Bring frames of a film's size to that of its file."""
+    size = settings.encode.size
+    return frames if size is None else (fit(frame, size, how=settings.encode.fit) for frame in frames)
 
 
 def finished_recipe(recipe: Mapping[str, Any], *, settings: Settings, out: Path) -> dict[str, Any]:
@@ -283,32 +299,18 @@ def _already_finished(work: Work) -> Result | None:
 
 
 def _result(film: Film, *, kept: int, resumed_at: int, began: float) -> Result:
-    shown = kept if film.kind == "still" else frames_of(film.settings, kind=film.kind, kept=kept)
+    showing = Showing(film.settings, kind=film.kind, kept=kept)
     return Result(
         kind=film.kind,
         path=film.out,
         size=film.encoded_size,
-        rate=film.settings.rate,
-        frames=shown,
+        rate=showing.rate,
+        frames=showing.frames,
         kept=kept,
         resumed_at=resumed_at,
         bytes=path_size(film.out),
         took=time.monotonic() - began,
     )
-
-
-def frames_of(settings: Settings, *, kind: str, kept: int) -> int:
-    """Return how many frames a film has of which so many pictures are kept; of an unfinished one, so far.
-
-    Args:
-        settings: of the film.
-        kind: in `KINDS`; it says what is kept.
-        kept: pictures in its store.
-    """
-    rate, total = settings.kept(kind)
-    if rate == settings.rate or not kept:
-        return kept
-    return settings.frame_count if kept >= total else math.floor((kept - 1) / rate * settings.rate) + 1
 
 
 def _there(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 from renderer.errors import BadInput, UsageError
 from renderer.events import Listener, Note
 from renderer.films.film import Film, Result
-from renderer.films.make import finish, frames_of
+from renderer.films.make import finish
 from renderer.films.new_film import FILMS
 from renderer.films.outputs import check_not_input, path_size, work_folder
 from renderer.films.recipe import Recipe, find_input, parse_recipe
@@ -24,6 +24,7 @@ from renderer.media.store.store import Store
 from renderer.media.store.work_folder import FILM
 from renderer.settings.rules import Asked, why_idle
 from renderer.settings.schema import FILES, Settings, build, flatten, with_files
+from renderer.settings.showing import Showing
 
 
 def encode_again(
@@ -56,20 +57,21 @@ def encode_again(
     store = _find_store(source)
     recipe = parse_recipe(store.meta, source=store.directory)
     settings = _encoded_anew(recipe.settings, encode)
+    _check_counts(encode, settings, kind=recipe.kind)
     check_not_input(out, *recipe.inputs.values())
     footage = _footage(recipe, settings, out, source=source, clip=clip)
     beside = footage is not None and settings.encode.compare
-    size = Size(2 * store.size.width, store.size.height) if beside else store.size
+    showing = Showing(settings, kind=recipe.kind, kept=store.count)
+    size = Size(2 * showing.size.width, showing.size.height) if beside else showing.size
     chosen = settings.encode
     check_encode(out, size=size, codec=chosen.codec, quality=chosen.quality, overwrite=overwrite)
     kept_rate, total = settings.kept(recipe.kind)
-    frames = frames_of(settings, kind=recipe.kind, kept=store.count)
     if store.count < total:
         what = "frames" if kept_rate == settings.rate else "dreams"
         listener(Note(f"{store.count} of {total} {what} are there; the film is made of these."))
     for note in store.notes:
         listener(Note(note))
-    meta = store.meta if store.count == total else {**store.meta, "frames": frames}
+    meta = store.meta if store.count == total else {**store.meta, "frames": showing.frames}
     finish(
         store,
         out,
@@ -85,8 +87,8 @@ def encode_again(
         kind=recipe.kind,
         path=out,
         size=size,
-        rate=settings.rate,
-        frames=frames,
+        rate=showing.rate,
+        frames=showing.frames,
         kept=store.count,
         resumed_at=store.count,
         bytes=path_size(out),
@@ -131,9 +133,7 @@ def film_from_recipe(
         settings = _encoded_anew(recipe.settings, encode)
     else:
         settings = build({**flatten(recipe.settings), **encode})
-    for key in encode:
-        if idle := why_idle(key, Asked(settings=settings, kind=recipe.kind)):
-            raise UsageError(idle.sentence)
+    _check_counts(encode, settings, kind=recipe.kind)
     places = {name: path for name, path in {**inputs, "weights": found}.items() if path is not None}
     settings = with_files(settings, places)
     known: dict[str, Any] = {name: path for name, path in inputs.items() if name not in FILES}
@@ -169,6 +169,17 @@ def _find_store(source: Path) -> Store:
         f"The lossless frames of {source} are not there: its work folder {work_folder(source)} is gone, as after any "
         "film is finished without --keep-store. `dreamreel replay` renders them again."
     )
+
+
+def _check_counts(encode: Mapping[str, Any], settings: Settings, *, kind: str) -> None:
+    """Refuse what was asked of the encoding and would do nothing for this film.
+
+    Raises:
+        UsageError: with the reason.
+    """
+    for key in encode:
+        if idle := why_idle(key, Asked(settings=settings, kind=kind)):
+            raise UsageError(idle.sentence)
 
 
 def _encoded_anew(settings: Settings, encode: Mapping[str, Any]) -> Settings:

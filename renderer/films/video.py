@@ -69,7 +69,7 @@ class VideoFilm(Film):
     @property
     def encoded_size(self) -> Size:
         """Twice as wide with the clip beside the dream."""
-        size = self.settings.film.size
+        size = self.showing.size
         return Size(2 * size.width, size.height) if self.settings.encode.compare else size
 
     def footage(self) -> Clip:

@@ -63,7 +63,7 @@ def shown_frames(
     dream_rate: Fraction,
     dream_count: int,
     rate: Fraction,
-    frames: int,
+    frames: Iterable[int],
     camera: Camera,
     edges: str,
     loop: bool = False,
@@ -76,8 +76,8 @@ def shown_frames(
         dream_rate: dreams a second.
         dream_count: how many there are.
         rate: frames a second of the dream's own time: in slow motion, that of the file over its speed.
-        frames: how many to show; frame n at n / `rate` seconds. Behind the last dream it is what the camera sees of it,
-            in a loop what lies between it and the first.
+        frames: which to show, ascending; frame n at n / `rate` seconds. Behind the last dream it is what the camera
+            sees of it, in a loop what lies between it and the first.
         camera: of the film; of a loop, one that comes round.
         edges: key of `resample.EDGES`: what lies beyond a dream, where the camera sees beyond both neighbours.
         loop: whether dream 0 follows the last one.
@@ -88,7 +88,7 @@ def shown_frames(
     """
     view = _View(_Reel(dreams, dream_rate, dream_count, loop=loop), camera, edges)
     open_for = Fraction(shutter) / 360 / rate
-    for number in range(frames):
+    for number in frames:
         time = number / rate
         count = view.pictures_for(time, open_for) if open_for else 1
         if count == 1:

@@ -116,6 +116,17 @@ class EncodeSettings(Group):
     quality: Number | None = Field(
         None, ge=0, le=100, description="on the codec's own scale, like CRF 17 for h264; without one, a good choice"
     )
+    fps: Rate | None = Field(None, description="rate of the file; empty: film.fps")
+    speed: Number = Field(
+        1.0, ge=0.05, le=20, description="how fast the film goes by; 0.5 is slow motion, and the file twice as long"
+    )
+    shutter: Annotated[Number, Unit("degrees")] = Field(
+        0.0, ge=0, le=360, description="how long the shutter is open, for motion blur; 180 is half of a frame's time"
+    )
+    size: FrameSize | None = Field(None, description="width and height of the file, as WIDTHxHEIGHT; empty: film.size")
+    fit: Literal["cover", "contain", "stretch"] = Field(
+        "cover", description="how frames fill another size: cropped, with mirrored edges, or stretched"
+    )
     compare: bool = Field(False, description="whether the video is shown beside the dream, at its left")
     sound: bool = Field(True, description="whether the video's sound and subtitles are kept")
 

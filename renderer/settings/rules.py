@@ -29,6 +29,7 @@ OF_KIND: tuple[tuple[str, str, str], ...] = (
     ("video.*", "video", "no video is dreamed over"),
     ("area.*", "video still", "a zoom is dreamed on everywhere, in colours of its own"),
     ("encode.compare encode.sound", "video", "no video is dreamed over"),
+    ("encode.fps encode.speed encode.shutter", "zoom", "a dreamed video has the frames of its clip, one for one"),
     ("encode.*", "zoom video", "how a picture is written is said by its ending alone"),
     ("dream.steps", "zoom video", "the steps of a still are dream.first_steps"),
     ("dream.late_octaves", "zoom video", "a still has no later frames"),
@@ -56,6 +57,7 @@ BESIDE: tuple[tuple[str, str, str], ...] = (
     ("video.cuts video.threshold", "carry.mode", CARRYING),
     ("video.threshold", "video.cuts", ""),
     ("guide.mix", "guide.second", ""),
+    ("encode.fit", "encode.size", ""),
 )  # fmt: skip
 """Settings -> the one beside which they count, and its values for which they do; "" for all but 0, false and none."""
 

@@ -341,8 +341,10 @@ def pixel_key(settings: Settings, *, inputs: Mapping[str, Any], environment: Map
 
 def encode_key(settings: Settings, *, pixels: str, suffix: str) -> str:
     """Name what a finished file depends on: its pixels' key, its ending and the `encode` settings."""
-    # Films made before this could be chosen are those with sound.
-    chosen = settings.encode.model_dump(mode="json", exclude={"sound"} if settings.encode.sound else None)
+    # Films made before these could be chosen are those that have what is usual.
+    usual, later = EncodeSettings(), {"sound", "fps", "speed", "shutter", "size", "fit"}
+    unsaid = {name for name in later if getattr(settings.encode, name) == getattr(usual, name)}
+    chosen = settings.encode.model_dump(mode="json", exclude=unsaid)
     return _sha256({"pixels": pixels, "suffix": suffix, "encode": chosen})
 
 
