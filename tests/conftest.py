@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ import pytest
 from renderer import runtime
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+MOST_PROCESSES = 4
+"""Each of them takes a gigabyte of memory and loads TensorFlow."""
 
 KNOWN_SKIPS = {
     "needs real data in shared/ beside the project": "the folder is no part of the project",
@@ -27,6 +31,20 @@ def pytest_addoption(parser):
     parser.addoption(
         "--only-known-skips", action="store_true", help="fail if a test is skipped for a reason not in KNOWN_SKIPS"
     )
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Run all tests in some processes at once; a file or two that somebody names begin sooner in this one."""
+    return 0 if config.getoption("file_or_dir") else min(MOST_PROCESSES, runtime.thread_count())
+
+
+def pytest_configure(config):
+    """Give each of several processes its share of the processors, where they would only wait for one another."""
+    process = getattr(config, "workerinput", None)
+    if process is not None and hasattr(os, "sched_setaffinity"):
+        number, count = int(process["workerid"].removeprefix("gw")), process["workercount"]
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, processors[number::count] or processors[number % len(processors) :][:1])
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -47,6 +65,8 @@ def pytest_collection_finish(session):
 def pytest_sessionfinish(session, exitstatus):
     """Fail a run of which tests were left out that nobody knows of."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:  # One of several processes: the first one counts.
+        return
     unknown = {_reason(report) for report in reporter.stats.get("skipped", [])} - KNOWN_SKIPS.keys()
     if unknown and exitstatus == pytest.ExitCode.OK and session.config.getoption("--only-known-skips"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

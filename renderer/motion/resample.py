@@ -115,7 +115,7 @@ def _warper(edges: str, near: bool) -> Callable[[Frame, NDArray[np.float32]], Te
         return _read(frame, right, down, edge=EDGES[edges], near=near)
 
     signature = [tf.TensorSpec((None, None, 3), tf.float32), tf.TensorSpec((3, 3), tf.float32)]
-    return tf.function(resample, jit_compile=True, input_signature=signature)
+    return tf.function(resample, jit_compile=True, autograph=False, input_signature=signature)
 
 
 @cache
@@ -128,7 +128,7 @@ def _flow_warper() -> Callable[[NDArray[np.float32], NDArray[np.float32]], Tenso
         return _read(layers, flow[..., 0], flow[..., 1], edge=EDGES["clamp"], near=True)
 
     signature = [tf.TensorSpec((None, None, None), tf.float32), tf.TensorSpec((None, None, 2), tf.float32)]
-    return tf.function(resample, jit_compile=True, input_signature=signature)
+    return tf.function(resample, jit_compile=True, autograph=False, input_signature=signature)
 
 
 def _read(layers: Tensor, right: Tensor, down: Tensor, *, edge: Edge, near: bool) -> Tensor:

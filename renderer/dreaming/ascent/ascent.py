@@ -116,7 +116,7 @@ class Ascent:
         state = self._optimiser.specs(point)
         where = tf.TensorSpec((None, None, 1), tf.float32)
         inputs = self.objective.input_spec(self.channels)
-        graph, value = tf.function, tf.TensorSpec((), tf.float32)
+        graph, value = functools.partial(tf.function, autograph=False), tf.TensorSpec((), tf.float32)
         self._prepare = graph(self._evaluated, input_signature=[point, step])
         self._move = graph(self._moved, input_signature=[point, state, value, picture, step, where])
         self._pull = graph(self._gradient_in_point, input_signature=[point, value, picture, step])

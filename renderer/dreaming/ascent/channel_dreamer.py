@@ -63,8 +63,8 @@ class ChannelDreamer:
         pictures = tf.TensorSpec((None, None, None, 3), tf.float32)
         weights = {layer: tf.TensorSpec((None, n), tf.float32) for layer, n in self.channels.items()}
         step = [tf.TensorSpec((2,), tf.int32), tf.TensorSpec((), tf.float32)]
-        self._step = tf.function(self._one_step, input_signature=[pictures, weights, *step])
-        self._measure = tf.function(self._means, input_signature=[pictures])
+        self._step = tf.function(self._one_step, input_signature=[pictures, weights, *step], autograph=False)
+        self._measure = tf.function(self._means, input_signature=[pictures], autograph=False)
 
     def __call__(self, pictures: Batch, weights: Weights) -> Batch:
         """Dream a batch.

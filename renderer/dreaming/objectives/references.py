@@ -60,7 +60,7 @@ class InputsBuilder:
         self._activations = evaluator.activations
         if evaluator.in_graph:
             signature = [tf.TensorSpec((None, None, 3), tf.float32)]
-            self._activations = tf.function(evaluator.activations, input_signature=signature)
+            self._activations = tf.function(evaluator.activations, input_signature=signature, autograph=False)
         self._kept: dict[tuple[str, Size], tuple[Frame, dict[str, tf.Tensor]]] = {}
 
     def __call__(self, canvas: Frame, *, seconds: float = 0.0, scale: float = 1.0) -> ObjectiveInputs:

@@ -8,6 +8,7 @@ approximated and nothing is added up in another order, so no seam can show.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -266,9 +267,10 @@ class _StageModel:
         self._read = tf.TensorSpec((1, None, None, model.inputs[0].shape[-1]), dtype)
         self._made = [tf.TensorSpec((1, *output.shape[1:]), output.dtype) for output in outputs]
         corners = tf.TensorSpec((len(outputs), 2), tf.int32)
-        self.run = tf.function(self._run, input_signature=[self._read])
-        self._back = tf.function(self._slope, input_signature=[self._read, self._made, corners])
-        self._back_with = tf.function(self._slope, input_signature=[self._read, self._made, corners, self._read])
+        graph = functools.partial(tf.function, autograph=False)
+        self.run = graph(self._run, input_signature=[self._read])
+        self._back = graph(self._slope, input_signature=[self._read, self._made, corners])
+        self._back_with = graph(self._slope, input_signature=[self._read, self._made, corners, self._read])
 
     def slope(
         self, read: tf.Tensor, given: Sequence[Any], corners: Sequence[tuple[int, int]], own: Any = None

@@ -129,7 +129,7 @@ class Chains:
         return training_picture(self.photos, size, rng)
 
 
-@tf.function
+@tf.function(autograph=False)
 def _climbed(pictures: tf.Tensor, slopes: tf.Tensor, sizes: tf.Tensor, smooth: tf.Tensor) -> tf.Tensor:
     """Take a step of its own size along each gradient, to which `smooth` parts of its blur are added."""
     broad = slopes

@@ -244,7 +244,7 @@ class Distillation(Training[DistillProgress]):
     def _training_step(self, match: bool) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
         settings = self.settings
 
-        @tf.function
+        @tf.function(autograph=False)
         def step(batch: tf.Tensor, wish: Wish, decay: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             batch = tf.ensure_shape(batch, (None, settings.size, settings.size, 3))
             targets, wanted = self._answer(self._teacher_heads, batch, wish, match)
@@ -291,7 +291,7 @@ class Distillation(Training[DistillProgress]):
         return loss / sum(weights)
 
     def _chain_step(self) -> Callable[..., tf.Tensor]:
-        @tf.function
+        @tf.function(autograph=False)
         def dream(pictures: tf.Tensor, wish: Wish, shift: tf.Tensor, size: tf.Tensor, smooth: tf.Tensor) -> tf.Tensor:
             pictures = tf.roll(pictures, shift, (1, 2))
             for _ in range(2):

@@ -286,7 +286,7 @@ class HeadDistillation(Training[HeadProgress]):
         settings = self.settings
         weights = (settings.map_weight, settings.place_weight, settings.score_weight, settings.slope_weight)
 
-        @tf.function
+        @tf.function(autograph=False)
         def step(
             dreams: tf.Tensor, others: tf.Tensor, words: tf.Tensor, led: tf.Tensor, decay: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
