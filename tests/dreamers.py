@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -54,3 +56,15 @@ def carry_of(mode: str, *, rate: float = 24.0, seed: int = 0, **settings: Any) -
 def square(layer: str, channel: int | None = None) -> Objective:
     """The mean square of a layer's activations."""
     return Objective((Term("square", layer, channel),))
+
+
+@contextlib.contextmanager
+def untraced() -> Iterator[None]:
+    """Compute graphs operation by operation: tracing a training step takes ten times as long as the step itself."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)

@@ -71,13 +71,12 @@ def video(network: Path, clip: Path, out: Path, *sets: str, **options) -> Film:
     return new_film("video", resolved, out, {"clip": clip, "cuts": clip.with_suffix(".txt")}, **options)
 
 
-def make_references(folder: str) -> None:
+def make_references(place: Path) -> None:
     """Write into a folder a network, a clip, and in `films` what a serial executor makes of them."""
     from renderer import runtime
     from renderer.workers.jobs import Job, SerialExecutor
 
     runtime.prepare()  # Before anything else uses TensorFlow, as in every command.
-    place = Path(folder)
     network, clip = save_tiny_network(place / "tiny.keras"), make_clip(place / "clip.mp4")
     (place / "films").mkdir()
     made = [

@@ -84,15 +84,12 @@ def test_momentum_remembers_within_a_climb_and_not_beyond(tiny_network, picture,
     assert np.abs(first.picture - forgetful.picture).max() > 1e-3
 
 
+CASCADE = {"smoother": "cascade", "smoothing": 0.5, "normalise": "std", "centre": "all", "colours": "standard"}
 WAYS = [
     ({}, {}),
-    ({"optimiser": "adam", "clip": True, "border": 1}, {}),
     ({"optimiser": "lbfgs"}, {"penalties": ("variation", "grey")}),
     ({"parametrisation": "waves"}, {"turned": True}),
-    (
-        {"smoother": "cascade", "smoothing": 0.5, "normalise": "std", "centre": "all", "colours": "standard"},
-        {"turned": True},
-    ),
+    ({"optimiser": "adam", "clip": True, "border": 1, **CASCADE}, {"turned": True}),
 ]
 
 

@@ -30,16 +30,9 @@ TESTS = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A network, a clip, and films from them, made one after another by a process that did nothing else before.
-
-    TensorFlow in this process may be at work with other threads already, which is part of what decides a film's bytes.
-    """
+    """A network, a clip, and films from them, made one after another by this process, for the workers to equal."""
     folder = tmp_path_factory.mktemp("made")
-    subprocess.run(
-        [sys.executable, "-c", "import sys, films; films.make_references(sys.argv[1])", str(folder)],
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)])},
-    )
+    films.make_references(folder)
     return folder
 
 
