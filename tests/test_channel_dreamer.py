@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import keras
 import numpy as np
 import pytest
 
 from renderer.dreaming.ascent.ascent import Ascent
 from renderer.dreaming.ascent.channel_dreamer import ChannelDreamer, single, whole
+from renderer.dreaming.networks.network import Network
+from renderer.dreaming.networks.registry import NetworkSpec
 from renderer.dreaming.objectives.objective_spec import parse_mix
+from renderer.dreaming.settings import AscentSettings
 from renderer.errors import UsageError
 
 
@@ -75,3 +79,18 @@ def test_pictures_smaller_than_the_network_takes_are_dreamed_all_the_same(two_la
 def test_unknown_layers_are_refused(two_layers):
     with pytest.raises(UsageError, match="high"):
         ChannelDreamer(two_layers, ["hihg"])
+
+
+def test_a_class_below_zero_is_raised():
+    keras.utils.set_random_seed(2)
+    picture = keras.Input((None, None, 3))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu", name="low")(picture))
+    scores = keras.layers.Dense(3, bias_initializer=keras.initializers.Constant(-2.0), name="scores")(x)
+    spec = NetworkSpec(summary="", preprocessing="unit", layers=("low",), mix={"low": 1.0}, smallest=8)
+    network = Network("tiny", keras.Model(picture, scores), spec=spec, precision="float32", head="scores")
+    plain = AscentSettings(normalise="std")
+    dreamer = ChannelDreamer(network, ["scores"], steps=4, scales=(1.0,), settings=plain)
+    start = np.random.default_rng(0).uniform(0.3, 0.7, (1, 24, 24, 3)).astype(np.float32)
+    before, after = (dreamer.means(one)["scores"][0, 1] for one in (start, dreamer(start, {"scores": single(1, 3)})))
+    assert before < 0
+    assert after > before

@@ -103,15 +103,17 @@ class ChannelDreamer:
         return self._measure(np.stack([pad_to(picture, self.smallest) for picture in pictures]))
 
     def _means(self, pictures: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        floats = {layer: as_map(a) for layer, a in self._activations(pictures).items()}
-        return {k: (tf.reduce_mean(a, (1, 2)), tf.reduce_mean(tf.square(a), (1, 2))) for k, a in floats.items()}
+        return {
+            layer: (tf.reduce_mean(as_map(a), (1, 2)), tf.reduce_mean(_square(a), (1, 2)))
+            for layer, a in self._activations(pictures).items()
+        }
 
     def _gradient(self, pictures: tf.Tensor, weights: dict[str, tf.Tensor]) -> tf.Tensor:
         with tf.GradientTape() as tape:
             tape.watch(pictures)
             activations = self._activations(pictures)
             values = [
-                tf.reduce_sum(weights[layer] * tf.reduce_mean(tf.square(as_map(activations[layer])), (1, 2)))
+                tf.reduce_sum(weights[layer] * tf.reduce_mean(_square(activations[layer]), (1, 2)))
                 for layer in self.layers
             ]
             value = tf.add_n(values)  # pictures do not see each other, so each one's gradient is its own
@@ -127,6 +129,12 @@ class ChannelDreamer:
     def _shifts(self, octave: int) -> NDArray[np.int32]:
         rng = np.random.default_rng([self.seed, octave])
         return rng.integers(-self.jitter, self.jitter + 1, (self.steps, 2), dtype=np.int32)
+
+
+def _square(activation: tf.Tensor) -> tf.Tensor:
+    """Square an activation; a score keeps its sign, since one below 0 has to rise and not to fall."""
+    values = as_map(activation)
+    return values * tf.abs(values) if activation.shape.rank == 2 else tf.square(values)
 
 
 def whole(channels: int) -> NDArray[np.float32]:
