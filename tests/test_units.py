@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import gc
 import hashlib
@@ -18,7 +19,7 @@ from unittest.mock import Mock
 import films
 import numpy as np
 import pytest
-from films import SHOT, Batch, Listening, sha256
+from films import RATE, SHOT, Batch, Listening, sha256
 
 from renderer.dreaming.networks import network as networks
 from renderer.errors import BadInput, DiskProblem, DreamreelError, EnvironmentProblem, Interrupted, UsageError
@@ -166,6 +167,28 @@ def test_a_video_rendered_frame_by_frame_by_several_workers_has_the_bytes_of_one
     assert {work.end for work in ranges(staff)} == {SHOT, 2 * SHOT, 3 * SHOT}
     assert [path.name for path in tmp_path.iterdir() if "runner" not in path.name] == ["dream.mp4"]
     assert listener.jobs["dream.mp4"].frames[-1] == 3 * SHOT - 1
+
+
+def test_a_video_that_is_dreamed_at_every_third_frame_has_the_same_bytes_stopped_and_on_workers(
+    network, clip, tmp_path
+):
+    def made(name):
+        return films.video(network, clip, tmp_path / name, f"film.dreams={RATE // 3}")
+
+    whole = Listening()
+    make_film(made("whole.mp4"), listener=whole)
+    assert whole.frames == [*range(3 * SHOT)]
+    starts = []
+    for stop in (2, 1, 10**9):  # the first ends with the frame that is dreamed, not with the one before
+        listening = Listening(stop_after=stop)
+        with contextlib.suppress(Interrupted):
+            make_film(made("parts.mp4"), listener=listening, should_stop=listening.should_stop)
+        starts.append(listening.begun_at)
+    assert starts == [0, SHOT, SHOT + 1]
+    staff = Neighbours(tmp_path)
+    make(staff, made("apart.mp4"))
+    assert {work.first for work in ranges(staff)} == {shot * SHOT + place for shot in range(3) for place in (0, 1)}
+    assert len({sha256(tmp_path / f"{name}.mp4") for name in ("whole", "parts", "apart")}) == 1
 
 
 @pytest.fixture(params=["serial", "workers"])

@@ -287,6 +287,24 @@ def test_a_box_and_a_mask_leave_the_rest_as_it_is(clip, tmp_path):
     assert changed[:32, :48].mean() > 5
 
 
+def test_frames_between_dreams_keep_to_the_mask_and_to_the_colours_and_hold_a_dream(clip, tmp_path):
+    out = tmp_path / "dream"
+    make(film(clip, out, f"film.dreams={RATE // 3}", "area.box=0,0,1,0.5", "area.feather=0", "area.keep_colour=true"))
+    source, dream = frames_of(clip), frames_of(out)
+    changed = np.abs(dream - source).max(axis=3).reshape(FRAMES, 2, 32, 96).mean(axis=(2, 3))
+    assert (changed[:, 1] == 0).all()
+    between, dreamed = changed[[1, 2, 4], 0], changed[[0, 3, 5], 0]
+    assert between.min() > 0.6 * dreamed.min() > 1
+    colour = dream[..., 0] - dream[..., 2] - (source[..., 0] - source[..., 2])
+    strays = np.abs(colour).mean(axis=(1, 2))  # by rounding, and where a colour does not fit any more
+    assert strays[[1, 2, 4]].max() < 1.2 * strays[[0, 3, 5]].max() < 2
+
+
+def test_a_video_is_dreamed_often_enough_for_motion_to_be_followed(clip, tmp_path):
+    with pytest.raises(UsageError, match=r"film.dreams is 1/2, .* give 1 or more: "):
+        film(clip, tmp_path / "a.mp4", "film.dreams=0.5")
+
+
 def test_a_mask_that_moves_keeps_its_last_picture_when_it_ends(clip, tmp_path):
     short = make_clip(tmp_path / "mask.mp4", source=f"color=white:s=96x64:r={RATE}:d=0.2", sound=False)
     masks = Masks(film(clip, tmp_path / "a.mp4", "area.feather=0").settings, short)

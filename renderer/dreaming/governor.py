@@ -64,6 +64,7 @@ class Governor:
         own: tone of the film's first canvas.
         over_time: values by name that take the place of those of the settings; functions of seconds.
         rate: frames a second.
+        every: how many frames there are from one that it governs to the next.
         seed: keys the noise.
     """
 
@@ -74,9 +75,11 @@ class Governor:
         own: Tone,
         over_time: Mapping[str, Any] = NEVER,
         rate: float = 24.0,
+        every: int = 1,
         seed: int = 0,
     ) -> None:
         self.settings, self.own, self.rate, self.seed = settings, own, rate, seed
+        self._governed = rate / every  # a second
         self._now = Timed(settings, over_time)
 
     def __call__(self, dream: Frame, start: Tone, *, frame: int, age: float | None = None) -> Frame:
@@ -96,7 +99,7 @@ class Governor:
         luma = luma_of(dream)
         found = _measure(dream, luma)
         wanted = self.wanted(start, seconds, age=age)
-        part = 1.0 - 2.0 ** (-amount / (self.rate * self.settings.half_life))
+        part = 1.0 - 2.0 ** (-amount / (self._governed * self.settings.half_life))
         new_luma = (luma - found.luma) * _gain(wanted.contrast, found.contrast, part)
         new_luma += found.luma + part * (wanted.luma - found.luma)
         gain = _gain(wanted.sharpness, found.sharpness, part)
@@ -125,7 +128,7 @@ class Governor:
         height, width = shape
         rng = np.random.Generator(np.random.SFC64([self.seed, frame, 0x6E]))
         coarse = rng.standard_normal((height // 4 + 2, width // 4 + 2, 3), np.float32)
-        coarse *= np.float32(noise / np.sqrt(self.rate))
+        coarse *= np.float32(noise / np.sqrt(self._governed))
         return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 

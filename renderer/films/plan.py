@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,21 +189,31 @@ def measure_frame(setup: RenderSetup, began: float) -> tuple[float, float]:
     assert first is not None
     tone, dream = measure(first.picture), setup.scene.finish(first.picture)
 
-    def once(index: int) -> None:
-        nonlocal dream
+    index = 1
+
+    def once() -> int:
+        """Dream the next frame that is dreamed, and return how many frames it stands for."""
+        nonlocal dream, index
         canvas = setup.scene.canvas(index, dream)
-        if canvas is not None:
-            found, _ = setup.dreamer(canvas.picture, frame=index, seconds=0.0, full=canvas.full, where=canvas.where)
-            dream = setup.scene.finish(setup.governor(found, tone, frame=index))
+        if canvas is None:
+            return 1
+        at = index + canvas.passed
+        found, _ = setup.dreamer(canvas.picture, frame=at, seconds=0.0, full=canvas.full, where=canvas.where)
+        before, dream = dream, setup.scene.finish(setup.governor(found, tone, frame=at))
+        for _ in setup.scene.between(before, dream):
+            pass
+        index = at + 1
+        return canvas.passed + 1
 
     with contextlib.closing(setup):
-        once(1)
+        once()
         loading = time.monotonic() - began
-        seconds = min(_timed(partial(once, index)) for index in (2, 3))
+        seconds = min(_timed(once) for _ in range(2))
     return seconds, max(0.0, loading - seconds)
 
 
-def _timed(run: Callable[[], None]) -> float:
+def _timed(run: Callable[[], int]) -> float:
+    """Return the seconds that each frame takes of those that a call makes."""
     began = time.monotonic()
-    run()
-    return time.monotonic() - began
+    frames = run()
+    return (time.monotonic() - began) / frames

@@ -12,7 +12,7 @@ from renderer.dreaming.ascent.pyramid import Pyramid
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.films.guides import Guides, open_guides
 from renderer.films.outputs import size_text
-from renderer.frame import Frame, Size
+from renderer.frame import Frame
 from renderer.setting_types import bytes_of
 from renderer.settings.kinds import KINDS
 from renderer.settings.schema import Settings
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 BASE = 1_150_000_000
 """Bytes that Python, TensorFlow and a network take before the first frame."""
+
+PICTURES_BETWEEN = 9
+"""Pictures that a frame of a video between two dreams takes: it and its motion both ways, in all that is read ahead."""
 
 UNIT = 4_000_000_000
 """The machine's memory is counted in this many bytes, so that it comes out alike from day to day."""
@@ -139,13 +142,17 @@ def governor_of(settings: Settings, start: Frame, *, kind: str, from_noise: bool
         own=measure(start),
         over_time=settings.over_time_in("governor"),
         rate=float(settings.kept(kind).rate),
+        every=settings.frames_a_dream if kind == "video" else 1,
         seed=settings.seed,
     )
 
 
-def beside(size: Size, *, kind: str) -> int:
+def beside(settings: Settings, *, kind: str) -> int:
     """Return the bytes that a film, of a kind in `KINDS`, takes beside activations and their gradients."""
-    return BASE + KINDS[kind].pictures * 12 * size.width * size.height
+    size, pictures = settings.film.size, KINDS[kind].pictures
+    if kind == "video":
+        pictures += PICTURES_BETWEEN * (settings.frames_a_dream - 1)
+    return BASE + pictures * 12 * size.width * size.height
 
 
 def check_memory(settings: Settings, *, kind: str) -> None:
@@ -166,7 +173,7 @@ def check_memory(settings: Settings, *, kind: str) -> None:
     finest, kept = max(scales), 12 * max(0, sum(scales) - 3 * scales[0])
     # What the optimiser remembers has the size of the scale at work.
     remembered = OPTIMISERS[dream.optimiser].remembered
-    needed = beside(size, kind=kind) + kept + 12 * finest * (KINDS["still"].pictures + remembered)
+    needed = beside(settings, kind=kind) + kept + 12 * finest * (KINDS["still"].pictures + remembered)
     if finest == scales[0]:  # Those at the scale of the frame are counted among its own.
         needed -= 12 * finest * KINDS["still"].pictures
     if needed <= here:
@@ -194,7 +201,7 @@ def evaluator_for(settings: Settings, *, kind: str) -> EvaluatorFactory:
     from renderer.dreaming.tiles.tiled_evaluator import TiledEvaluatorFactory
 
     size, total = settings.film.size, runtime.memory_total()
-    taken = beside(size, kind=kind)
+    taken = beside(settings, kind=kind)
     if settings.dream.memory is not None:
         tiles = TiledEvaluatorFactory(size=size, memory=bytes_of(settings.dream.memory), beside=taken)
     elif total is None or tf.config.list_physical_devices("GPU"):

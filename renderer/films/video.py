@@ -23,6 +23,9 @@ from renderer.media.ffmpeg.sound import plan_sound
 from renderer.settings.presets import Resolved
 from renderer.settings.schema import Settings, build, flatten
 
+MOST_FRAMES = 12
+"""From one dream to the next; they are all in memory."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFilm(Film):
@@ -64,7 +67,14 @@ class VideoFilm(Film):
         clip = open_clip(inputs["clip"], start=start, end=end, rate=rate)
         size = settings.film.size if origins["film.size"] != "default" else own_size(clip.size, settings)
         values = {**flatten(settings), "film.size": str(size), "film.fps": str(clip.rate), "film.frames": clip.count}
-        return build(values, origins=resolved.places)
+        made = build(values, origins=resolved.places)
+        if made.frames_a_dream > MOST_FRAMES:
+            least = f"{float(made.rate / MOST_FRAMES):.3g}"
+            raise UsageError(
+                f"film.dreams is {made.film.dreams}, and the video has {made.rate} frames a second; give {least} or "
+                f"more: motion can be followed for {MOST_FRAMES} frames from one dream to the next, and not for longer."
+            )
+        return made
 
     @property
     def encoded_size(self) -> Size:
@@ -122,13 +132,15 @@ class VideoFilm(Film):
         from renderer.render.carry import VideoScene, make_carry
         from renderer.render.footage import Footage
 
-        finder = MotionFinder(settings.carry.flow)
+        finder, every = MotionFinder(settings.carry.flow), settings.frames_a_dream
         changing, rate = settings.over_time_in("carry"), float(settings.rate)
         carry = make_carry(settings.carry, over_time=changing, rate=rate, seed=settings.seed)
         footage = Footage(
             lambda start: pictures(clip, masks, settings, start),
-            cuts=frozenset(facts["cuts"]),
-            motion=(lambda _, now, before: finder(now, before)) if carry.moves else None,
+            cuts=frozenset({*facts["cuts"], settings.frame_count}),
+            motion=(lambda _, now, before: finder(now, before)) if carry.moves or every > 1 else None,
+            both=lambda _, now, before: finder.both(now, before),
+            every=every,
             size=settings.film.size,
         )
         return RenderSetup(

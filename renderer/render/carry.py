@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -18,6 +19,7 @@ from renderer.frame import Frame
 from renderer.motion.flow import warp_by
 from renderer.render.dream_layer import Strength, balanced, keep_chroma, kept, reach, strength
 from renderer.render.footage import Footage, SourceFrame
+from renderer.render.in_betweens import Layer, in_between
 from renderer.render.scenes import Canvas, Scene
 from renderer.render.settings import CarrySettings
 from renderer.time_value import NEVER, Timed
@@ -128,6 +130,10 @@ class FlowCarry(Carry):
     x = s + gain * trust * warp(d), dreamed on lightly; d = x' - s, each of its bands held at the strength that it has
     after a full dream. `coverage` says of each pixel what share of a full dream it has: what comes into view has
     none, and is dreamed on more until it has.
+
+    Where only each second or third frame is dreamed, steps stay as large: a layer that is resampled less often loses
+    less, and longer steps bring grain in place of shapes. (Measured with three times fewer dreams: with the same steps
+    0.88 to 0.95 of the activation of dreams at each frame, with three times larger ones 0.76 to 0.88.)
     """
 
     moves = True
@@ -150,7 +156,7 @@ class FlowCarry(Carry):
         moved = warp_by(layers, frame.motion.flow)
         trust = frame.motion.trust if frame.where is None else frame.motion.trust * reach(frame.where)
         half_life = self.at("half_life", frame.index)
-        gain = np.float32(2 ** (-1 / (self.rate * half_life)))
+        gain = np.float32(2 ** (-_frames(frame) / (self.rate * half_life)))
         *layer, coverage = cv2.split(moved)
         self._coverage = np.clip(coverage * trust, 0, 1)
         trust = trust * gain
@@ -169,8 +175,9 @@ class FlowCarry(Carry):
             return dream
         level = self.at("level", frame.index)
         if level > 0:
-            dream = frame.source + balanced(layer, self._coverage, wanted=_held_to(self._wanted, level))
-        filled = np.float32(1 - 2 ** (-1 / (self.rate * FILL_HALF_LIFE)))
+            wanted = _held_to(self._wanted, level)
+            dream = frame.source + balanced(layer, self._coverage, wanted=wanted, frames=_frames(frame))
+        filled = np.float32(1 - 2 ** (-_frames(frame) / (self.rate * FILL_HALF_LIFE)))
         self._coverage = np.asarray((self._coverage + (1 - self._coverage) * filled) * wide, np.float32)
         return dream
 
@@ -203,6 +210,11 @@ def make_carry(settings: CarrySettings, **options: Any) -> Carry:
     return CARRIES[settings.mode](settings, **options)
 
 
+def _frames(frame: SourceFrame) -> int:
+    """Count the frames from the dream before to this one."""
+    return len(frame.passed) + 1
+
+
 def _held_to(full: Strength, level: float) -> Strength:
     parts = tuple(level * share * found for share, found in zip(LEVELS, full.bands, strict=True))
     return Strength(parts, tuple(level * value for value in full.mean))
@@ -222,14 +234,14 @@ class VideoScene(Scene):
         self._source: SourceFrame | None = None
 
     def canvas(self, frame: int, dream: Frame | None) -> Canvas | None:
-        """Return the next source frame with what is carried onto it; None where the footage ends."""
+        """Return the next source frame to be dreamed on with what is carried onto it; None where the footage ends."""
         source = self._source = self.footage.frame(frame)
         if source is None:
             return None
         if dream is None or source.cut:
             self.carry.begin()
             return Canvas(picture=source.source, full=True, where=source.where)
-        return self.carry.onto(source, dream)
+        return replace(self.carry.onto(source, dream), passed=len(source.passed))
 
     def finish(self, dream: Frame) -> Frame:
         """Keep the source's colours if wanted, balance the layer, and keep it within what can be seen."""
@@ -238,6 +250,16 @@ class VideoScene(Scene):
         dream = keep_chroma(dream, source) if self.keep_colour else dream
         finished = self.carry.finish(self._source, dream)
         return kept(finished, source, where=where, keep_colour=self.keep_colour)
+
+    def between(self, before: Frame | None, dream: Frame) -> Iterator[Frame]:
+        """Give the source frames between with the layers of both dreams, moved to where they belong."""
+        here = self._source
+        if here is None or before is None or not here.passed:
+            return
+        earlier, later = Layer.of(before, here.previous), Layer.of(dream, here.source)
+        for frame in here.passed:
+            picture = frame.source + in_between(frame, earlier, later)
+            yield kept(picture, frame.source, where=frame.where, keep_colour=self.keep_colour)
 
     def state(self) -> Mapping[str, Any]:
         """Return what the carrying remembers."""

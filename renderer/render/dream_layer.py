@@ -17,10 +17,10 @@ BLURS = (0.7, 1.4)
 """Where the layer is cut into bands, pixels (sigma): grain, fine lines, and everything larger."""
 
 GAINS = (0.5, 1.12)
-"""How much weaker or stronger a band is made in one frame, at most: what is missing is dreamed, not amplified."""
+"""How much weaker or stronger a band is made a frame, at most: what is missing is dreamed, not amplified."""
 
 PART = 0.7
-"""How much of a band's deviation is put right in one frame, on a log scale."""
+"""How much of a band's deviation is put right a frame, on a log scale."""
 
 KNEE = 0.04
 """How near to black and white the layer may take a pixel before it is bent."""
@@ -52,7 +52,7 @@ def strength(layer: Frame, weight: Plane) -> Strength:
     return Strength(tuple(_rms(band, mask) for band in bands(layer)), tuple(map(float, mean)))
 
 
-def balanced(layer: Frame, weight: Plane, *, wanted: Strength) -> Frame:
+def balanced(layer: Frame, weight: Plane, *, wanted: Strength, frames: int = 1) -> Frame:
     """Bring each band of a layer nearer to the strength it should have, and its mean to the colour it should have.
 
     What is carried from frame to frame loses detail with every resampling and gains with every dream on top of it: left
@@ -62,17 +62,18 @@ def balanced(layer: Frame, weight: Plane, *, wanted: Strength) -> Frame:
         layer: `(H, W, 3)`.
         weight: `(H, W)`, what counts is above a half.
         wanted: what it should have, as `strength` measures it.
+        frames: how many frames ago it was brought there before.
     """
     mask = _mask(weight)
     if not mask.any():
         return layer
     parts = bands(layer)
-    gains = [_gain(_rms(band, mask), aim) for band, aim in zip(parts, wanted.bands, strict=True)]
+    gains = [_gain(_rms(band, mask), aim, frames) for band, aim in zip(parts, wanted.bands, strict=True)]
     result = parts.pop()
     result *= np.float32(gains.pop())
     for gain in gains:
         result = cv2.scaleAdd(parts.pop(0), gain, result, dst=result)  # in place: frames may be large
-    for channel, value in enumerate(PART * (np.array(wanted.mean) - cv2.mean(result, mask)[:3])):
+    for channel, value in enumerate(_part(frames) * (np.array(wanted.mean) - cv2.mean(result, mask)[:3])):
         result[..., channel] += weight * np.float32(value)
     return np.asarray(result, np.float32)
 
@@ -132,7 +133,13 @@ def _rms(band: Frame, mask: NDArray[np.uint8]) -> float:
     return float(cv2.norm(band, cv2.NORM_L2, mask)) / (3 * counted) ** 0.5 if counted else 0.0
 
 
-def _gain(found: float, aim: float) -> float:
+def _gain(found: float, aim: float, frames: int) -> float:
     if found < 1e-6 or aim <= 0:
         return 1.0
-    return float(np.clip((aim / found) ** PART, *GAINS))
+    least, most = GAINS
+    return float(np.clip((aim / found) ** _part(frames), least**frames, most**frames))
+
+
+def _part(frames: int) -> float:
+    """Return how much of a deviation is put right after so many frames."""
+    return 1 - (1 - PART) ** frames if frames > 1 else PART

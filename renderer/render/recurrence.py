@@ -4,11 +4,16 @@ canvas[t] = scene.canvas(t, dream[t-1])
 dream[t]  = scene.finish(governor(dreamer(canvas[t], t)))
 store.append(dream[t])
 
+Of a video that is not dreamed at each frame, t is the next frame that is, and those between are made of both dreams:
+
+store.append(*scene.between(dream[t-k], dream[t]), dream[t])
+
 A film that comes round is dreamed for a while before its frame 0; those frames have numbers below 0 and are not kept.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
@@ -75,7 +80,7 @@ def render(
         frames: where to end, the length of the film usually, unless the scene ends before.
         rate: frames a second.
         report: called after each frame.
-        should_stop: asked after each frame from 0 on; True commits what is there and returns.
+        should_stop: asked after each dream from frame 0 on; True commits what is there and returns.
         start: tone of the film's first canvas, needed where rendering begins at a cut further on; else it is measured.
 
     Returns:
@@ -84,13 +89,15 @@ def render(
     dream, start = _saved(store, scene, start)
     committed = time.monotonic()
     run_up = scene.loop.run_up if scene.loop is not None and dream is None else 0
-    for index in range(store.next_frame - run_up, frames):
-        began = time.monotonic()
-        canvas = scene.canvas(index, dream)
+    first = store.next_frame - run_up
+    while first < frames:
+        began, before = time.monotonic(), dream
+        canvas = scene.canvas(first, before)
         if canvas is None:
             if dream is not None and start is not None:
                 store.commit(_state(dream, start, scene))
             break
+        index = first + canvas.passed
         start = start or measure(canvas.picture)
         number, age = (index, None) if scene.loop is None else (scene.loop.drawn(index), scene.loop.age(index))
         dream, strength = dreamer(
@@ -102,11 +109,14 @@ def render(
             source=canvas.source,
         )
         dream = scene.finish(governor(dream, start, frame=number, age=age))
+        made, first = range(first, index + 1), index + 1
         if index < 0:
             continue
-        store.append(dream)
+        for frame in itertools.chain(scene.between(before, dream), [dream]):
+            store.append(frame)
         now = time.monotonic()
-        report(FrameDone(index=index, total=frames, strength=strength, seconds=now - began))
+        for each in made:
+            report(FrameDone(index=each, total=frames, strength=strength, seconds=(now - began) / len(made)))
         stop = should_stop()
         # The first frame costs as much as many others: it is kept at once.
         if stop or index in (0, frames - 1) or now - committed > COMMIT_SECONDS:

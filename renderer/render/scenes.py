@@ -5,7 +5,7 @@ The scene of a video is in `carry`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -38,12 +38,14 @@ class Canvas:
         full: whether nothing is dreamed on it yet, so that it needs a full dream.
         where: `(H, W)`, how strongly to dream, 1 as usual; None for 1 everywhere.
         source: `(H, W, 3)`, the picture without what is carried onto it; None where nothing is.
+        passed: how many frames there are between the last dream and this one, which `Scene.between` makes.
     """
 
     picture: Frame
     full: bool = False
     where: Plane | None = None
     source: Frame | None = None
+    passed: int = 0
 
 
 class Scene:
@@ -59,12 +61,25 @@ class Scene:
     loop: Loop | None = None
 
     def canvas(self, frame: int, dream: Frame | None) -> Canvas | None:
-        """Return the canvas of a frame; None where the film ends. `dream` is the one before, None at frame 0."""
+        """Return the canvas of a frame, or of a later one that is dreamed next; None where the film ends.
+
+        `dream` is the one before, None at frame 0.
+        """
         raise NotImplementedError
 
     def finish(self, dream: Frame) -> Frame:
         """Return what becomes of the dream `(H, W, 3)` on the canvas that was given last."""
         return dream
+
+    def between(self, before: Frame | None, dream: Frame) -> Iterator[Frame]:
+        """Give the frames between the dream before and this one, finished, that the last canvas told of.
+
+        Args:
+            before: the dream `(H, W, 3)` before; None at frame 0.
+            dream: the finished dream on the canvas that was given last.
+        """
+        del before, dream
+        return iter(())
 
     def state(self) -> Mapping[str, Any]:
         """Return what is remembered: names with arrays and numbers."""

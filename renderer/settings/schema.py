@@ -98,6 +98,11 @@ class Settings(Group):
         return max(1, round(length * asked)) / length if self.film.loop else asked
 
     @property
+    def frames_a_dream(self) -> int:
+        """How many frames a video goes on from one dream to the next, at least one."""
+        return max(1, round(self.rate / self.dream_rate))
+
+    @property
     def dream_count(self) -> int:
         """How many dreams the film is made of. The last frame of one that is no loop has a dream at or after it."""
         if self.film.loop:
