@@ -157,9 +157,11 @@ def test_a_loop_has_the_same_dreams_at_every_rate_and_comes_round_at_each(networ
 
 
 def test_a_preview_is_small_and_of_few_dreams_and_leaves_the_film_alone(network, tmp_path):
-    film = films.zoom(network, tmp_path / "film.mp4", "film.size=480x800", "film.dreams=12", frames=24)
+    sets = ("film.size=480x800", "encode.size=1080x1920", "film.dreams=12")
+    film = films.zoom(network, tmp_path / "film.mp4", *sets, frames=24)
     small = preview_of(film)
     assert (small.out.name, small.settings.film.size) == ("film.preview.mp4", Size(180, 300))
+    assert small.settings.encode.size == Size(180, 320)
     assert (small.settings.dream_rate, small.settings.encode.quality) == (8, 23)
     assert small.settings.duration == film.settings.duration and small.folder != film.folder
     slow = films.zoom(network, tmp_path / "frames", "film.size=96x64", "film.dreams=5", "encode.quality=3", frames=3)

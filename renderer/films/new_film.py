@@ -74,10 +74,11 @@ def preview_settings(film: Film) -> Settings:
     Raises:
         UsageError: no film can have its name.
     """
-    settings, size, changed = film.settings, film.settings.film.size, dict[str, Any]()
-    if min(size) > PREVIEW_LINES:
-        width, height = (2 * round(side * PREVIEW_LINES / min(size) / 2) for side in size)
-        changed["film.size"] = f"{width}x{height}"
+    settings, changed = film.settings, dict[str, Any]()
+    for key in ("film.size", "encode.size"):
+        if (size := settings.value(key)) is not None and min(size) > PREVIEW_LINES:
+            width, height = (2 * round(side * PREVIEW_LINES / min(size) / 2) for side in size)
+            changed[key] = f"{width}x{height}"
     if KINDS[film.kind].keeps == "dreams" and settings.dream_rate > PREVIEW_DREAMS:
         changed["film.dreams"] = PREVIEW_DREAMS
     if film.has_store and settings.encode.quality is None:
