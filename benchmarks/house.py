@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import os
 import re
 import statistics
 import subprocess
@@ -101,14 +102,24 @@ def help_time(options: argparse.Namespace) -> Iterator[Figure]:
 def suite(options: argparse.Namespace) -> Iterator[Figure]:
     """Time the default test suite; it says itself how many tests there are."""
     del options
-    began = time.monotonic()
+    load, began, spent = os.getloadavg()[0], time.monotonic(), _spent()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=ROOT, capture_output=True, text=True
     )
-    took = time.monotonic() - began
-    summary = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout.strip().splitlines()[-1])
+    took, spent = time.monotonic() - began, _spent() - spent
+    *before, summary = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout.strip()).splitlines()
+    for line in before:
+        if line.startswith(("FAILED", "ERROR")):
+            tell(f"suite: {line}")
     yield below("suite: minutes", took / 60, 5)
+    yield told("suite: minutes of a processor", f"{spent / 60:.1f}; {load:.1f} others were at work when it began")
     yield Figure("suite: tests", "all pass", summary, done.returncode == 0)
+
+
+def _spent() -> float:
+    """Return the seconds that processes which this one has seen end have computed for."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
