@@ -164,7 +164,8 @@ def make_plan(film: Film, *, preview: Film | None = None, listener: Listener) ->
 def _first(film: Film, frame_seconds: float) -> float:
     """Return the seconds of a first frame, given those of any other."""
     dream = film.settings.dream
-    return frame_seconds * dream.first_steps / max(1, dream.steps)
+    between = film.settings.frames_a_dream(film.kind)
+    return frame_seconds * between * dream.first_steps / max(1, dream.steps)
 
 
 def _dreaming(film: Film, setup: RenderSetup, frame_seconds: float) -> float:

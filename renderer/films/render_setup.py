@@ -142,16 +142,15 @@ def governor_of(settings: Settings, start: Frame, *, kind: str, from_noise: bool
         own=measure(start),
         over_time=settings.over_time_in("governor"),
         rate=float(settings.kept(kind).rate),
-        every=settings.frames_a_dream if kind == "video" else 1,
+        every=settings.frames_a_dream(kind),
         seed=settings.seed,
     )
 
 
 def beside(settings: Settings, *, kind: str) -> int:
     """Return the bytes that a film, of a kind in `KINDS`, takes beside activations and their gradients."""
-    size, pictures = settings.film.size, KINDS[kind].pictures
-    if kind == "video":
-        pictures += PICTURES_BETWEEN * (settings.frames_a_dream - 1)
+    size = settings.film.size
+    pictures = KINDS[kind].pictures + PICTURES_BETWEEN * (settings.frames_a_dream(kind) - 1)
     return BASE + pictures * 12 * size.width * size.height
 
 

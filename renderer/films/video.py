@@ -68,7 +68,7 @@ class VideoFilm(Film):
         size = settings.film.size if origins["film.size"] != "default" else own_size(clip.size, settings)
         values = {**flatten(settings), "film.size": str(size), "film.fps": str(clip.rate), "film.frames": clip.count}
         made = build(values, origins=resolved.places)
-        if made.frames_a_dream > MOST_FRAMES:
+        if made.frames_a_dream(cls.kind) > MOST_FRAMES:
             least = f"{float(made.rate / MOST_FRAMES):.3g}"
             raise UsageError(
                 f"film.dreams is {made.film.dreams}, and the video has {made.rate} frames a second; give {least} or "
@@ -132,7 +132,7 @@ class VideoFilm(Film):
         from renderer.render.carry import VideoScene, make_carry
         from renderer.render.footage import Footage
 
-        finder, every = MotionFinder(settings.carry.flow), settings.frames_a_dream
+        finder, every = MotionFinder(settings.carry.flow), settings.frames_a_dream(self.kind)
         changing, rate = settings.over_time_in("carry"), float(settings.rate)
         carry = make_carry(settings.carry, over_time=changing, rate=rate, seed=settings.seed)
         footage = Footage(

@@ -98,11 +98,6 @@ class Settings(Group):
         return max(1, round(length * asked)) / length if self.film.loop else asked
 
     @property
-    def frames_a_dream(self) -> int:
-        """How many frames a video goes on from one dream to the next, at least one."""
-        return max(1, round(self.rate / self.dream_rate))
-
-    @property
     def dream_count(self) -> int:
         """How many dreams the film is made of. The last frame of one that is no loop has a dream at or after it."""
         if self.film.loop:
@@ -114,6 +109,10 @@ class Settings(Group):
         if KINDS[kind].keeps == "dreams":
             return Kept(self.dream_rate, self.dream_count)
         return Kept(self.rate, self.frame_count)
+
+    def frames_a_dream(self, kind: str) -> int:
+        """Return how many of the pictures that are kept go from one dream to the next: 1 but for videos."""
+        return max(1, round(self.kept(kind).rate / self.dream_rate))
 
     def loop(self, *, from_noise: bool) -> Loop | None:
         """Say how the film comes round; None for one that does not.
