@@ -42,6 +42,9 @@ FEATHER = 4.0
 SPACING = 1.0
 """How far anything in the frame moves from one picture of an open shutter to the next, pixels, at most."""
 
+STILL = 0.05
+"""What moves less while the shutter is open, pixels, stands still to the eye."""
+
 MOST_PICTURES = 64
 """Pictures of an open shutter, at most."""
 
@@ -90,10 +93,10 @@ def shown_frames(
     open_for = Fraction(shutter) / 360 / rate
     for number in frames:
         time = number / rate
-        count = view.pictures_for(time, open_for) if open_for else 1
-        if count == 1:
+        if not open_for:
             yield view.picture(time)
         else:
+            count = view.pictures_for(time, open_for)
             # Each stands for its part of the time that the shutter is open, so it is taken in the middle of it.
             yield exposed(view.picture(time + open_for * (2 * part + 1) / (2 * count)) for part in range(count))
 
@@ -244,7 +247,8 @@ class _View:
         """Return how many pictures a shutter needs that is open from a time on, so that motion is drawn as a line."""
         way = self.camera.matrix(float(time), float(time + open_for), size=self.reel.size)
         moved = np.abs(_corners_by(way, self.reel.size) - _corners_by(np.eye(3), self.reel.size)).max()
-        return int(min(MOST_PICTURES, max(1, math.ceil(moved / SPACING)))) if math.isfinite(moved) else MOST_PICTURES
+        fewest = 1 if moved < STILL else 2
+        return max(fewest, math.ceil(min(moved / SPACING, MOST_PICTURES)))
 
     def _way(self, dream: _Dream, time: Fraction) -> Matrix:
         return self.camera.matrix(float(dream.seconds), float(time), size=self.reel.size)
