@@ -94,24 +94,17 @@ def beat(options: argparse.Namespace) -> Iterator[Figure]:
     from renderer.dreaming.governor import measure
 
     for name, settings, store in films(options):
+        of_dreams = np.array([measure(from_8bit(dream)).sharpness for dream in store.frames()])
         for rate in options.rates:
             numbers = range(_settled(options, rate), int(options.seconds * rate))
             tones = [measure(from_8bit(frame)) for frame in frames_of(settings, store, rate, numbers)]
-            at_dream = [(number * store.rate / rate).denominator == 1 for number in numbers]
             sharpness, luma = (np.array([getattr(tone, it) for tone in tones]) for it in ("sharpness", "luma"))
-            apart = _apart(sharpness, at_dream)
+            places = [float(number * store.rate / rate) for number in numbers]
+            apart = np.abs(sharpness / np.interp(places, np.arange(store.count), of_dreams) - 1).max()
             yield below(f"{name}, {rate} fps: in-betweens' sharpness apart", apart, 0.03, form="{:.2%}")
             for what, values in (("sharpness", sharpness), ("luma", luma)):
                 line = line_at(values, float(store.rate / rate))
                 yield below(f"{name}, {rate} fps: line in {what} / neighbours", line, 2.0)
-
-
-def _apart(values: NDArray[np.float64], at_dream: Sequence[bool]) -> float:
-    """Return how far in-betweens are at most from what lies between the dreams around them, as a part of it."""
-    places = np.flatnonzero(at_dream)
-    others = [n for n in range(places[0], places[-1]) if not at_dream[n]]
-    between = np.interp(others, places, values[places])
-    return float(np.abs(values[others] / between - 1).max()) if others else 0.0
 
 
 def line_at(values: NDArray[np.float64], frequency: float) -> float:

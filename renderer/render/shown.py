@@ -9,9 +9,9 @@ dream, untouched.
 
 from __future__ import annotations
 
-import functools
+import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, cached_property
@@ -30,7 +30,7 @@ Plane = NDArray[np.float32]
 MIDDLE = 1.2
 """Where the middle band ends and the rest begins, pixels (sigma)."""
 
-GAINS = ((0.8, 1.8), (0.8, 1.4), (0.85, 1.25), (0.9, 1.2))
+GAINS = np.array([(0.8, 0.8, 0.85, 0.9), (2.5, 1.4, 1.25, 1.2)])
 """How much weaker or stronger each band may be made, finest first. Mixing takes less; more would be noise."""
 
 ROUNDING = 20 * float((LUMA**2).sum()) / 12
@@ -118,57 +118,68 @@ def exposed(pictures: Iterable[Pixels]) -> Pixels:
 
 @dataclass(frozen=True)
 class _Energy:
-    """How much there is in a picture of each band, of sharpness (both root mean squares of luma), and its mean colour.
+    """What there is in a picture.
 
-    Sharpness is the governor's. It stands for the finest band, which is too weak to be told from the next by its size.
+    Attributes:
+        sharpness, contrast: as the governor measures them.
+        fine, middle: deviation of the luma of these bands.
+        mean: colour.
     """
 
     sharpness: float
-    bands: tuple[float, ...]
+    contrast: float
+    fine: float
+    middle: float
     mean: tuple[float, ...]
 
     def towards(self, other: _Energy, share: float) -> _Energy:
         """Return what lies between, `share` 0 to 1."""
-        here, there = ((it.sharpness, *it.bands, *it.mean) for it in (self, other))
-        sharpness, *rest = (a + share * (b - a) for a, b in zip(here, there, strict=True))
-        return _Energy(sharpness, tuple(rest[: len(self.bands)]), tuple(rest[len(self.bands) :]))
+        here, there = ((it.sharpness, it.contrast, it.fine, it.middle, *it.mean) for it in (self, other))
+        sharpness, contrast, fine, middle, *mean = (a + share * (b - a) for a, b in zip(here, there, strict=True))
+        return _Energy(sharpness, contrast, fine, middle, tuple(mean))
 
 
 class _Bands:
-    """A picture `(H, W, 3)` in parts that add up to it: the finest and the fine lines, the middle, and the rest."""
+    """A picture `(H, W, 3)` in parts that add up to it: the finest and the fine lines, the middle, and the rest.
+
+    Attributes:
+        fine, blurred, rest: `(H, W, 3)`; blurred is middle and rest.
+    """
 
     def __init__(self, picture: Frame) -> None:
         self.blurred = _blur(picture, 3, 0)
         # What the first blur took, blurred again; the finest is what this leaves.
         self.fine = _blur(cv2.subtract(picture, self.blurred), 3, 0)
         self.rest = _blur(self.blurred, 7, MIDDLE)
-        finest, fine, middle, rest = map(_luma, (picture, self.fine, self.blurred, self.rest))
+        finest, fine, middle, rest = lumas = [_luma(part) for part in (picture, self.fine, self.blurred, self.rest)]
         cv2.subtract(finest, middle, dst=finest)
         cv2.subtract(finest, fine, dst=finest)
         cv2.subtract(middle, rest, dst=middle)
-        self._lumas = finest, fine, middle, rest
+        self._luma = _covariance(lumas)
+        self._lines = _covariance([cv2.Laplacian(luma, cv2.CV_32F) for luma in lumas])
 
     def energy(self) -> _Energy:
         """Measure them."""
-        finest, *others = self._lumas
-        bands = [cv2.norm(band) / math.sqrt(band.size) for band in others[:-1]]
-        bands.append(float(cv2.meanStdDev(others[-1])[1][0, 0]))
-        sharpness = cv2.norm(_lines(finest, *others)) / math.sqrt(finest.size)
-        return _Energy(sharpness, tuple(bands), tuple(cv2.mean(self.rest)[:3]))
+        sharpness, contrast = (math.sqrt(values.sum()) for values in (self._lines, self._luma))
+        _, fine, middle, _ = np.sqrt(np.diag(self._luma)).tolist()
+        return _Energy(sharpness, contrast, fine, middle, tuple(cv2.mean(self.rest)[:3]))
 
-    def gains(self, held: _Energy, wanted: _Energy) -> list[float]:
-        """Return what makes them as strong as is wanted, within `GAINS`, finest first."""
-        gains = [_gain(*band) for band in zip(held.bands, wanted.bands, GAINS[1:], strict=True)]
-        finest, *others = self._lumas
-        of_others = _lines(*(band * np.float32(gain) for band, gain in zip(others, gains, strict=True)))
-        of_finest = _lines(finest)
-        # |others + gain finest| is to be as large as what is wanted: a quadratic in the gain.
-        square = cv2.norm(of_finest) ** 2
-        both = (cv2.norm(of_finest) ** 2 + cv2.norm(of_others) ** 2 - cv2.norm(of_finest, of_others) ** 2) / 2
-        lacking = (wanted.sharpness**2 - ROUNDING) * finest.size - cv2.norm(of_others) ** 2
-        root = both**2 + square * lacking
-        gain = (math.sqrt(root) - both) / square if square > 1e-3 * finest.size and root > 0 else 1.0
-        return [float(np.clip(gain, *GAINS[0])), *gains]
+    def gains(self, wanted: _Energy) -> list[float]:
+        """Return what makes them as strong as is wanted, within `GAINS`, finest first.
+
+        Fine and middle by their own size. The finest band is too weak to be told from the next by its size, and is
+        made so strong that the whole is as sharp as is wanted; the rest, so that it has the contrast.
+        """
+        held = np.maximum(np.sqrt(np.diag(self._luma)), 1e-3)
+        gains = np.array([1.0, wanted.fine / held[1], wanted.middle / held[2], 1.0]).clip(*GAINS)
+        for _ in range(3):  # Either changes the other a little.
+            for part, values, square in (
+                (0, self._lines, wanted.sharpness**2 - ROUNDING),
+                (3, self._luma, wanted.contrast**2),
+            ):
+                gains[part] = _gain(values, gains, part, square)
+                gains = gains.clip(*GAINS)
+        return [float(gain) for gain in gains]
 
 
 class _Dream:
@@ -263,17 +274,37 @@ class _View:
 def restored(picture: Frame, wanted: _Energy) -> Pixels:
     """Give a picture `(H, W, 3)`, 0 to 255, the bands and the mean colour that it should have; it is changed itself."""
     bands = _Bands(picture)
-    held = bands.energy()
-    finest, fine, middle, rest = bands.gains(held, wanted)
+    finest, fine, middle, rest = bands.gains(wanted)
     cv2.addWeighted(picture, finest, bands.fine, fine - finest, 0, dst=picture)
     cv2.scaleAdd(bands.blurred, middle - finest, picture, dst=picture)
     cv2.scaleAdd(bands.rest, rest - middle, picture, dst=picture)
-    lift = [there - rest * here for there, here in zip(wanted.mean, held.mean, strict=True)]
+    lift = [there - rest * here for there, here in zip(wanted.mean, cv2.mean(bands.rest), strict=False)]
     return np.asarray(cv2.add(picture, (*lift, 0.0), dtype=cv2.CV_8U), np.uint8)
 
 
-def _gain(held: float, wanted: float, limits: tuple[float, float]) -> float:
-    return float(np.clip(wanted / held, *limits)) if held > 0.01 else 1.0
+def _gain(values: Matrix, gains: NDArray[np.float64], part: int, wanted: float) -> float:
+    """Return the gain of a part with which the whole has the variance `wanted`: the root of a quadratic equation.
+
+    Args:
+        values: covariance of the parts.
+        gains: of the parts; that of `part` does not matter, but stays where no other is good.
+        part: its number.
+        wanted: variance of the sum of all of them.
+    """
+    others = np.where(np.arange(len(gains)) == part, 0.0, gains)
+    square, shared, base = values[part, part], values[part] @ others, others @ values @ others
+    root = shared**2 - square * (base - wanted)
+    return float((math.sqrt(root) - shared) / square) if square > 1e-4 and root > 0 else float(gains[part])
+
+
+def _covariance(planes: Sequence[NDArray[Any]]) -> Matrix:
+    """Return the covariance of planes `(H, W)`, each with each, from the lengths of their sums: one pass each."""
+    products = np.diag([cv2.norm(plane) ** 2 for plane in planes])
+    for one, other in itertools.combinations(range(len(planes)), 2):
+        apart = cv2.norm(planes[one], planes[other]) ** 2
+        products[one, other] = products[other, one] = (products[one, one] + products[other, other] - apart) / 2
+    means = [cv2.mean(plane)[0] for plane in planes]
+    return np.asarray(products / planes[0].size - np.outer(means, means), np.float64)
 
 
 def _share_of_later(share: float, near: Matrix, far: Matrix, size: Size) -> float | Plane:
@@ -348,11 +379,6 @@ def _blur(picture: NDArray[Any], side: int, sigma: float) -> Frame:
 
 def _luma(picture: Frame) -> Plane:
     return np.asarray(cv2.transform(picture, LUMA), np.float32)
-
-
-def _lines(*bands: Plane) -> Plane:
-    """Return the Laplacian of the sum of bands, as the governor takes it."""
-    return np.asarray(cv2.Laplacian(functools.reduce(cv2.add, bands), cv2.CV_32F, ksize=1), np.float32)
 
 
 @cache
