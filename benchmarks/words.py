@@ -150,14 +150,19 @@ class Photographs:
     def __init__(self, options: argparse.Namespace) -> None:
         from renderer.dreaming.networks.classes import words
         from renderer.dreaming.networks.network import load_network
-        from renderer.inspect.nearest_images import looker, square
+        from renderer.inspect.nearest_images import BATCH, looker, square
         from renderer.media.images import read_image
 
         network: Network = load_network("inception_v3", weights=_weights(options, INCEPTION_WEIGHTS))
         self._look, self._square = looker(network, JUDGE_LAYER), lambda frame: square(frame, network)
         files = sorted((options.shared / "data" / "photos").glob("*.jpg"))[:: options.every]
         tell(f"  looking at {len(files)} photographs")
-        features = np.concatenate([self._look([self._square(read_image(file))]) for file in files])
+        features = np.concatenate(
+            [
+                self._look([self._square(read_image(file)) for file in files[at : at + BATCH]])
+                for at in range(0, len(files), BATCH)
+            ]
+        )
         self._mean, self._deviation = features.mean(0), np.maximum(features.std(0), 1e-6)
         self._known, table = self._direction(features), words()
         self._kinds = [table.kind(number) for number in range(0, 1000, options.every)]
