@@ -45,7 +45,7 @@ VALUES = {
     "network.preprocess": "caffe",
     "film.size": "50x50",
     "film.fps": 12,
-    "film.dreams": 3,
+    "film.dreams": 4,
     "film.seconds": 0.4,
     "film.frames": 3,
     "film.loop": True,
@@ -325,7 +325,7 @@ def test_another_value_of_any_setting_changes_the_frames_or_is_refused(folder):
     zoom, still = World("zoom", folder), World("still", folder)
     video = World("video", folder, {"clip": folder / "clip"})
     frames = [key for key in VALUES if not key.startswith("encode.") and key not in SLOW]
-    shots = ("video.cuts", "video.threshold")
+    shots = ("film.dreams", "video.cuts", "video.threshold")
     assert wrong_of([zoom], tried_with(SLOW)) == []
     assert wrong_of([zoom, video, still], tried_with([key for key in frames if key not in shots])) == []
 
@@ -333,13 +333,17 @@ def test_another_value_of_any_setting_changes_the_frames_or_is_refused(folder):
 def test_what_depends_on_the_files_given_changes_the_frames_or_is_refused(folder):
     picture = {"picture": folder / "bright.png"}
     zoom, still = World("zoom", folder, picture), World("still", folder, {**picture, "mask": folder / "mask.png"})
+    assert wrong_of([zoom, still], [("film.dreams", {})]) == []
     names = ["start.noise", "start.fit", "film.size", "area.feather", "governor.memory"]
     assert wrong_of([zoom], tried_with(names)) == []
     sized = {"film.size": "64x48"}
     assert wrong_of([still], [*tried_with(names), ("start.fit", sized), ("start.noise", sized)]) == []
     shots = World("video", folder, {"clip": folder / "shots"})
     modes = [{}, {"carry.mode": "none"}, {"carry.mode": "blend"}, {"video.cuts": False}]
-    assert wrong_of([shots], [("video.cuts", {}), *(("video.threshold", mode) for mode in modes)]) == []
+    assert (
+        wrong_of([shots], [("film.dreams", {}), ("video.cuts", {}), *(("video.threshold", mode) for mode in modes)])
+        == []
+    )
     known = World("video", folder, {**shots.inputs, "cuts": folder / "cuts.txt"})
     assert wrong_of([known], [("video.threshold", {})]) == []
 
