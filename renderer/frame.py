@@ -51,6 +51,26 @@ class Size(NamedTuple):
         return cls(frame.shape[1], frame.shape[0])
 
 
+def scaled(size: Size, ratio: float) -> Size:
+    """Return a size that is smaller by a ratio, at least a pixel."""
+    return Size(max(1, round(size.width / ratio)), max(1, round(size.height / ratio)))
+
+
+NEAR_REFERENCE = 1.05
+"""A frame whose shorter side differs from the reference by less than this factor counts as one at the reference."""
+
+
+def at_reference(size: Size, reference: int | str) -> Size:
+    """Return the size at which what is measured in pixels is meant, for frames of a size.
+
+    Args:
+        size: of the frames.
+        reference: lines of the shorter side, or "frame" for the frames' own.
+    """
+    ratio = 1.0 if isinstance(reference, str) else min(size) / reference
+    return size if 1 / NEAR_REFERENCE < ratio < NEAR_REFERENCE else scaled(size, ratio)
+
+
 def to_8bit(frame: Frame) -> Pixels:
     """Round a frame to uint8 `(H, W, 3)`; what lies outside [0, 1] is clipped, non-finite values become 0."""
     scaled = np.nan_to_num(frame * np.float32(255) + np.float32(0.5), nan=0.0, posinf=255.0, neginf=0.0)

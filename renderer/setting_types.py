@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     GetCoreSchemaHandler,
     PlainSerializer,
     PlainValidator,
@@ -25,7 +26,7 @@ from pydantic import (
 from pydantic_core.core_schema import CoreSchema, literal_schema, no_info_plain_validator_function
 
 from renderer.errors import UsageError
-from renderer.frame import Size
+from renderer.frame import MAX_SIDE, Size
 
 
 class Group(BaseModel):
@@ -357,6 +358,7 @@ Box = Annotated[
     tuple[float, float, float, float], PlainValidator(parse_box), PlainSerializer(list), Unit("parts of the frame")
 ]
 Whole = Annotated[int, BeforeValidator(refuse_bool)]
+Reference = Annotated[Annotated[Whole, Field(ge=32, le=MAX_SIDE)] | Literal["frame"], Unit("lines")]
 Number = Annotated[float, BeforeValidator(refuse_bool)]
 Spec = float | str | dict[str, Any]
 """A value that may change over time: a constant, keyframes, or an expression; `renderer.motion.schedule` reads it."""

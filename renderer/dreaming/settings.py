@@ -26,6 +26,7 @@ from renderer.setting_types import (
     OneOf,
     Part,
     Pixels,
+    Reference,
     Scales,
     Seconds,
     Spec,
@@ -148,6 +149,11 @@ class OctaveSettings(Group):
         description="the scales one by one in place of their number and ratio, coarse to fine: sizes, or parts of the "
         "frame, like `0.5, 0.71, 1`",
     )
+    reference: Reference = Field(
+        "frame",
+        description="lines of the frame's shorter side at which the film is dreamed, so that it is the same at every "
+        "size: a larger frame gets finer detail on top, a smaller one is shrunk; frame: dreamed at the frame's own",
+    )
     smallest_side: Annotated[Whole, Unit("pixels")] = Field(
         1, ge=1, le=MAX_SIDE, description="scales with a shorter side than this are left out, but for the finest"
     )
@@ -205,6 +211,7 @@ class DreamSettings(AscentSettings, OctaveSettings, ObjectiveSettings):
     )
     step_size: Part = Field(0.02, description="part of the full range that a step moves, at 24 frames a second")
     strength: Annotated[Spec, Within(-10, 100)] = Field(1.0, description="multiplies step_size")
+    detail: Part = Field(0.15, description="how strongly detail finer than the reference is dreamed, part of a step")
     jitter: Annotated[Whole, Unit("pixels")] = Field(
         16, ge=0, le=1024, description="largest random shift of the picture before a step"
     )

@@ -6,20 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from renderer.events import Listener
 from renderer.films.first_frame import first_canvas
 from renderer.films.guides import guide_files, open_guides
 from renderer.films.outputs import work_folder
 from renderer.films.recipe import film_key
-from renderer.films.render_setup import RenderSetup, camera_of, governor_of, open_dreamer
-from renderer.frame import Size
+from renderer.films.render_setup import RenderSetup, camera_of, detail_dreamers, governor_of, open_dreamer
+from renderer.frame import Frame, Size
 from renderer.media.ffmpeg.clips import Clip
 from renderer.settings.kinds import KINDS
 from renderer.settings.presets import Resolved
 from renderer.settings.schema import Kept, Settings
 from renderer.settings.showing import Showing
+
+if TYPE_CHECKING:
+    from renderer.dreaming.networks.network import Network
+    from renderer.motion.loops import Loop
+    from renderer.render.detail import Detail
+    from renderer.render.scenes import LoopScene, ZoomScene
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,17 +180,40 @@ class ZoomFilm(Film):
         loop, guides = settings.loop(from_noise=from_noise), open_guides(settings)
         seconds = None if loop is None else loop.seconds
         network, dreamer = open_dreamer(settings, kind=self.kind, pictures=guides.pictures, loop_seconds=seconds)
-        from renderer.render.scenes import LoopScene, ZoomScene
-
-        rate = float(settings.dream_rate)
-        zoom = ZoomScene(start=start, camera=camera_of(settings), edges=settings.camera.edges, rate=rate)
         return RenderSetup(
             network=network,
-            scene=zoom if loop is None else LoopScene(zoom, loop, seed=settings.seed),
+            scene=_scene(settings, start, loop),
             dreamer=dreamer,
             governor=governor_of(settings, start, kind=self.kind, from_noise=from_noise),
             guides=guides,
+            detail=self._detail(network, loop),
         )
+
+    def _detail(self, network: Network, loop: Loop | None) -> Detail | None:
+        """Build what makes frames larger than the film is dreamed at; None for others."""
+        settings, size = self.settings, self.settings.film.size
+        if min(size) <= min(settings.dream_size):
+            return None
+        from renderer.render.detail import Detail
+
+        start = first_canvas(settings, self.picture, size=size)
+        return Detail(
+            _scene(settings, start, loop),
+            detail_dreamers(settings, network, kind=self.kind, loop_seconds=None if loop is None else loop.seconds),
+            reference=settings.dream_size,
+            rate=float(settings.dream_rate),
+            knee=settings.governor.knee,
+        )
+
+
+def _scene(settings: Settings, start: Frame, loop: Loop | None) -> ZoomScene | LoopScene:
+    """Build the journey of a zoom that begins with a canvas `(H, W, 3)`, at its size."""
+    from renderer.render.scenes import LoopScene, ZoomScene
+
+    camera = settings.camera
+    rate = float(settings.dream_rate)
+    zoom = ZoomScene(start=start, camera=camera_of(settings), edges=camera.edges, resample=camera.resample, rate=rate)
+    return zoom if loop is None else LoopScene(zoom, loop, seed=settings.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,15 +26,22 @@ LONGEST_SIDE = 1920
 """What has a size that nobody chose is brought to this at most, pixels: memory and time grow with the area."""
 
 
-def first_canvas(settings: Settings, picture: Path | None) -> Frame:
-    """Make the first canvas `(H, W, 3)` of a film, at its size.
+def first_canvas(settings: Settings, picture: Path | None, *, size: Size | None = None) -> Frame:
+    """Make the first canvas `(H, W, 3)` of a film.
+
+    Args:
+        settings: of the film.
+        picture: that it begins with; None for noise.
+        size: of the canvas, pixels; None for that at which the film is dreamed.
 
     Raises:
         BadInput: the picture cannot be read.
     """
+    size = size or settings.dream_size
     if picture is None:
-        return noise(settings.start.noise, size=settings.film.size, seed=settings.seed)
-    return fit(read_image(picture), settings.film.size, how=settings.start.fit)
+        # Drawn at the reference, so that films of every size begin alike.
+        return fit(noise(settings.start.noise, size=settings.dream_size, seed=settings.seed), size, how="stretch")
+    return fit(read_image(picture), size, how=settings.start.fit)
 
 
 def fit(picture: Picture, size: Size, *, how: str) -> Picture:

@@ -109,6 +109,8 @@ def _render_to(
         report=lambda frame: listener(replace(frame, total=film.kept.total)),
         should_stop=should_stop,
         start=setup.start,
+        size=film.settings.dreamed_at(film.kind),
+        detail=setup.detail,
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from renderer.frame import Frame
 from renderer.setting_types import bytes_of
 from renderer.settings.kinds import KINDS
 from renderer.settings.schema import Settings
+from renderer.time_value import Timed
 
 if TYPE_CHECKING:
     from renderer.dreaming.ascent.ascent import EvaluatorFactory
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from renderer.dreaming.networks.network import Network
     from renderer.dreaming.objectives.references import Pictures
     from renderer.motion.camera import Camera
+    from renderer.render.detail import Detail, DetailDreamer
     from renderer.render.scenes import Scene
 
 
@@ -43,6 +46,7 @@ class RenderSetup:
 
     `notes` tells, when all frames are rendered, what the user should know of the sources. `start` is the tone of the
     film's first canvas; None where rendering never begins anywhere else. `guides` are those that the dreamer reads.
+    `detail` makes frames that are larger than the film is dreamed at.
     """
 
     network: Network
@@ -52,6 +56,7 @@ class RenderSetup:
     notes: Callable[[], Iterable[str]] = tuple
     start: Tone | None = None
     guides: Guides = field(default_factory=Guides)
+    detail: Detail | None = None
 
     def close(self) -> None:
         """Let go of files and threads."""
@@ -96,12 +101,53 @@ def open_dreamer(
         settings.dream,
         over_time=settings.over_time_in("dream"),
         pictures=pictures,
-        evaluator=evaluator_for(settings, kind=kind),
+        evaluator=evaluator_for(settings, kind=kind, size=settings.dreamed_at(kind)),
         rate=None if still else float(settings.kept(kind).rate),
         seed=settings.seed,
         loop_seconds=loop_seconds,
     )
     return network, dreamer
+
+
+def detail_dreamers(
+    settings: Settings, network: Network, *, kind: str, loop_seconds: float | None = None
+) -> Sequence[DetailDreamer]:
+    """Make what dreams detail into frames larger than the film is dreamed at, one for each scale, coarse to fine.
+
+    Args:
+        settings: of the film.
+        network: that it is dreamed by; the look's own layers where it has none for detail.
+        kind: of film, in `KINDS`.
+        loop_seconds: length of a loop; None for a film that is none.
+    """
+    from renderer.dreaming.ascent.dreamer import Dreamer
+    from renderer.dreaming.settings import DreamSettings
+    from renderer.render.detail import EVERY, detail_sizes
+
+    dream, over_time = settings.dream, settings.over_time_in("dream")
+    mix = {network.spec.detail: 1.0} if network.spec.detail else dream.layers or network.spec.mix
+    now = Timed(dream, over_time)
+    sizes = detail_sizes(settings.film.size, settings.dream_size)
+    share = min(1.0, math.log(min(settings.film.size) / min(settings.dream_size), dream.octave_ratio) / len(sizes))
+    found = []
+    for size in sizes:
+        dreamer = Dreamer(
+            network,
+            DreamSettings(
+                layers=mix,
+                octave_sizes=str(size),
+                variety=dream.variety,
+                variety_period=dream.variety_period,
+                step_size=dream.step_size,
+            ),
+            over_time={"strength": lambda t: EVERY * share * now.at("detail", t) * now.at("strength", t)},
+            evaluator=evaluator_for(settings, kind=kind, size=settings.film.size),
+            rate=float(settings.kept(kind).rate),
+            seed=settings.seed,
+            loop_seconds=loop_seconds,
+        )
+        found.append(dreamer)
+    return found
 
 
 def _open_network(settings: Settings) -> Network:
@@ -188,8 +234,13 @@ def check_memory(settings: Settings, *, kind: str) -> None:
     )
 
 
-def evaluator_for(settings: Settings, *, kind: str) -> EvaluatorFactory:
-    """Choose how the frames of a film are evaluated: at once, or tile by tile where memory asks for it.
+def evaluator_for(settings: Settings, *, kind: str, size: Size) -> EvaluatorFactory:
+    """Choose how pictures of a film are evaluated: at once, or tile by tile where memory asks for it.
+
+    Args:
+        settings: of the film.
+        kind: of film, in `KINDS`.
+        size: of the largest pictures that are evaluated.
 
     A film that names no memory gets half of the machine's, and more if no tiles fit into that. On a GPU, whose memory
     is its own, it gets no limit.
@@ -199,8 +250,7 @@ def evaluator_for(settings: Settings, *, kind: str) -> EvaluatorFactory:
     from renderer.dreaming.evaluator import Evaluator
     from renderer.dreaming.tiles.tiled_evaluator import TiledEvaluatorFactory
 
-    size, total = settings.film.size, runtime.memory_total()
-    taken = beside(settings, kind=kind)
+    total, taken = runtime.memory_total(), beside(settings, kind=kind)
     if settings.dream.memory is not None:
         tiles = TiledEvaluatorFactory(size=size, memory=bytes_of(settings.dream.memory), beside=taken)
     elif total is None or tf.config.list_physical_devices("GPU"):

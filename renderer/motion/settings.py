@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, create_model
 
 from renderer.motion.moves import MOVES
-from renderer.motion.resample import EDGES
+from renderer.motion.resample import EDGES, KERNELS
 from renderer.setting_types import Group, OneOf, Part, Seconds, Spec, Unit, Within
 
 _fields = {name: field for move in MOVES.values() for name, field in move.settings.items()}
@@ -22,4 +22,7 @@ class CameraSettings(create_model("_Moves", __base__=Group, **_fields)):  # type
     centre_y: Annotated[Spec, Within(-10, 10), Unit("frame heights")] = Field(0.5, description="the same, from the top")
     wander: Part = Field(0.1, description="how far the centre of the zoom drifts, part of the frame")
     wander_period: Seconds = Field(9.0, ge=0.1, le=3600, description="time that a drift takes")
+    resample: Annotated[str, OneOf(KERNELS)] = Field(
+        "catmull-rom", description="how a frame is read between its pixels; spline keeps it sharp, frame after frame"
+    )
     edges: Annotated[str, OneOf(EDGES)] = Field("mirror", description="what lies beyond the frame's edges")

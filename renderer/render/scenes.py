@@ -125,6 +125,7 @@ class ZoomScene(Scene):
         start: the first canvas.
         camera: its moves.
         edges: key of `resample.EDGES`: what lies beyond the frame.
+        resample: key of `resample.KERNELS`.
         rate: frames a second.
     """
 
@@ -132,13 +133,14 @@ class ZoomScene(Scene):
     camera: Camera
     edges: str
     rate: float
+    resample: str = "catmull-rom"
 
     def canvas(self, frame: int, dream: Frame | None) -> Canvas:
         """Return the dream before, seen by the camera one frame later."""
         if dream is None:
             return Canvas(picture=self.start, full=True)
         matrix = self.camera.matrix((frame - 1) / self.rate, frame / self.rate, size=Size.of(dream))
-        return Canvas(picture=warp(dream, matrix, edges=self.edges))
+        return Canvas(picture=warp(dream, matrix, edges=self.edges, kernel=self.resample))
 
 
 class LoopScene(Scene):
@@ -173,7 +175,7 @@ class LoopScene(Scene):
             return canvas
         # Where each pixel of this frame will be seen when the film is round.
         way = self.zoom.camera.matrix(self.loop.seconds, frame / self.zoom.rate, size=Size.of(canvas.picture))
-        there = warp(self._beginning, way, edges=self.zoom.edges)
+        there = warp(self._beginning, way, edges=self.zoom.edges, kernel=self.zoom.resample)
         part = np.float32(pull) * self.loop.onset(frame, self._late) * inside(way, Size.of(canvas.picture))
         return replace(canvas, picture=canvas.picture + part[..., None] * (there - canvas.picture))
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+REFERENCE = 360
+"""Lines at which films are meant, so that they are the same at every size."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FilmKind:
@@ -31,7 +34,12 @@ KINDS: dict[str, FilmKind] = {
     "zoom": FilmKind(
         inputs=("picture",),
         # Every frame is dreamed on the last one: with larger steps everything ends in ribs.
-        defaults={"dream.step_size": 0.008, "film.dreams": "12"},
+        defaults={
+            "dream.step_size": 0.008,
+            "film.dreams": "12",
+            "dream.reference": REFERENCE,
+            "camera.resample": "spline",
+        },
         keeps="dreams",
         pictures=18,  # those of a still, and it governs and stores them
     ),

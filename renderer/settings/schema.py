@@ -24,6 +24,7 @@ from pydantic.fields import FieldInfo
 
 from renderer.dreaming.settings import DreamSettings, GovernorSettings, NetworkSettings
 from renderer.errors import UsageError, nearest
+from renderer.frame import Size, at_reference
 from renderer.motion.loops import Loop
 from renderer.motion.schedule import Schedule, parse
 from renderer.motion.settings import CameraSettings
@@ -89,6 +90,11 @@ class Settings(Group):
         return float(self.frame_count / self.rate)
 
     @property
+    def dream_size(self) -> Size:
+        """Size at which the film is dreamed; its frames are made of that."""
+        return at_reference(self.film.size, self.dream.reference)
+
+    @property
     def dream_rate(self) -> Fraction:
         """Dreams a second, exact: at most one a frame, and in a loop a whole number of them a round."""
         asked = self.film.dreams
@@ -103,6 +109,10 @@ class Settings(Group):
         if self.film.loop:
             return int(self.dream_rate * self.frame_count / self.rate)
         return math.ceil((self.frame_count - 1) / self.rate * self.dream_rate) + 1
+
+    def dreamed_at(self, kind: str) -> Size:
+        """Return the size at which a film of a kind in `KINDS` is dreamed."""
+        return self.dream_size if KINDS[kind].keeps == "dreams" else self.film.size
 
     def kept(self, kind: str) -> Kept:
         """Say what is kept of a film of a kind in `KINDS` while it is made: its dreams, or all its frames."""

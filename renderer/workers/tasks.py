@@ -297,6 +297,8 @@ def _render(
             report=report_and_keep,
             should_stop=lambda: should_stop() or time.monotonic() > until,
             start=setup.start,
+            size=film.settings.dreamed_at(film.kind),
+            detail=setup.detail,
         )
     return RenderedFrames(
         segments=tuple(recorder.segments),

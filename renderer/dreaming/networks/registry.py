@@ -33,6 +33,8 @@ class NetworkSpec:
         classes: whether there are weights of it with a head, so that it can tell classes apart.
         taught: the three layers that a student learns from it, at strides of about 8, 16 and 16 pixels; the last
             three of `layers` where none are named.
+        detail: the layer that dreams on scales finer than the reference, a shallow one: it adds texture, and costs
+            little; "" for the layers of the film.
     """
 
     summary: str
@@ -46,6 +48,7 @@ class NetworkSpec:
     bundled: bool = False
     taught: tuple[str, ...] = ()
     classes: bool = False
+    detail: str = ""
 
 
 FILE = "file"
@@ -120,6 +123,7 @@ def _application(
         smallest=smallest,
         taught=tuple(taught.split()),
         classes=True,
+        detail=names[0],
     )
 
 
@@ -149,6 +153,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         preprocessing="unit",
         layers=("edges", "textures", "patterns", "parts", "objects"),
         mix={"objects": 1.0},
+        detail="patterns",
         smallest=48,
     ),
     "inception_v3": _application(
@@ -167,6 +172,7 @@ NETWORKS: dict[str, NetworkSpec] = {
         preprocessing="squeezenet",
         layers=("fire3", "fire4", "fire6", "fire8", "fire9"),
         mix={"fire8": 1.0},
+        detail="fire3",
         smallest=48,
         classes=True,
     ),
