@@ -48,7 +48,9 @@ def make_clip(path: Path) -> Path:
 
 
 def zoom(network: Path, out: Path, *sets: str, frames: int = 4, **options) -> Film:
-    chosen = [*SETS, f"network.weights={network}", f"film.frames={frames}", "film.size=64x48", *sets]
+    """A zoom whose frames are larger than what is dreamed."""
+    large = ("film.size=64x48", "dream.reference=32", "dream.detail=0.3")
+    chosen = [*SETS, f"network.weights={network}", f"film.frames={frames}", *large, *sets]
     return ZoomFilm(settings=resolve(sets=chosen).settings, out=out, **options)
 
 

@@ -320,7 +320,7 @@ def test_changing_the_move_never_compiles_again() -> None:
     for k in range(20):
         warp(frame, slide(0.01 * k, -0.02 * k))
         warp(frame, MATRICES["bent"] * (1 + k))
-    compiled: Any = _warper("mirror", True)
+    compiled: Any = _warper("mirror", True, "catmull-rom")
     assert compiled.experimental_get_tracing_count() == 1
 
 

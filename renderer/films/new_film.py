@@ -79,8 +79,12 @@ def preview_settings(film: Film) -> Settings:
         if (size := settings.value(key)) is not None and min(size) > PREVIEW_LINES:
             width, height = (2 * round(side * PREVIEW_LINES / min(size) / 2) for side in size)
             changed[key] = f"{width}x{height}"
-    if KINDS[film.kind].keeps == "dreams" and settings.dream_rate > PREVIEW_DREAMS:
-        changed["film.dreams"] = PREVIEW_DREAMS
+    if KINDS[film.kind].keeps == "dreams":
+        if settings.dream_rate > PREVIEW_DREAMS:
+            changed["film.dreams"] = PREVIEW_DREAMS
+        if settings.dream.largest_side is None and min(settings.dream_size) > PREVIEW_LINES:
+            # The finest scale costs as much as all the others, and adds what so small a frame hardly shows.
+            changed["dream.largest_side"] = max(16, max(settings.dream_size) - 1)
     if film.has_store and settings.encode.quality is None:
         scale = CODECS[choose_format(film.out, settings.encode.codec)[1]].quality
         changed["encode.quality"] = None if scale is None else scale.preview

@@ -125,6 +125,8 @@ def make_plan(film: Film, *, preview: Film | None = None, listener: Listener) ->
     Raises:
         DreamreelError: as making the film would.
     """
+    from renderer.render.detail import detail_sizes
+
     began = time.monotonic()
     check(film)
     for note in film.warnings():
@@ -140,7 +142,9 @@ def make_plan(film: Film, *, preview: Film | None = None, listener: Listener) ->
     disk = 3 * pixels  # of a picture
     if film.has_store:
         disk = int(pixels * (kept.total * STORE_BYTES_A_PIXEL + frames * FILE_BYTES_A_PIXEL)) + 72 * pixels
-    octaves = setup.dreamer.pyramid.sizes(size, smallest=setup.dreamer.smallest)
+    octaves = setup.dreamer.pyramid.sizes(settings.dreamed_at(film.kind), smallest=setup.dreamer.smallest)
+    if setup.detail is not None:
+        octaves += detail_sizes(size, settings.dream_size)
     environment = runtime.environment()
     return Plan(
         kind=film.kind,
@@ -203,6 +207,8 @@ def measure_frame(setup: RenderSetup, began: float) -> tuple[float, float]:
         before, dream = dream, setup.scene.finish(setup.governor(found, tone, frame=at))
         for _ in setup.scene.between(before, dream):
             pass
+        if setup.detail is not None:
+            setup.detail(canvas.picture, dream, index=at, number=at, seconds=0.0)
         index = at + 1
         return canvas.passed + 1
 

@@ -16,7 +16,9 @@ from renderer.settings.schema import FILES, Settings, build, current_name, flatt
 
 VERSION = 2
 
-BEFORE: dict[int, dict[str, Any]] = {1: {"film.dreams": "frame"}}
+BEFORE: dict[int, dict[str, Any]] = {
+    1: {"film.dreams": "frame", "dream.reference": "frame", "camera.resample": "catmull-rom"},
+}
 """Version of a recipe -> settings that it did not know, with the values that stand for what was done then."""
 
 _MOST_FOLDERS = 64

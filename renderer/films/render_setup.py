@@ -116,7 +116,7 @@ def detail_dreamers(
 
     Args:
         settings: of the film.
-        network: that it is dreamed by; the look's own layers where it has none for detail.
+        network: that it is dreamed by.
         kind: of film, in `KINDS`.
         loop_seconds: length of a loop; None for a film that is none.
     """
@@ -125,7 +125,6 @@ def detail_dreamers(
     from renderer.render.detail import EVERY, detail_sizes
 
     dream, over_time = settings.dream, settings.over_time_in("dream")
-    mix = {network.spec.detail: 1.0} if network.spec.detail else dream.layers or network.spec.mix
     now = Timed(dream, over_time)
     sizes = detail_sizes(settings.film.size, settings.dream_size)
     share = min(1.0, math.log(min(settings.film.size) / min(settings.dream_size), dream.octave_ratio) / len(sizes))
@@ -134,7 +133,7 @@ def detail_dreamers(
         dreamer = Dreamer(
             network,
             DreamSettings(
-                layers=mix,
+                layers={network.detail_layer: 1.0},
                 octave_sizes=str(size),
                 variety=dream.variety,
                 variety_period=dream.variety_period,
@@ -213,7 +212,10 @@ def check_memory(settings: Settings, *, kind: str) -> None:
     here, size, dream = runtime.memory_total(), settings.film.size, settings.dream
     if here is None:
         return
-    scales = [size.width * size.height, *(one.width * one.height for one in Pyramid(dream).sizes(size))]
+    scales = [
+        size.width * size.height,
+        *(one.width * one.height for one in Pyramid(dream).sizes(settings.dreamed_at(kind))),
+    ]
     # `beside` counts the frame, and the smaller scales of a usual pyramid.
     finest, kept = max(scales), 12 * max(0, sum(scales) - 3 * scales[0])
     # What the optimiser remembers has the size of the scale at work.

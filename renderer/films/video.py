@@ -180,6 +180,7 @@ def _camera(settings: Settings) -> Callable[[Frame, int], Frame] | None:
         return None
 
     def look(frame: Frame, index: int) -> Frame:
-        return warp(frame, camera.matrix(0.0, index / rate, size=size), edges=settings.camera.edges)
+        way, chosen = camera.matrix(0.0, index / rate, size=size), settings.camera
+        return warp(frame, way, edges=chosen.edges, kernel=chosen.resample)
 
     return look

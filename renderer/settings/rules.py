@@ -31,6 +31,7 @@ OF_KIND: tuple[tuple[str, str, str], ...] = (
     ("encode.compare encode.sound", "video", "no video is dreamed over"),
     ("encode.fps encode.speed encode.shutter", "zoom", "a dreamed video has the frames of its clip, one for one"),
     ("encode.*", "zoom video", "how a picture is written is said by its ending alone"),
+    ("dream.reference dream.detail", "zoom", "a still and a video are dreamed at the size that they have"),
     ("dream.steps", "zoom video", "the steps of a still are dream.first_steps"),
     ("dream.late_octaves", "zoom video", "a still has no later frames"),
     ("dream.cycle_seconds dream.variety_period", "zoom video", "nothing changes in a still"),
@@ -192,10 +193,16 @@ RULES = (
         reads="camera.zoom camera.rotate",
     ),
     Rule(
-        "camera.edges",
+        "camera.edges camera.resample",
         lambda it: it.moves,
         "the camera stands still",
         reads="camera.zoom camera.rotate camera.pan_x camera.pan_y camera.turn_x camera.turn_y",
+    ),
+    Rule(
+        "dream.detail",
+        lambda it: min(it.settings.film.size) > min(it.settings.dream_size),
+        "frames are no larger than what is dreamed, and have room for no more",
+        reads="film.size dream.reference",
     ),
     Rule(
         "guide.side",

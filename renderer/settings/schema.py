@@ -348,6 +348,12 @@ def pixel_key(settings: Settings, *, inputs: Mapping[str, Any], environment: Map
     pixels["film.frames"], pixels["film.seconds"] = settings.frame_count, None  # 6 s and 144 frames are one film
     if settings.dream_rate == settings.rate:  # However that was said; and as films were before it could be said.
         del pixels["film.dreams"]
+    if min(settings.film.size) <= min(settings.dream_size):
+        del pixels["dream.detail"]
+    if settings.film.size == settings.dream_size:
+        del pixels["dream.reference"]
+    if settings.camera.resample == CameraSettings().resample:
+        del pixels["camera.resample"]
     for old, new in OLD_NAMES.items():  # A film has the key that it had under the old name.
         pixels[old] = pixels.pop(new)
     return _sha256({"settings": pixels, "inputs": dict(inputs), "environment": dict(environment)})

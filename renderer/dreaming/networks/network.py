@@ -30,6 +30,10 @@ from renderer.files import file_sha256
 __all__ = ["BUNDLED_WEIGHTS", "LayerInfo", "Network", "layers_of", "load_network", "shared_network"]
 
 
+SHALLOW = 4
+"""Stride, pixels, up to which a layer is thought to see texture and no things."""
+
+
 class Network:
     """An opened network: a Keras model and what to feed it.
 
@@ -85,6 +89,14 @@ class Network:
     def layers(self) -> list[LayerInfo]:
         """List every layer with a map of activations, in the order of the network."""
         return list(self._maps)
+
+    @property
+    def detail_layer(self) -> str:
+        """The layer that adds texture to frames larger than a film is dreamed at: the registry's, or a shallow one."""
+        maps = self._maps
+        if self.spec.detail in {one.name for one in maps}:
+            return self.spec.detail
+        return [one.name for one in maps if one.stride <= max(SHALLOW, maps[0].stride)][-1]
 
     @functools.cached_property
     def _maps(self) -> tuple[LayerInfo, ...]:

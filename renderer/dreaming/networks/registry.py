@@ -33,8 +33,8 @@ class NetworkSpec:
         classes: whether there are weights of it with a head, so that it can tell classes apart.
         taught: the three layers that a student learns from it, at strides of about 8, 16 and 16 pixels; the last
             three of `layers` where none are named.
-        detail: the layer that dreams on scales finer than the reference, a shallow one: it adds texture, and costs
-            little; "" for the layers of the film.
+        detail: the layer that adds texture to frames larger than a film is dreamed at, a shallow one: it costs little;
+            "" for the deepest of the shallow ones.
     """
 
     summary: str
