@@ -17,7 +17,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     GetCoreSchemaHandler,
     PlainSerializer,
     PlainValidator,
@@ -82,6 +81,29 @@ def parse_dreams(value: Any) -> Fraction | Literal["frame"]:
             f"must be a rate in dreams a second from {float(MIN_RATE):g} to {MAX_RATE}, like 12, or the word frame for "
             "a dream in every frame"
         ) from None
+
+
+LEAST_LINES = 32
+"""Shorter side that a film is dreamed at, at least."""
+
+
+def parse_reference(value: Any) -> int | Literal["frame"]:
+    """Read the lines that a film is dreamed at: a whole number, or the word "frame" for those of its frames.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if value == "frame":
+        return "frame"
+    text = str(value)
+    if not isinstance(value, bool) and text.isdecimal() and text.isascii() and len(text) < 10:
+        lines = int(text)
+        if LEAST_LINES <= lines <= MAX_SIDE:
+            return lines
+    raise ValueError(
+        f"must be a whole number of lines from {LEAST_LINES} to {MAX_SIDE}, like 360, or the word frame for the "
+        "frame's own size"
+    )
 
 
 def parse_size(value: Any) -> Size:
@@ -358,7 +380,7 @@ Box = Annotated[
     tuple[float, float, float, float], PlainValidator(parse_box), PlainSerializer(list), Unit("parts of the frame")
 ]
 Whole = Annotated[int, BeforeValidator(refuse_bool)]
-Reference = Annotated[Annotated[Whole, Field(ge=32, le=MAX_SIDE)] | Literal["frame"], Unit("lines")]
+Reference = Annotated[int | Literal["frame"], PlainValidator(parse_reference), Unit("lines")]
 Number = Annotated[float, BeforeValidator(refuse_bool)]
 Spec = float | str | dict[str, Any]
 """A value that may change over time: a constant, keyframes, or an expression; `renderer.motion.schedule` reads it."""

@@ -286,7 +286,7 @@ def test_a_film_goes_on_from_no_checkpoint_of_another_film():
         if not wrong:
             del held_state["dream"]
         with pytest.raises(BadInput, match="--restart"):
-            _saved(Kept(), StillScene.__new__(StillScene), None)
+            _saved(Kept(), StillScene.__new__(StillScene), None, None, None)
 
 
 SOMEBODYS = {

@@ -46,6 +46,7 @@ VALUES = {
     "film.size": "50x50",
     "film.fps": 12,
     "film.dreams": 4,
+    "camera.resample": "spline",
     "film.seconds": 0.4,
     "film.frames": 3,
     "film.loop": True,
@@ -88,6 +89,8 @@ VALUES = {
     "dream.step_size": 0.1,
     "dream.strength": 2,
     "dream.jitter": 3,
+    "dream.reference": 40,
+    "dream.detail": 0.8,
     "dream.rotate": 20,
     "dream.scale": 0.2,
     "dream.flip": 1,
@@ -238,7 +241,7 @@ class World:
         film = new_film(self.kind, resolved, self.folder / "film.mp4", self.inputs, sized=sized)
         if self.kind == "still":
             return [dream_here(film, films.Listening()).picture]
-        setup, kept = film.render_setup(film.facts({}, films.Listening())), Frames()
+        setup, kept = film.render_setup(film.facts({}, films.Listening())), Frames(film.settings.film.size)
         with contextlib.closing(setup):
             render(
                 setup.scene,
@@ -248,6 +251,8 @@ class World:
                 frames=film.kept.total,
                 rate=film.kept.rate,
                 report=lambda _: None,
+                size=film.settings.dreamed_at(film.kind),
+                detail=setup.detail,
             )
         return kept.all
 
@@ -255,8 +260,8 @@ class World:
 class Frames(Kept):
     """Keeps all frames."""
 
-    def __init__(self):
-        self.all = []
+    def __init__(self, size):
+        self.size, self.all = size, []
 
     def append(self, frame):
         self.all.append(frame.copy())

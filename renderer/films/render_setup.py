@@ -13,7 +13,7 @@ from renderer.dreaming.ascent.pyramid import Pyramid
 from renderer.errors import EnvironmentProblem, UsageError
 from renderer.films.guides import Guides, open_guides
 from renderer.films.outputs import size_text
-from renderer.frame import Frame
+from renderer.frame import Frame, Size
 from renderer.setting_types import bytes_of
 from renderer.settings.kinds import KINDS
 from renderer.settings.schema import Settings

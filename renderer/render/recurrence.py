@@ -93,7 +93,7 @@ def render(
     Returns:
         True when the film is complete, False when it was stopped.
     """
-    dream, start = _saved(store, scene, detail, start, size or store.size)
+    dream, start = _saved(store, scene, detail, start, size)
     committed = time.monotonic()
     run_up = scene.loop.run_up if scene.loop is not None and dream is None else 0
     first = store.next_frame - run_up
@@ -146,7 +146,7 @@ def _state(dream: Frame, start: Tone, scene: Scene, detail: Detail | None) -> di
 
 
 def _saved(
-    store: FrameStore, scene: Scene, detail: Detail | None, start: Tone | None, size: Size
+    store: FrameStore, scene: Scene, detail: Detail | None, start: Tone | None, size: Size | None
 ) -> tuple[Frame | None, Tone | None]:
     """Return the last dream and the tone of the first canvas as they were committed; the others get their part back.
 
@@ -156,6 +156,7 @@ def _saved(
     state = store.state()
     if state is None:
         return None, start
+    size = size or store.size
     try:
         tone = Tone(**{field.name: float(np.asarray(state[field.name])) for field in fields(Tone)})
         dream = np.asarray(state["dream"], np.float32)

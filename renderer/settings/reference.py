@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
 
-from renderer.frame import Size
+from renderer.frame import MAX_SIDE, Size
 from renderer.motion.formula import CONSTANTS, FUNCTIONS, MAX_LENGTH
 from renderer.motion.schedule import EASES, TIME
-from renderer.setting_types import Within, WithinOrAuto
+from renderer.setting_types import LEAST_LINES, Within, WithinOrAuto
 from renderer.settings.kinds import KINDS
 from renderer.settings.messages import allowed, choices, each_within, limits, options, unit, within
 from renderer.settings.presets import COMMANDS
@@ -250,6 +250,10 @@ TYPES: Mapping[Any, tuple[str, dict[str, Any]]] = {
     str: ("text", {"type": "string", "minLength": 1, "maxLength": 200}),
     Path: ("file", {"type": "string"}),
     Fraction: ("rate", {"anyOf": _RATE}),
+    int | Literal["frame"]: (
+        "whole number, or `frame`",
+        {"anyOf": [{"type": "integer", "minimum": LEAST_LINES, "maximum": MAX_SIDE}, {"const": "frame"}]},
+    ),
     Fraction | Literal["frame"]: ("rate, or `frame`", {"anyOf": [*_RATE, {"const": "frame"}]}),
     Size: ("size", {"type": "string", "pattern": r"^\s*\d{1,5}\s*[xX×]\s*\d{1,5}\s*$"}),
     tuple: (
