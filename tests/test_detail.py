@@ -101,8 +101,9 @@ def test_the_reference_is_meant_for_the_shorter_side():
     assert at_reference(Size(320, 180), 360) == Size(640, 360)
     assert at_reference(Size(650, 366), 360) == Size(650, 366)  # as good as at the reference
     assert at_reference(Size(1920, 1080), "frame") == Size(1920, 1080)
-    assert detail_sizes(Size(1280, 720), Size(640, 360)) == [Size(1280, 720)]
-    assert detail_sizes(Size(1920, 1080), Size(640, 360)) == [Size(1109, 624), Size(1920, 1080)]
+    assert detail_sizes(Size(700, 394), Size(640, 360)) == [Size(669, 377)]
+    assert detail_sizes(Size(1280, 720), Size(640, 360)) == [Size(1024, 576)]
+    assert detail_sizes(Size(1920, 1080), Size(640, 360)) == [Size(991, 558), Size(1536, 864)]
 
 
 def test_only_what_changes_frames_counts_in_the_key():

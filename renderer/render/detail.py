@@ -22,7 +22,7 @@ from renderer.render.scenes import Scene
 
 Plane = NDArray[np.float32]
 
-EVERY = 2
+EVERY = 3
 """How many frames it takes until a scale of detail is dreamed on again; the scales take turns, so that none jumps."""
 
 FIRST = 8
@@ -45,6 +45,9 @@ CRISPER = 0.6
 CONTOUR_SIGMA, CONTOUR_BEND = 1.0, 0.02
 """Blur, pixels, of the luma that contours are found in, and the Laplacian there at which they count in full."""
 
+FINEST = 0.8
+"""The finest scale of detail, part of the frame's side: what is finer yet comes of crisper contours, which cost less."""
+
 FINER_RATIO = 2.0
 """From one scale of detail to the next at most: they look for texture, which is there at every size."""
 
@@ -57,10 +60,11 @@ class DetailDreamer(Protocol):
 
 
 def detail_sizes(size: Size, reference: Size) -> list[Size]:
-    """List the scales of detail of a frame larger than the reference, coarse to fine, the last one being its own."""
+    """List the scales of detail of a frame larger than the reference, coarse to fine, each between it and the frame."""
     scale = min(size) / min(reference)
-    count = math.ceil(math.log(scale, FINER_RATIO) - 0.01)
-    return [scaled(size, scale ** (1 - turn / count)) for turn in range(1, count + 1)]
+    finest = max(math.sqrt(scale), FINEST * scale)
+    count = math.ceil(math.log(finest, FINER_RATIO) - 0.01)
+    return [scaled(size, scale / finest ** (turn / count)) for turn in range(1, count + 1)]
 
 
 class Detail:
@@ -134,9 +138,11 @@ def _crisper(luma: Plane, scale: float, part: float) -> Plane:
     Source: Osher and Rudin 1990, "Feature-oriented image enhancement using shock filters".
     """
     octaves = 1 + round(math.log2(scale))
-    blurs = [cv2.GaussianBlur(luma, (0, 0), 0.7 * 2**k) for k in (0, octaves - 1, octaves)]
-    finest, natural = cv2.subtract(luma, blurs[0]), cv2.subtract(blurs[1], blurs[2])
-    wanted = _rms(natural) * NATURAL[1] ** (octaves - 1) * NATURAL[0]
+    finest = cv2.subtract(luma, cv2.GaussianBlur(luma, (0, 0), 0.7))
+    # Of the coarser band only the strength is wanted, and half the size shows it as well.
+    half = resize(luma, scaled(Size(luma.shape[1], luma.shape[0]), 2))
+    coarser = cv2.subtract(*(cv2.GaussianBlur(half, (0, 0), 0.35 * 2**k) for k in (octaves - 1, octaves)))
+    wanted = _rms(coarser) * NATURAL[1] ** (octaves - 1) * NATURAL[0]
     lacking = part * math.log(max(wanted, 1e-5) / max(_rms(finest), 1e-5))
     if lacking < 0:
         return np.asarray(finest * np.float32(math.expm1(max(lacking, -0.25))))
