@@ -46,7 +46,7 @@ CONTOUR_SIGMA, CONTOUR_BEND = 1.0, 0.02
 """Blur, pixels, of the luma that contours are found in, and the Laplacian there at which they count in full."""
 
 FINEST = 0.8
-"""The finest scale of detail, part of the frame's side: what is finer yet comes of crisper contours, which cost less."""
+"""The finest scale of detail, part of the frame's side: finer yet are crisper contours, which cost less."""
 
 FINER_RATIO = 2.0
 """From one scale of detail to the next at most: they look for texture, which is there at every size."""
