@@ -28,7 +28,7 @@ NEAREST = 10
 ASKED = {"still": (50, 75), "zoom": (40, 65)}
 """Of a hundred words, how many SqueezeNet should see first, and among five."""
 
-USUAL = {"still": ["apparition"], "zoom": []}
+USUAL = {"still": ["vision"], "zoom": ["wish"]}
 """The look of each kind of film, where no other is asked for."""
 
 KIND_ASKED = 60
