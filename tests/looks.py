@@ -88,6 +88,8 @@ def render_look(path: Path, *, precision: str = "float32") -> Frame:
     command = preset.commands[0] if preset.commands else "zoom"
     size = VIDEO_SIZE if command == "video" else SIZE
     small = [f"film.size={size}", f"film.fps={RATE}", f"film.frames={FRAMES}", f"network.precision={precision}"]
+    if command == "zoom":  # Each frame is dreamed, at its own size, so that it costs little.
+        small += ["film.dreams=frame", "dream.reference=frame"]
     with tempfile.TemporaryDirectory() as folder:
         leader = draw_clip(Path(folder, "clip")) / "000.png"
         objective = preset.values.get("dream.objective")

@@ -176,7 +176,7 @@ class ZoomFilm(Film):
         """Build what renders it."""
         del facts
         settings, from_noise = self.settings, self.picture is None
-        start = first_canvas(settings, self.picture)
+        start = first_canvas(settings, self.picture, size=settings.dream_size)
         loop, guides = settings.loop(from_noise=from_noise), open_guides(settings)
         seconds = None if loop is None else loop.seconds
         network, dreamer = open_dreamer(settings, kind=self.kind, pictures=guides.pictures, loop_seconds=seconds)
@@ -196,7 +196,7 @@ class ZoomFilm(Film):
             return None
         from renderer.render.detail import Detail
 
-        start = first_canvas(settings, self.picture, size=size)
+        start = first_canvas(settings, self.picture, size=size, drawn_at=settings.dream_size)
         return Detail(
             _scene(settings, start, loop),
             detail_dreamers(settings, network, kind=self.kind, loop_seconds=None if loop is None else loop.seconds),

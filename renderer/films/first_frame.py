@@ -26,21 +26,23 @@ LONGEST_SIDE = 1920
 """What has a size that nobody chose is brought to this at most, pixels: memory and time grow with the area."""
 
 
-def first_canvas(settings: Settings, picture: Path | None, *, size: Size | None = None) -> Frame:
+def first_canvas(
+    settings: Settings, picture: Path | None, *, size: Size | None = None, drawn_at: Size | None = None
+) -> Frame:
     """Make the first canvas `(H, W, 3)` of a film.
 
     Args:
         settings: of the film.
         picture: that it begins with; None for noise.
-        size: of the canvas, pixels; None for that at which the film is dreamed.
+        size: of the canvas, pixels; None for that of the film's frames.
+        drawn_at: size at which noise is drawn, so that it is the same at every size; None for that of the canvas.
 
     Raises:
         BadInput: the picture cannot be read.
     """
-    size = size or settings.dream_size
+    size = size or settings.film.size
     if picture is None:
-        # Drawn at the reference, so that films of every size begin alike.
-        return fit(noise(settings.start.noise, size=settings.dream_size, seed=settings.seed), size, how="stretch")
+        return fit(noise(settings.start.noise, size=drawn_at or size, seed=settings.seed), size, how="stretch")
     return fit(read_image(picture), size, how=settings.start.fit)
 
 

@@ -140,7 +140,7 @@ def detail_dreamers(
                 step_size=dream.step_size,
             ),
             over_time={"strength": lambda t: EVERY * share * now.at("detail", t) * now.at("strength", t)},
-            evaluator=evaluator_for(settings, kind=kind, size=settings.film.size),
+            evaluator=evaluator_for(settings, kind=kind),
             rate=float(settings.kept(kind).rate),
             seed=settings.seed,
             loop_seconds=loop_seconds,
@@ -236,13 +236,13 @@ def check_memory(settings: Settings, *, kind: str) -> None:
     )
 
 
-def evaluator_for(settings: Settings, *, kind: str, size: Size) -> EvaluatorFactory:
+def evaluator_for(settings: Settings, *, kind: str, size: Size | None = None) -> EvaluatorFactory:
     """Choose how pictures of a film are evaluated: at once, or tile by tile where memory asks for it.
 
     Args:
         settings: of the film.
         kind: of film, in `KINDS`.
-        size: of the largest pictures that are evaluated.
+        size: of the largest pictures that are evaluated; None for that of the frames.
 
     A film that names no memory gets half of the machine's, and more if no tiles fit into that. On a GPU, whose memory
     is its own, it gets no limit.
@@ -252,6 +252,7 @@ def evaluator_for(settings: Settings, *, kind: str, size: Size) -> EvaluatorFact
     from renderer.dreaming.evaluator import Evaluator
     from renderer.dreaming.tiles.tiled_evaluator import TiledEvaluatorFactory
 
+    size = size or settings.film.size
     total, taken = runtime.memory_total(), beside(settings, kind=kind)
     if settings.dream.memory is not None:
         tiles = TiledEvaluatorFactory(size=size, memory=bytes_of(settings.dream.memory), beside=taken)

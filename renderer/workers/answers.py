@@ -26,10 +26,11 @@ from renderer.events import FrameDone
 from renderer.films.local_renderer import Environment
 from renderer.films.still import DreamedPicture, Snapshot
 from renderer.films.video import VideoFilm
-from renderer.frame import Size
+from renderer.frame import Size, at_reference
 from renderer.media.ffmpeg.process import FfmpegFailed
 from renderer.media.store.segments import SegmentBytes, load_state, new_name, read_segment
 from renderer.media.store.work_folder import Segment
+from renderer.settings.kinds import KINDS
 from renderer.workers.tasks import Answer, DreamPicture, Failure, FrameRange, Missing, OpenFilm, RenderedFrames, Work
 
 MOST_TEXT = 1 << 20
@@ -136,7 +137,7 @@ def most_bytes(work: Work) -> int:
     """Return how long the answer to some work may be."""
     if isinstance(work, DreamPicture):  # Its size may be its file's.
         return _MOST_BYTES
-    width, height = _size(work)
+    width, height = max(_size(work), _dreamed_at(work), key=lambda size: size.width * size.height)
     return min(_MOST_BYTES, _BASE_BYTES + _PIXEL_BYTES * width * height)
 
 
@@ -188,11 +189,11 @@ def _check_frames(work: FrameRange, answer: RenderedFrames, *, stopped: bool) ->
         raise NonsenseError("told of a frame that it did not make")
     first = work.first
     for sealed in answer.segments:
-        _check_sealed(sealed, first=first, size=_size(work))
+        _check_sealed(sealed, first=first, size=_size(work), dreamed_at=_dreamed_at(work))
         first += sealed.frames
 
 
-def _check_sealed(sealed: SegmentBytes, *, first: int, size: Size) -> None:
+def _check_sealed(sealed: SegmentBytes, *, first: int, size: Size, dreamed_at: Size) -> None:
     """Read a segment and its state to their ends."""
     movie, state = (hashlib.sha256(data).hexdigest() for data in (sealed.movie, sealed.state))
     if (movie, state) != (sealed.movie_sha256, sealed.state_sha256):
@@ -208,7 +209,7 @@ def _check_sealed(sealed: SegmentBytes, *, first: int, size: Size) -> None:
             if error.was_stopped:  # From outside; the frames are not to blame.
                 raise
             raise NonsenseError(f"answered with frames that are not {sealed.frames} of {size}") from error
-    if not _is_state(sealed.state, size):
+    if not _is_state(sealed.state, dreamed_at):
         raise NonsenseError("answered with a state from which no film can go on")
 
 
@@ -236,6 +237,12 @@ def _check_picture(work: DreamPicture, answer: DreamedPicture) -> None:
 
 def _size(work: Work) -> Size:
     return Size.parse(work.spec.settings["film.size"])
+
+
+def _dreamed_at(work: Work) -> Size:
+    """Return the size of the dreams that the film's frames are made of."""
+    dreamed = KINDS[work.spec.kind].keeps == "dreams"
+    return at_reference(_size(work), work.spec.settings["dream.reference"] if dreamed else "frame")
 
 
 def _sayable(text: str) -> str:
