@@ -36,6 +36,8 @@ BASE = {
     "dream.layers": "parts",
     "dream.octaves": 2,
     "dream.first_steps": 4,
+    "dream.reference": "frame",
+    "camera.resample": "catmull-rom",
 }
 """What every film here begins from, as if these were the defaults."""
 
@@ -162,6 +164,7 @@ BESIDE = {
     "dream.cycle_fade": [{}, {"dream.cycle": "edges; objects", "dream.cycle_seconds": 0.2}],
     "dream.octave_ratio": [{}, ONE_SCALE],
     "dream.smallest_side": [{}, ONE_SCALE],
+    "dream.detail": [{}, {"dream.reference": 32}],
     "dream.octave_blend": [{}, ONE_SCALE, {"dream.octave_sizes": "0.8"}],
     "dream.octave_carry": [{}, ONE_SCALE, {"dream.octave_sizes": "0.8"}],
     "dream.resample": [{}, ONE_SCALE, {"dream.octave_sizes": "0.8"}],

@@ -39,7 +39,7 @@ photographs', whose amplitudes fall with frequency to the power of -1.3."""
 HALF_LIFE = 0.07
 """Seconds in which half of what detail lacks against that is made good."""
 
-CRISPER = 0.6
+CRISPER = 0.4
 """Part of the way to its neighbour that a pixel at a contour goes in one frame, at most, where it is too soft."""
 
 CONTOUR_SIGMA, CONTOUR_BEND = 1.0, 0.02
