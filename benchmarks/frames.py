@@ -18,7 +18,10 @@ from benchmarks.tools import INCEPTION_WEIGHTS, ROOT, Benchmark, Command, Figure
 SAMPLES = ROOT / "samples"
 CLASSES = Path("data/weights/squeezenet_v1.0_imagenet.npz")
 SMALL = ("--size", "160x96")
-ZOOM = ("zoom", *SMALL, "--dreams", "frame", "--frames", "4")
+BEFORE = ("--dreams", "frame", "--set", "dream.reference=frame", "--set", "camera.resample=catmull-rom")
+"""How zooms were made before there were sizes and rates of dreams: what recipes of then mean."""
+
+ZOOM = ("zoom", *SMALL, *BEFORE, "--frames", "4")
 VIDEO = ("video", str(SAMPLES / "clip.mp4"), *SMALL, "--start", "1.3", "--end", "1.7")
 STILL = ("still", str(SAMPLES / "flower.jpg"), *SMALL)
 
@@ -34,7 +37,7 @@ def films(shared: Path) -> Mapping[str, tuple[str, ...]]:
         "video, one look": (*VIDEO, "--preset", "silver"),
         "video, blended": (*VIDEO, "--carry", "blend", "--keep-colour"),
         "still": STILL,
-        "loop": (*ZOOM[:5], "--frames", "8", "--fps", "4", "--loop"),
+        "loop": (*ZOOM[:-2], "--frames", "8", "--fps", "4", "--loop"),
         "guide": (*ZOOM, "--objective", "match", "--guide", guide),
         "style": (*STILL, "--preset", "brushwork", "--style", guide, "--steps", "4"),
         "class": (*STILL, "--preset", "apparition", "--of", "goldfish", "--weights", str(shared / CLASSES)),
