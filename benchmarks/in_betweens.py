@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from benchmarks.tools import (
     ROOT,
     Benchmark,
     Figure,
+    Kept,
     at_least,
     below,
     comma_separated,
@@ -25,31 +26,10 @@ from benchmarks.tools import (
     told,
 )
 from renderer.events import FrameDone
-from renderer.frame import Frame, Pixels, Size, from_8bit, to_8bit
+from renderer.frame import Size, from_8bit
 
 WARM = 7
 """Frames at the beginning of which nothing is timed: a full dream, and what is compiled."""
-
-
-@dataclass
-class Kept:
-    """A store in memory."""
-
-    size: Size
-    frames: list[Pixels] = field(default_factory=list)
-
-    @property
-    def next_frame(self) -> int:
-        return len(self.frames)
-
-    def state(self) -> None:
-        return None
-
-    def append(self, frame: Frame) -> None:
-        self.frames.append(to_8bit(frame))
-
-    def commit(self, state: Mapping[str, Any]) -> None:
-        del state
 
 
 @dataclass(frozen=True)

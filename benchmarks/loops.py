@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from benchmarks.tools import Benchmark, Figure, below, tell, told
-from renderer.frame import Frame, Pixels, to_8bit
+from benchmarks.tools import Benchmark, Figure, Kept, below, tell, told
+from renderer.frame import Pixels
 
 CAMERAS: dict[str, tuple[str, ...]] = {
     "zoom": (),
@@ -24,26 +22,6 @@ CAMERAS: dict[str, tuple[str, ...]] = {
     "uneven": ('camera.zoom={"0s" = 1.2, "100%" = 1.8}', "camera.rotate=20*sin(t)"),
 }
 """How the camera moves -> settings."""
-
-
-@dataclass
-class Kept:
-    """Keeps the frames of a film in memory, rounded as a store rounds them."""
-
-    frames: list[Pixels] = field(default_factory=list)
-
-    @property
-    def next_frame(self) -> int:
-        return len(self.frames)
-
-    def state(self) -> None:
-        return None
-
-    def append(self, frame: Frame) -> None:
-        self.frames.append(to_8bit(frame))
-
-    def commit(self, state: Mapping[str, Any]) -> None:
-        """There is nothing to keep: such a film is never stopped."""
 
 
 def loop(camera: str, options: argparse.Namespace) -> Iterator[Figure]:
@@ -59,7 +37,7 @@ def loop(camera: str, options: argparse.Namespace) -> Iterator[Figure]:
     loop = parts.scene.loop
     assert loop is not None
     tell(f"{camera}: {loop.frames} frames, the last {loop.seam} led into the first, {loop.run_up} before it")
-    kept = Kept()
+    kept = Kept(settings.film.size)
     render(
         parts.scene,
         parts.dreamer,

@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.tools import Benchmark, Figure, at_least, below, comma_separated, tell, told
-from renderer.frame import Frame, Pixels, Size, to_8bit
+from benchmarks.tools import Benchmark, Figure, Kept, at_least, below, comma_separated, tell, told
+from renderer.frame import Pixels, Size
 from renderer.settings.kinds import KINDS, REFERENCE
 from renderer.settings.presets import resolve
 from renderer.settings.schema import Settings
@@ -27,25 +27,6 @@ SMALL = Size(160, 90)
 """At which films of several sizes are compared."""
 
 HALF_OCTAVE = 2**0.5
-
-
-class Kept:
-    """Stands in for a store: keeps the frames in memory, rounded as a store rounds them."""
-
-    next_frame = 0
-
-    def __init__(self, size: Size) -> None:
-        self.size = size
-        self.frames: list[Pixels] = []
-
-    def state(self) -> None:
-        return None
-
-    def append(self, frame: Frame) -> None:
-        self.frames.append(to_8bit(frame))
-
-    def commit(self, state: object) -> None:
-        pass
 
 
 def settings_of(size: Size, *, look: str | None, seed: int | None, seconds: float) -> Settings:

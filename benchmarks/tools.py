@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+from renderer.frame import Frame, Pixels, Size, to_8bit
+
 ROOT = Path(__file__).resolve().parent.parent
 INCEPTION_WEIGHTS = Path("data/weights/inception_v3_imagenet_notop_to_mixed8.weights.h5")
 
@@ -171,6 +173,34 @@ class Command:
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
+
+
+class Kept:
+    """Stands in for a store: keeps the frames of a film in memory, rounded as a store rounds them.
+
+    Args:
+        size: of the frames.
+    """
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self.frames: list[Pixels] = []
+
+    @property
+    def next_frame(self) -> int:
+        """The number of the frame that comes next."""
+        return len(self.frames)
+
+    def state(self) -> None:
+        """Return nothing to go on from: such a film is never stopped."""
+        return
+
+    def append(self, frame: Frame) -> None:
+        """Keep a frame `(H, W, 3)`."""
+        self.frames.append(to_8bit(frame))
+
+    def commit(self, state: object) -> None:
+        """Keep no state."""
 
 
 def frame_of(line: str) -> int | None:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from benchmarks.loops import Kept
 from benchmarks.objectives import SQUEEZENET_WEIGHTS
-from benchmarks.tools import INCEPTION_WEIGHTS, Benchmark, Figure, tell, told
+from benchmarks.tools import INCEPTION_WEIGHTS, Benchmark, Figure, Kept, tell, told
 from renderer.frame import Frame, Size, from_8bit, to_8bit
 
 if TYPE_CHECKING:
@@ -118,15 +117,17 @@ def _zoom(resolved: Resolved, options: argparse.Namespace) -> Frame:
     from renderer.render.recurrence import render
 
     settings = resolved.settings
-    setup, kept = ZoomFilm(settings=settings, out=Path("zoom.mp4")).render_setup({}), Last()
+    setup, kept = ZoomFilm(settings=settings, out=Path("zoom.mp4")).render_setup({}), Last(settings.film.size)
     render(
         setup.scene,
         setup.dreamer,
         kept,
         governor=setup.governor,
-        frames=options.frame + 1,
-        rate=settings.rate,
+        frames=round(options.frame / settings.rate * settings.dream_rate) + 1,  # the dream that is shown then
+        rate=settings.dream_rate,
         report=lambda _: None,
+        size=settings.dream_size,
+        detail=setup.detail,
     )
     setup.close()
     return from_8bit(kept.frames[-1])
